@@ -1,0 +1,215 @@
+//! The servers that are compared, and their processes.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use tempfile::TempDir;
+
+use crate::target::Target;
+
+/// How long a server may take to listen.
+const READY_MAX: Duration = Duration::from_secs(15);
+/// How much of what a failed server said is shown.
+const TOLD_BYTES_MAX: usize = 2000;
+
+/// A server that can be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// Bare, one write per message and subscriber.
+    LimitDirect,
+    /// Bare, one write per turn and subscriber.
+    LimitCoalesced,
+    /// Bare, group commit on a prewritten file.
+    LimitLog,
+    /// What all this is about.
+    Tidings { program: PathBuf, arguments: Vec<String> },
+    /// `appendfsync always`, so that it too answers only what is on the disk.
+    Redis,
+}
+
+/// All servers there are on this machine; adds a notice for each that is missing.
+pub(crate) fn available(
+    tidings: Option<&Path>,
+    tidings_arguments: &[String],
+    notices: &mut Vec<String>,
+) -> anyhow::Result<Vec<Peer>> {
+    let mut peers = vec![Peer::LimitDirect, Peer::LimitCoalesced, Peer::LimitLog];
+    match tidings {
+        Some(path) => {
+            let program = fs::canonicalize(path)
+                .with_context(|| format!("there is no tidings at {}", path.display()))?;
+            peers.push(Peer::Tidings { program, arguments: tidings_arguments.to_vec() });
+        }
+        None => notices.push("tidings is not measured: no --tidings was given".to_owned()),
+    }
+    let redis = Command::new("redis-server").arg("--version").output();
+    match redis {
+        Ok(output) if output.status.success() => peers.push(Peer::Redis),
+        Ok(_) | Err(_) => {
+            notices.push("redis is not measured: there is no redis-server here".to_owned());
+        }
+    }
+    Ok(peers)
+}
+
+impl Peer {
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::LimitDirect => "limit-direct",
+            Self::LimitCoalesced => "limit-coalesced",
+            Self::LimitLog => "limit-log",
+            Self::Tidings { .. } => "tidings",
+            Self::Redis => "redis-aof-always",
+        }
+    }
+
+    fn command(&self, listen: SocketAddr, data: &Path) -> anyhow::Result<Command> {
+        let (address, port) = (listen.to_string(), listen.port().to_string());
+        let own = || std::env::current_exe().context("cannot find this program itself");
+        let mut command;
+        match self {
+            Self::LimitDirect => {
+                command = Command::new(own()?);
+                command.args(["limit", "fanout", "--listen", &address]);
+            }
+            Self::LimitCoalesced => {
+                command = Command::new(own()?);
+                command.args(["limit", "fanout", "--coalesce", "--listen", &address]);
+            }
+            Self::LimitLog => {
+                command = Command::new(own()?);
+                command.args(["limit", "log", "--listen", &address, "--file"]);
+                command.arg(data.join("log"));
+            }
+            Self::Tidings { program, arguments } => {
+                command = Command::new(program);
+                command.args(["dev", "--listen", &address, "--data"]).arg(data.join("tidings"));
+                command.args(["--operator", &free_address()?.to_string()]).args(arguments);
+            }
+            Self::Redis => {
+                command = Command::new("redis-server");
+                command.args(["--bind", "127.0.0.1", "--port", &port, "--save", ""]);
+                command.args(["--appendonly", "yes", "--appendfsync", "always", "--dir"]);
+                command.arg(data);
+            }
+        }
+        Ok(command)
+    }
+}
+
+/// A running server. It ends, and its data goes, when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    listen: SocketAddr,
+    scheme: &'static str,
+    told: PathBuf,
+    _data: TempDir,
+}
+
+impl Server {
+    /// Starts `peer` with fresh data in a directory of its own inside `data`.
+    pub(crate) fn start(peer: &Peer, data: &Path) -> anyhow::Result<Self> {
+        let data = tempfile::Builder::new()
+            .prefix("tidings-bench-")
+            .tempdir_in(data)
+            .with_context(|| format!("cannot create a directory in {}", data.display()))?;
+        let listen = free_address()?;
+        let told = data.path().join("told");
+        let out = File::create(&told).context("cannot keep what the server says")?;
+        let err = out.try_clone().context("cannot keep what the server says")?;
+        let mut command = peer.command(listen, data.path())?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .with_context(|| format!("cannot start {}", peer.name()))?;
+        let scheme = match peer {
+            Peer::Redis => "redis",
+            Peer::LimitDirect | Peer::LimitCoalesced | Peer::LimitLog | Peer::Tidings { .. } => {
+                "ws"
+            }
+        };
+        Ok(Self { child, listen, scheme, told, _data: data })
+    }
+
+    /// Waits until the server takes connections.
+    pub(crate) fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY_MAX;
+        while TcpStream::connect_timeout(&self.listen, Duration::from_secs(1)).is_err() {
+            if let Some(status) = self.child.try_wait().context("cannot watch the server")? {
+                bail!("the server ended at once with {status}: {}", self.told());
+            }
+            if Instant::now() > deadline {
+                bail!("the server does not listen after {READY_MAX:?}: {}", self.told());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn url(&self) -> anyhow::Result<Target> {
+        format!("{}://{}", self.scheme, self.listen).parse()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Adds to `error` what the server said, if anything.
+    pub(crate) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        let told = self.told();
+        if told.is_empty() { error } else { error.context(format!("the server said: {told}")) }
+    }
+
+    /// The end of what the server wrote.
+    fn told(&self) -> String {
+        let told = fs::read(&self.told).unwrap_or_default();
+        let start = told.len().saturating_sub(TOLD_BYTES_MAX);
+        String::from_utf8_lossy(&told[start..]).trim().to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails only when the process is gone already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A loopback address that nobody listens on now.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("there is no free port")?;
+    listener.local_addr().context("there is no free port")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_tidings_is_an_error_and_not_a_gap() {
+        let error = available(Some(Path::new("no/such/tidings")), &[], &mut Vec::new());
+        let error = error.expect_err("there is no such file").to_string();
+        assert_eq!(error, "there is no tidings at no/such/tidings");
+    }
+
+    #[test]
+    fn a_server_that_ends_at_once_is_reported_with_its_words() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let peer = Peer::Tidings {
+            program: PathBuf::from("sh"),
+            arguments: vec!["unreachable".to_owned()],
+        };
+        let mut server = Server::start(&peer, directory.path()).expect("sh starts");
+        let error = server.wait_until_ready().expect_err("sh knows no dev").to_string();
+        assert!(error.contains("ended at once") && error.contains("dev"), "{error}");
+    }
+}

@@ -1,0 +1,188 @@
+//! The work that servers are compared at.
+
+use anyhow::bail;
+
+use crate::compare::peer::Peer;
+use crate::load::{
+    self, FanoutOptions, IdleOptions, Pace, PublishOptions, RedisCommand, ServerOptions,
+};
+use crate::report::Report;
+use crate::target::Target;
+
+/// One kind of work at one size.
+#[derive(Clone, Debug)]
+pub(crate) struct Workload {
+    pub(crate) name: String,
+    /// The bare server that sets the limit; ratios are to it.
+    pub(crate) limit: Peer,
+    /// The figures a table shows, the one that matters most first.
+    pub(crate) shown: &'static [&'static str],
+    kind: Kind,
+    seconds: f64,
+    warmup: f64,
+    topic: String,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Fanout { subscribers: u32, pace: Pace },
+    Publish { publishers: u32, in_flight: u32 },
+    Idle { connections: u32, durable: bool },
+}
+
+const FANOUT: &[&str] =
+    &["server_cpu_s_per_million", "latency_p50_ms", "latency_p99_ms", "own_cpu_percent"];
+const FANOUT_MAX: &[&str] =
+    &["deliveries_per_s", "server_cpu_s_per_million", "latency_p99_ms", "own_cpu_percent"];
+const PUBLISH: &[&str] =
+    &["acks_per_s", "latency_p50_ms", "latency_p99_ms", "server_cpu_us_per_publish"];
+const IDLE: &[&str] =
+    &["user_private_dirty_bytes_each", "user_pss_bytes_each", "server_cpu_us_per_open"];
+
+/// Those of all workloads whose name contains one of `only`, or all.
+pub(crate) fn chosen(
+    quick: bool,
+    only: &[String],
+    fanout_topic: &str,
+) -> anyhow::Result<Vec<Workload>> {
+    let all = if quick { quick_ones(fanout_topic) } else { full_ones(fanout_topic) };
+    let names: Vec<String> = all.iter().map(|workload| workload.name.clone()).collect();
+    let wanted = |workload: &Workload| {
+        only.is_empty() || only.iter().any(|part| workload.name.contains(part))
+    };
+    let chosen: Vec<Workload> = all.into_iter().filter(wanted).collect();
+    if chosen.is_empty() {
+        bail!("no workload is called like {only:?}, there are {}", names.join(", "));
+    }
+    Ok(chosen)
+}
+
+fn full_ones(topic: &str) -> Vec<Workload> {
+    vec![
+        // 50 000 deliveries a second in both, in a thousand sends or ten thousand.
+        Workload::fanout(1000, Pace::Rate(50.0), 10.0, topic),
+        Workload::fanout(10_000, Pace::Rate(5.0), 10.0, topic),
+        Workload::fanout(1000, Pace::InFlight(16), 10.0, topic),
+        Workload::publish(1, 1, 5.0),
+        Workload::publish(64, 1, 10.0),
+        Workload::publish(256, 1, 10.0),
+        Workload::idle(10_000, false, 5.0),
+        Workload::idle(10_000, true, 5.0),
+    ]
+}
+
+fn quick_ones(topic: &str) -> Vec<Workload> {
+    vec![
+        Workload::fanout(100, Pace::Rate(50.0), 1.0, topic),
+        Workload::fanout(100, Pace::InFlight(16), 1.0, topic),
+        Workload::publish(16, 1, 1.0),
+        Workload::idle(2000, false, 0.5),
+        Workload::idle(2000, true, 0.5),
+    ]
+}
+
+impl Workload {
+    fn fanout(subscribers: u32, pace: Pace, seconds: f64, topic: &str) -> Self {
+        let (name, shown) = match pace {
+            Pace::Rate(rate) => (format!("fanout {subscribers} x {rate}/s"), FANOUT),
+            Pace::InFlight(_) => (format!("fanout-max {subscribers}"), FANOUT_MAX),
+        };
+        Self {
+            name,
+            limit: Peer::LimitCoalesced,
+            shown,
+            kind: Kind::Fanout { subscribers, pace },
+            seconds,
+            warmup: seconds / 5.0,
+            topic: topic.to_owned(),
+        }
+    }
+
+    fn publish(publishers: u32, in_flight: u32, seconds: f64) -> Self {
+        Self {
+            name: format!("publish {publishers}"),
+            limit: Peer::LimitLog,
+            shown: PUBLISH,
+            kind: Kind::Publish { publishers, in_flight },
+            seconds,
+            warmup: seconds / 5.0,
+            topic: "bench".to_owned(),
+        }
+    }
+
+    fn idle(connections: u32, durable: bool, seconds: f64) -> Self {
+        let kind_name = if durable { "durable" } else { "live" };
+        Self {
+            name: format!("idle {connections} {kind_name}"),
+            limit: Peer::LimitCoalesced,
+            shown: IDLE,
+            kind: Kind::Idle { connections, durable },
+            seconds,
+            warmup: 0.0,
+            topic: "bench".to_owned(),
+        }
+    }
+
+    /// Whether this is work for `peer`.
+    pub(crate) const fn takes(&self, peer: &Peer) -> bool {
+        match (peer, &self.kind) {
+            (Peer::Tidings { .. }, _) => true,
+            (Peer::LimitDirect, Kind::Fanout { .. }) => true,
+            (Peer::LimitDirect, Kind::Publish { .. } | Kind::Idle { .. }) => false,
+            (Peer::LimitCoalesced, Kind::Fanout { .. } | Kind::Idle { .. }) => true,
+            (Peer::LimitCoalesced, Kind::Publish { .. }) => false,
+            (Peer::LimitLog | Peer::Redis, Kind::Publish { .. }) => true,
+            (Peer::LimitLog | Peer::Redis, Kind::Fanout { .. } | Kind::Idle { .. }) => false,
+        }
+    }
+
+    /// Does the work on the server at `url`, whose process is `pid`.
+    pub(crate) fn run(&self, url: &Target, pid: u32) -> anyhow::Result<Report> {
+        let server = ServerOptions { url: url.clone(), token: None, server_pid: Some(pid) };
+        let topic = self.topic.clone();
+        let (seconds, warmup) = (self.seconds, self.warmup);
+        match self.kind {
+            Kind::Fanout { subscribers, pace } => {
+                load::fanout(&FanoutOptions { server, subscribers, seconds, warmup, topic }, pace)
+            }
+            Kind::Publish { publishers, in_flight } => load::publish(&PublishOptions {
+                server,
+                publishers,
+                in_flight,
+                topics: None,
+                seconds,
+                warmup,
+                topic,
+                redis_command: RedisCommand::Xadd,
+            }),
+            Kind::Idle { connections, durable } => load::idle(&IdleOptions {
+                server,
+                connections,
+                durable,
+                seconds,
+                at_once: 256,
+                topic,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_workload_has_its_limit_among_the_servers_that_take_it() {
+        for workload in full_ones("bench").iter().chain(&quick_ones("bench")) {
+            assert!(workload.takes(&workload.limit), "{}", workload.name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let error = chosen(true, &["nonsense".to_owned()], "bench").expect_err("no such workload");
+        assert!(error.to_string().contains("publish 16"), "{error}");
+        let some = chosen(true, &["idle".to_owned()], "bench").expect("two of them");
+        assert_eq!(some.len(), 2);
+    }
+}

@@ -1,0 +1,22 @@
+//! Bare servers: the least that can be done for the same frames. What they reach is the limit
+//! that the kernel and the disk set on this machine, and every server is measured against it.
+
+mod fanout;
+mod frames;
+mod log;
+mod sockets;
+
+use std::net::SocketAddr;
+
+pub(crate) use fanout::Writing;
+pub(crate) use log::{LogOptions, prewritten};
+
+/// Sends every publish to every subscriber, until the process ends.
+pub(crate) fn fanout(listen: SocketAddr, writing: Writing) -> anyhow::Result<()> {
+    sockets::serve(listen, &mut fanout::Fanout::new(writing))
+}
+
+/// Makes every publish durable, until the process ends.
+pub(crate) fn log(listen: SocketAddr, options: &LogOptions) -> anyhow::Result<()> {
+    sockets::serve(listen, &mut log::Log::create(options)?)
+}

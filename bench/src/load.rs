@@ -1,0 +1,39 @@
+//! The generator: connections to one server, what they do, and what they see.
+
+mod crowd;
+mod fanout;
+mod idle;
+mod link;
+mod meter;
+mod publish;
+mod tally;
+
+use clap::Args;
+
+pub(crate) use fanout::{FanoutOptions, Pace, run as fanout};
+pub(crate) use idle::{IdleOptions, run as idle};
+pub(crate) use publish::{PublishOptions, RedisCommand, run as publish};
+
+use crate::target::Target;
+
+/// Which server, and how it is watched.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServerOptions {
+    /// The server, for example ws://127.0.0.1:8080/v1/ws
+    #[arg(long, env = "TIDINGS_URL")]
+    pub(crate) url: Target,
+    /// The token to show when connecting
+    #[arg(long, env = "TIDINGS_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// The server's process on this machine: its CPU time and memory are reported
+    #[arg(long, value_name = "PID")]
+    pub(crate) server_pid: Option<u32>,
+}
+
+/// Reads a number of seconds above zero.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
+        Ok(_) | Err(_) => Err("write a number of seconds from 0 to 86400".to_owned()),
+    }
+}

@@ -1,0 +1,390 @@
+//! One publisher, many live subscribers.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::histogram::Histogram;
+use crate::load::crowd::{Crowd, Members, Subscription, Traffic};
+use crate::load::meter::Meter;
+use crate::load::tally::{Arrival, Tally};
+use crate::load::{ServerOptions, seconds};
+use crate::report::Report;
+use crate::target::Dialect;
+use crate::websocket::{self, Opcode};
+use crate::wire::{self, PublishForm, ServerFrame, Stamp, Stamps};
+
+/// How long nothing may arrive before what is missing counts as lost.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long deliveries may go on after the last publish.
+const DRAIN_MAX: Duration = Duration::from_secs(60);
+/// Connections that are being made at once.
+const AT_ONCE: usize = 256;
+/// The publisher's place in the crowd.
+const PUBLISHER: usize = 0;
+
+/// What a fan-out is made of.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FanoutOptions {
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+    /// Live subscribers, each with a connection of its own
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    pub(crate) subscribers: u32,
+    /// How long to publish, after the warm-up
+    #[arg(long, default_value = "10", value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// How long to publish before anything counts
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    pub(crate) warmup: f64,
+    /// The topic
+    #[arg(long, default_value = "bench")]
+    pub(crate) topic: String,
+}
+
+/// When the next message is published.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// At this many a second, whatever the server does. Latency counts from when a message was
+    /// to be sent, so a server that stalls pays for all that should have been sent meanwhile.
+    Rate(f64),
+    /// As soon as fewer than this many are on their way to some subscriber.
+    InFlight(usize),
+}
+
+impl Pace {
+    pub(crate) fn rate(rate: f64) -> anyhow::Result<Self> {
+        if !(0.1..=1e6).contains(&rate) {
+            bail!("a rate is from 0.1 to 1000000 messages a second");
+        }
+        Ok(Self::Rate(rate))
+    }
+
+    pub(crate) fn in_flight(messages: u32) -> anyhow::Result<Self> {
+        if !(1..=100_000).contains(&messages) {
+            bail!("from 1 to 100000 messages can be in flight");
+        }
+        Ok(Self::InFlight(messages as usize))
+    }
+}
+
+/// Runs the load and says what came of it.
+pub(crate) fn run(options: &FanoutOptions, pace: Pace) -> anyhow::Result<Report> {
+    if options.server.url.dialect == Dialect::Redis {
+        bail!("fan-out is measured over WebSocket only, use a ws:// url");
+    }
+    let subscribers = options.subscribers as usize;
+    let members = Members {
+        publishers: 1,
+        subscribers,
+        topic: options.topic.clone(),
+        subscription: Subscription::Live,
+        token: options.server.token.clone(),
+    };
+    let mut crowd = Crowd::open(&options.server.url, members, AT_ONCE)?;
+    let mut fanout = Fanout::new(options, pace, crowd.now());
+    while !fanout.is_done(crowd.now()) {
+        let wait = fanout.wait(crowd.now());
+        crowd.turn(wait, &mut fanout)?;
+    }
+    fanout.report(options)
+}
+
+/// A fan-out under way. All times are on the crowd's clock.
+#[derive(Debug)]
+struct Fanout {
+    pace: Pace,
+    subscribers: usize,
+    server_pid: Option<u32>,
+    starts: Duration,
+    measured_from: Duration,
+    ends: Duration,
+    form: PublishForm,
+    stamps: Stamps,
+    line: Vec<u8>,
+    published: u32,
+    answered: u32,
+    refused: BTreeSet<u32>,
+    first_refusal: Option<String>,
+    tally: Tally,
+    /// Subscribers that still miss each message, from `oldest_open` on.
+    open: VecDeque<usize>,
+    oldest_open: u32,
+    latencies: Histogram,
+    progress: Duration,
+    meter: Option<Meter>,
+}
+
+impl Fanout {
+    fn new(options: &FanoutOptions, pace: Pace, now: Duration) -> Self {
+        let measured_from = now + Duration::from_secs_f64(options.warmup);
+        Self {
+            pace,
+            subscribers: options.subscribers as usize,
+            server_pid: options.server.server_pid,
+            starts: now,
+            measured_from,
+            ends: measured_from + Duration::from_secs_f64(options.seconds),
+            form: PublishForm::new(&options.topic),
+            stamps: Stamps::of_this_run(),
+            line: Vec::new(),
+            published: 0,
+            answered: 0,
+            refused: BTreeSet::new(),
+            first_refusal: None,
+            tally: Tally::new(options.subscribers as usize),
+            open: VecDeque::new(),
+            oldest_open: 0,
+            latencies: Histogram::new(),
+            progress: now,
+            meter: None,
+        }
+    }
+
+    /// When the next message is to be sent; `None` while that waits for deliveries, or for good.
+    fn next_at(&self, now: Duration) -> Option<Duration> {
+        let at = match self.pace {
+            Pace::Rate(rate) => {
+                self.starts + Duration::from_secs_f64(f64::from(self.published) / rate)
+            }
+            Pace::InFlight(max) if self.open.len() < max => now,
+            Pace::InFlight(_) => return None,
+        };
+        (at < self.ends).then_some(at)
+    }
+
+    fn wait(&self, now: Duration) -> Duration {
+        /// How often the end is looked for.
+        const LOOK: Duration = Duration::from_millis(50);
+        let due = self.next_at(now).unwrap_or(self.ends);
+        if now < due {
+            LOOK.min(due - now)
+        } else if now < self.ends {
+            Duration::ZERO
+        } else {
+            LOOK
+        }
+    }
+
+    fn is_done(&self, now: Duration) -> bool {
+        let stalled = now > self.progress + PATIENCE;
+        if now < self.ends {
+            return match self.pace {
+                Pace::Rate(_) => false,
+                Pace::InFlight(_) => stalled,
+            };
+        }
+        let all_there = self.open.is_empty() && self.answered == self.published;
+        let all_sent = self.next_at(now).is_none();
+        all_sent && (all_there || stalled) || now > self.ends + DRAIN_MAX
+    }
+
+    fn is_measured(&self, sent: Duration) -> bool {
+        sent >= self.measured_from
+    }
+
+    /// One subscriber less misses message `sequence`, or nobody does when it was refused.
+    fn close(&mut self, sequence: u32, subscribers: usize) -> anyhow::Result<()> {
+        let Some(place) = sequence.checked_sub(self.oldest_open) else { return Ok(()) };
+        let Some(missing) = self.open.get_mut(place as usize) else {
+            bail!("message {sequence} was answered before it was published");
+        };
+        *missing = missing.saturating_sub(subscribers);
+        while self.open.front() == Some(&0) {
+            self.open.pop_front();
+            self.oldest_open += 1;
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, id: Option<u32>, message: String) -> anyhow::Result<()> {
+        let Some(sequence) = id.and_then(|id| id.checked_sub(1)) else {
+            bail!("the server reported an error: {message}");
+        };
+        self.answered += 1;
+        self.first_refusal.get_or_insert(message);
+        self.close(sequence, self.subscribers)?;
+        self.refused.insert(sequence);
+        Ok(())
+    }
+}
+
+impl Traffic for Fanout {
+    fn frame(
+        &mut self,
+        now: Duration,
+        from: usize,
+        frame: &[u8],
+        _: &mut Vec<u8>,
+    ) -> anyhow::Result<()> {
+        if from == PUBLISHER {
+            match wire::read_server_frame(frame)? {
+                ServerFrame::Published { .. } => self.answered += 1,
+                ServerFrame::Refused { id, message } => self.refuse(id, message)?,
+                other @ (ServerFrame::Message
+                | ServerFrame::Connected
+                | ServerFrame::Subscribed
+                | ServerFrame::Ping
+                | ServerFrame::Other(_)) => bail!("the publisher got {other:?}"),
+            }
+            return Ok(());
+        }
+        let Some(stamp) = self.stamps.find(frame) else {
+            let other = wire::read_server_frame(frame)?;
+            if other == ServerFrame::Message {
+                return Ok(()); // Of another run.
+            }
+            bail!("a subscriber got {other:?}");
+        };
+        if stamp.sequence >= self.published {
+            bail!("message {} arrived before it was published", stamp.sequence);
+        }
+        self.progress = now;
+        match self.tally.note(from - 1, stamp.sequence) {
+            Arrival::First => {
+                if self.is_measured(stamp.sent) {
+                    self.latencies.record(now.saturating_sub(stamp.sent));
+                }
+                self.close(stamp.sequence, 1)
+            }
+            Arrival::Repeated => Ok(()),
+        }
+    }
+
+    fn due(&mut self, now: Duration, out: &mut Vec<u8>) -> anyhow::Result<Option<usize>> {
+        let Some(sent) = self.next_at(now).filter(|at| *at <= now) else { return Ok(None) };
+        if self.meter.is_none() && self.is_measured(sent) {
+            self.meter = Some(Meter::start(self.server_pid)?);
+        }
+        let stamp = Stamp { sequence: self.published, sent };
+        self.line.clear();
+        self.published += 1;
+        self.form.put(&mut self.line, self.published, &self.stamps, stamp);
+        websocket::put_masked_frame(out, Opcode::Text, &self.line);
+        self.open.push_back(self.subscribers);
+        self.progress = now;
+        Ok(Some(PUBLISHER))
+    }
+}
+
+impl Fanout {
+    fn report(self, options: &FanoutOptions) -> anyhow::Result<Report> {
+        let Some(meter) = &self.meter else {
+            bail!("nothing was published after the warm-up, measure for longer");
+        };
+        let cost = meter.stop()?;
+        let mut report = Report::new(match self.pace {
+            Pace::Rate(_) => "fanout",
+            Pace::InFlight(_) => "fanout-max",
+        });
+        report.setting("url", options.server.url.to_string());
+        report.setting("subscribers", options.subscribers);
+        report.setting("seconds", options.seconds);
+        match self.pace {
+            Pace::Rate(rate) => report.setting("rate", rate),
+            Pace::InFlight(messages) => report.setting("in_flight", messages),
+        }
+        let deliveries = self.latencies.total();
+        report.figure("deliveries_per_s", deliveries as f64 / cost.elapsed.as_secs_f64());
+        report.latencies(&self.latencies);
+        cost.report_each(&mut report, "server_cpu_s_per_million", deliveries);
+        cost.report_shares(&mut report);
+        report.figure("published", f64::from(self.published));
+        report.figure("deliveries", self.tally.first as f64);
+        report.figure("lost", self.tally.lost(self.published, &self.refused) as f64);
+        report.figure("duplicates", self.tally.repeated as f64);
+        report.figure("order_errors", self.tally.order_errors as f64);
+        report.figure("refused", self.refused.len() as f64);
+        report.notes.extend(self.first_refusal.map(|why| format!("the first refusal: {why}")));
+        if self.answered < self.published {
+            let open = self.published - self.answered;
+            report.notes.push(format!("{open} publishes were never answered"));
+        }
+        Ok(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(seconds: f64) -> FanoutOptions {
+        let url = "ws://127.0.0.1:1".parse().expect("a url");
+        let server = ServerOptions { url, token: None, server_pid: None };
+        FanoutOptions { server, subscribers: 2, seconds, warmup: 0.0, topic: "t".to_owned() }
+    }
+
+    /// Publishes what is due and returns each as the `message` frame of a server.
+    fn publish(fanout: &mut Fanout, now: Duration) -> Vec<Vec<u8>> {
+        let mut messages = Vec::new();
+        let mut out = Vec::new();
+        while fanout.due(now, &mut out).expect("no server is asked").is_some() {
+            let mut message = b"{\"message\":{\"topic\":\"t\",".to_vec();
+            let data = wire::position(&fanout.line, b"\"data\":").expect("a publish has data");
+            message.extend_from_slice(&fanout.line[data..]);
+            messages.push(message);
+        }
+        messages
+    }
+
+    fn deliver(fanout: &mut Fanout, now: Duration, to: usize, message: &[u8]) {
+        fanout.frame(now, to, message, &mut Vec::new()).expect("a message");
+    }
+
+    #[test]
+    fn latency_counts_from_when_a_message_was_to_be_sent() {
+        let mut fanout = Fanout::new(&options(1.0), Pace::Rate(10.0), Duration::ZERO);
+        // The generator was away for 250 ms: messages 0, 1 and 2 were due at 0, 100 and 200 ms.
+        let now = Duration::from_millis(250);
+        let messages = publish(&mut fanout, now);
+        assert_eq!(messages.len(), 3);
+        deliver(&mut fanout, now, 1, &messages[0]);
+        assert_eq!(fanout.latencies.max(), Duration::from_millis(250));
+        assert_eq!(fanout.wait(now), Duration::from_millis(50), "message 3 is due at 300 ms");
+        assert!(!fanout.is_done(Duration::from_secs(10)), "seven messages are not sent yet");
+        assert_eq!(publish(&mut fanout, Duration::from_secs(10)).len(), 7);
+    }
+
+    #[test]
+    fn a_server_that_drops_repeats_or_swaps_messages_is_found_out() {
+        let mut fanout = Fanout::new(&options(1.0), Pace::InFlight(3), Duration::ZERO);
+        let now = Duration::from_millis(1);
+        let messages = publish(&mut fanout, now);
+        assert_eq!(messages.len(), 3, "three may be in flight");
+        for place in [0, 2, 1] {
+            deliver(&mut fanout, now, 1, &messages[place]);
+        }
+        for place in [1, 1] {
+            deliver(&mut fanout, now, 2, &messages[place]);
+        }
+        assert!(publish(&mut fanout, now).is_empty(), "one of three is done, but not the oldest");
+        for _ in 0..2 {
+            fanout
+                .frame(now, 0, br#"{"id":1,"published":{"offset":1}}"#, &mut Vec::new())
+                .expect("an answer");
+        }
+        fanout
+            .frame(now, 0, br#"{"id":3,"error":{"code":"overloaded"}}"#, &mut Vec::new())
+            .expect("a refusal");
+        let report = fanout.report(&options(1.0)).expect("something was measured");
+        let values = ["lost", "duplicates", "order_errors", "refused"]
+            .map(|name| report.value(name).expect("every report has it"));
+        assert_eq!(values, [1.0, 1.0, 1.0, 1.0]);
+        assert!(report.check().is_err());
+    }
+
+    #[test]
+    fn the_next_message_waits_for_the_oldest_in_flight() {
+        let mut fanout = Fanout::new(&options(1.0), Pace::InFlight(1), Duration::ZERO);
+        let now = Duration::from_millis(1);
+        let messages = publish(&mut fanout, now);
+        deliver(&mut fanout, now, 1, &messages[0]);
+        assert!(publish(&mut fanout, now).is_empty());
+        deliver(&mut fanout, now, 2, &messages[0]);
+        assert_eq!(publish(&mut fanout, now).len(), 1);
+        assert!(!fanout.is_done(now));
+        assert!(fanout.is_done(now + PATIENCE * 2), "nothing more comes");
+    }
+}

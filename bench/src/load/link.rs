@@ -1,0 +1,257 @@
+//! One connection of the generator: its greeting, its bytes, and how they split into frames.
+
+use std::io::{BufRead as _, ErrorKind, Read as _, Write as _};
+use std::mem;
+
+use anyhow::{Context as _, bail};
+use mio::net::TcpStream;
+
+use crate::load::crowd::Members;
+use crate::resp::{self, Reply};
+use crate::target::{Dialect, Target};
+use crate::websocket::{self, Opcode};
+use crate::wire::{self, ServerFrame};
+
+/// What a server may leave unread of one connection before the run is given up.
+const UNSENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Dialing,
+    Upgrading,
+    Connecting,
+    Subscribing,
+    Ready,
+}
+
+/// One connection. It owns no memory while nothing is partial or unsent.
+#[derive(Debug)]
+pub(crate) struct Link {
+    stream: TcpStream,
+    phase: Phase,
+    dialect: Dialect,
+    partial: Vec<u8>,
+    unsent: Vec<u8>,
+}
+
+/// What a link needs to know of the crowd it is in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) index: usize,
+    pub(crate) target: &'a Target,
+    pub(crate) members: &'a Members,
+}
+
+/// Takes the frames of a link that is ready, and may append answers, ready for the socket.
+pub(crate) trait TakeFrame {
+    /// `frame` is one JSON frame, or one reply of Redis.
+    fn take(&mut self, frame: &[u8], out: &mut Vec<u8>) -> anyhow::Result<()>;
+}
+
+impl Link {
+    pub(crate) const fn new(stream: TcpStream, dialect: Dialect) -> Self {
+        Self { stream, phase: Phase::Dialing, dialect, partial: Vec::new(), unsent: Vec::new() }
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+
+    /// The socket takes bytes: the first ones once it is connected, or what was left over.
+    pub(crate) fn writable(&mut self, place: Place<'_>) -> anyhow::Result<()> {
+        match self.phase {
+            Phase::Dialing => {
+                if let Some(error) = self.stream.take_error()? {
+                    return Err(error).context("cannot connect");
+                }
+                match self.dialect {
+                    Dialect::Tidings => {
+                        self.phase = Phase::Upgrading;
+                        let request = websocket::request(&place.target.host, &place.target.path);
+                        self.write(request.as_bytes())
+                    }
+                    Dialect::Redis => {
+                        self.phase = Phase::Connecting;
+                        self.write(b"*1\r\n$4\r\nPING\r\n")
+                    }
+                }
+            }
+            Phase::Upgrading | Phase::Connecting | Phase::Subscribing | Phase::Ready => {
+                let left = mem::take(&mut self.unsent);
+                self.write(&left)
+            }
+        }
+    }
+
+    /// Writes now what the kernel takes, and keeps the rest.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut rest = bytes;
+        while self.unsent.is_empty() && !rest.is_empty() {
+            match self.stream.write(rest) {
+                Ok(sent) => rest = &rest[sent..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("cannot write"),
+            }
+        }
+        if self.unsent.len() + rest.len() > UNSENT_BYTES_MAX {
+            bail!("the server has left {UNSENT_BYTES_MAX} bytes unread, offer less");
+        }
+        self.unsent.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// Reads until the socket is empty, in `buffer`. The poll is edge-triggered: a short read
+    /// means empty, unless the peer's end is in there too.
+    pub(crate) fn readable(
+        &mut self,
+        place: Place<'_>,
+        peer_closed: bool,
+        buffer: &mut [u8],
+        out: &mut Vec<u8>,
+        take: &mut impl TakeFrame,
+    ) -> anyhow::Result<()> {
+        loop {
+            let held = self.partial.len();
+            let read = match self.stream.read(&mut buffer[held..]) {
+                Ok(0) => bail!("the server closed the connection"),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).context("cannot read"),
+            };
+            buffer[..held].copy_from_slice(&mem::take(&mut self.partial));
+            let filled = held + read;
+            out.clear();
+            let used = self.digest(place, &buffer[..filled], out, take)?;
+            if used == 0 && filled == buffer.len() {
+                bail!("the server sent a frame of more than {filled} bytes");
+            }
+            self.partial.extend_from_slice(&buffer[used..filled]);
+            self.write(out)?;
+            if filled < buffer.len() && !peer_closed {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes all complete frames out of `bytes` and says how many bytes they were.
+    fn digest(
+        &mut self,
+        place: Place<'_>,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        take: &mut impl TakeFrame,
+    ) -> anyhow::Result<usize> {
+        let mut used = 0;
+        if self.phase == Phase::Upgrading {
+            let Some(end) = websocket::head_end(bytes)? else { return Ok(0) };
+            websocket::check_response(&bytes[..end])?;
+            let client = format!("bench-{}", place.index);
+            let connect = wire::connect(&client, place.members.token.as_deref());
+            websocket::put_masked_frame(out, Opcode::Text, connect.as_bytes());
+            self.phase = Phase::Connecting;
+            used = end;
+        }
+        match self.dialect {
+            Dialect::Tidings => Ok(used + self.web_socket(place, &bytes[used..], out, take)?),
+            Dialect::Redis => self.redis(bytes, out, take),
+        }
+    }
+
+    fn web_socket(
+        &mut self,
+        place: Place<'_>,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        take: &mut impl TakeFrame,
+    ) -> anyhow::Result<usize> {
+        let mut used = 0;
+        while let Some(frame) = websocket::next_frame(&bytes[used..])? {
+            let payload = &bytes[used..][frame.payload.clone()];
+            match frame.opcode {
+                Opcode::Text => self.lines(place, payload, out, take)?,
+                Opcode::Ping => websocket::put_masked_frame(out, Opcode::Pong, payload),
+                Opcode::Pong => {}
+                Opcode::Close => bail!("the server closed the connection{}", told(payload)),
+            }
+            used += frame.payload.end;
+        }
+        Ok(used)
+    }
+
+    /// A WebSocket message holds one or more frames, one per line.
+    fn lines(
+        &mut self,
+        place: Place<'_>,
+        mut payload: &[u8],
+        out: &mut Vec<u8>,
+        take: &mut impl TakeFrame,
+    ) -> anyhow::Result<()> {
+        while !payload.is_empty() {
+            let all = payload;
+            let length = payload.skip_until(b'\n').expect("reading from memory cannot fail");
+            let line = all[..length].trim_ascii_end();
+            if line.starts_with(b"{\"ping\"") {
+                websocket::put_masked_frame(out, Opcode::Text, wire::PONG);
+            } else if self.phase == Phase::Ready {
+                take.take(line, out)?;
+            } else if !line.is_empty() {
+                self.greet(place, line, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One step of the greeting: connected, then subscribed, then ready.
+    fn greet(&mut self, place: Place<'_>, line: &[u8], out: &mut Vec<u8>) -> anyhow::Result<()> {
+        match (self.phase, wire::read_server_frame(line)?) {
+            (Phase::Connecting, ServerFrame::Connected) => {
+                if let Some(subscribe) = place.members.subscribe(place.index) {
+                    websocket::put_masked_frame(out, Opcode::Text, subscribe.as_bytes());
+                    self.phase = Phase::Subscribing;
+                } else {
+                    self.phase = Phase::Ready;
+                }
+            }
+            (Phase::Subscribing, ServerFrame::Subscribed) => self.phase = Phase::Ready,
+            // A message of another run that was there before the reply to `subscribe`.
+            (Phase::Subscribing, ServerFrame::Message) => {}
+            (phase, frame) => bail!("while {phase:?} the server answered {frame:?}"),
+        }
+        Ok(())
+    }
+
+    fn redis(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        take: &mut impl TakeFrame,
+    ) -> anyhow::Result<usize> {
+        let mut used = 0;
+        while let Some((reply, length)) = resp::next_reply(&bytes[used..])? {
+            if self.phase == Phase::Ready {
+                take.take(&bytes[used..used + length], out)?;
+            } else {
+                match reply {
+                    Reply::Simple => self.phase = Phase::Ready,
+                    Reply::Error(_) | Reply::Bulk(_) => bail!("redis answered PING with {reply:?}"),
+                }
+            }
+            used += length;
+        }
+        Ok(used)
+    }
+}
+
+/// What a close frame says: a code and a reason.
+fn told(payload: &[u8]) -> String {
+    match payload {
+        [high, low, reason @ ..] => {
+            let code = u16::from_be_bytes([*high, *low]);
+            format!(" with code {code} {}", String::from_utf8_lossy(reason))
+        }
+        _ => String::new(),
+    }
+}

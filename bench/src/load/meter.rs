@@ -1,0 +1,67 @@
+//! What a stretch of time cost the server and the generator.
+
+use std::time::{Duration, Instant};
+
+use crate::procfs;
+use crate::report::Report;
+
+/// A stretch of time that has begun.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    server_pid: Option<u32>,
+    started: Instant,
+    server_cpu: Duration,
+    own_cpu: Duration,
+}
+
+/// What a stretch of time cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    pub(crate) elapsed: Duration,
+    /// `None` when the server's process is not known.
+    pub(crate) server_cpu: Option<Duration>,
+    pub(crate) own_cpu: Duration,
+}
+
+impl Meter {
+    pub(crate) fn start(server_pid: Option<u32>) -> anyhow::Result<Self> {
+        Ok(Self {
+            server_pid,
+            started: Instant::now(),
+            server_cpu: server_pid.map_or(Ok(Duration::ZERO), procfs::cpu_time)?,
+            own_cpu: procfs::own_cpu_time()?,
+        })
+    }
+
+    pub(crate) fn stop(&self) -> anyhow::Result<Cost> {
+        let elapsed = self.started.elapsed();
+        let server = self.server_pid.map(procfs::cpu_time).transpose()?;
+        Ok(Cost {
+            elapsed,
+            server_cpu: server.map(|cpu| cpu.saturating_sub(self.server_cpu)),
+            own_cpu: procfs::own_cpu_time()?.saturating_sub(self.own_cpu),
+        })
+    }
+}
+
+impl Cost {
+    /// Adds the server's CPU time for each of `count` things under `name`: microseconds each,
+    /// which is the same number as seconds per million.
+    pub(crate) fn report_each(&self, report: &mut Report, name: &'static str, count: u64) {
+        if let Some(cpu) = self.server_cpu
+            && count > 0
+        {
+            report.figure(name, cpu.as_secs_f64() * 1e6 / count as f64);
+        }
+    }
+
+    /// Adds the share of one core that each side took. A generator near 100 % is what is being
+    /// measured, not the server; while it waits for the next due message it spins, too.
+    pub(crate) fn report_shares(&self, report: &mut Report) {
+        let percent = |cpu: Duration| cpu.as_secs_f64() / self.elapsed.as_secs_f64() * 100.0;
+        if let Some(cpu) = self.server_cpu {
+            report.figure("server_cpu_percent", percent(cpu));
+        }
+        report.figure("own_cpu_percent", percent(self.own_cpu));
+    }
+}

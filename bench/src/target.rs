@@ -1,0 +1,90 @@
+//! Where the load goes: an address, and which language is spoken there.
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail};
+
+/// The WebSocket path of Tidings.
+const DEFAULT_PATH: &str = "/v1/ws";
+
+/// A server to drive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) dialect: Dialect,
+    /// `host:port` for the upgrade request.
+    pub(crate) host: String,
+    /// The path of the upgrade request.
+    pub(crate) path: String,
+}
+
+/// The language a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// JSON frames over WebSocket.
+    Tidings,
+    /// RESP, as of Redis.
+    Redis,
+}
+
+impl FromStr for Target {
+    type Err = anyhow::Error;
+
+    fn from_str(url: &str) -> anyhow::Result<Self> {
+        let Some((scheme, rest)) = url.split_once("://") else {
+            bail!("{url} is not a url, write for example ws://127.0.0.1:8080/v1/ws");
+        };
+        let dialect = match scheme {
+            "ws" => Dialect::Tidings,
+            "redis" => Dialect::Redis,
+            "wss" | "rediss" => bail!("{scheme} is not offered: what is measured is without TLS"),
+            other => bail!("{other} is not offered, use ws or redis"),
+        };
+        let (host, path) = rest.find('/').map_or((rest, DEFAULT_PATH), |at| rest.split_at(at));
+        let address = host
+            .to_socket_addrs()
+            .with_context(|| format!("{host} is not an address, write host:port"))?
+            .next()
+            .with_context(|| format!("{host} has no address"))?;
+        Ok(Self { address, dialect, host: host.to_owned(), path: path.to_owned() })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.dialect {
+            Dialect::Tidings => write!(f, "ws://{}{}", self.host, self.path),
+            Dialect::Redis => write!(f, "redis://{}", self.host),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read() {
+        let target: Target = "ws://127.0.0.1:8080".parse().expect("a plain url");
+        assert_eq!(target.to_string(), "ws://127.0.0.1:8080/v1/ws");
+        let target: Target = "ws://127.0.0.1:8080/other?x=1".parse().expect("a url with a path");
+        assert_eq!((target.host.as_str(), target.path.as_str()), ("127.0.0.1:8080", "/other?x=1"));
+        let target: Target = "redis://127.0.0.1:6379".parse().expect("a redis url");
+        assert_eq!(target.dialect, Dialect::Redis);
+    }
+
+    #[test]
+    fn other_urls_are_refused_with_advice() {
+        for (url, advice) in [
+            ("127.0.0.1:8080", "write for example ws://"),
+            ("wss://127.0.0.1:8080", "without TLS"),
+            ("http://127.0.0.1:8080", "use ws or redis"),
+            ("ws://127.0.0.1", "write host:port"),
+        ] {
+            let error = url.parse::<Target>().expect_err(url).to_string();
+            assert!(error.contains(advice), "{error}");
+        }
+    }
+}

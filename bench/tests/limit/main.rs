@@ -1,0 +1,111 @@
+//! The generator against the bare servers: everything arrives, once, in order, and is durable
+//! when it is acknowledged; and the generator notices when that is not so.
+
+mod stage;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
+use stage::{Limit, run};
+
+#[test]
+fn fanout_loses_and_repeats_nothing() {
+    for flags in [&[][..], &["--coalesce"]] {
+        let limit = Limit::fanout(flags);
+        let report = run(&["fanout", "--subscribers", "50", "--rate", "400"], &limit);
+        report.assert_no_faults();
+        let (published, deliveries) = (report.figure("published"), report.figure("deliveries"));
+        // 0.2 s of warm-up and 0.5 s at 400 messages a second; a message on each edge may differ.
+        assert!((279.0..=281.0).contains(&published), "{published}");
+        assert_eq!(deliveries, published * 50.0);
+        assert!(report.figure("latency_p50_ms") > 0.0);
+        assert!(report.figure("server_cpu_s_per_million") >= 0.0);
+    }
+}
+
+#[test]
+fn fanout_at_full_load_loses_and_repeats_nothing() {
+    for flags in [&[][..], &["--coalesce"]] {
+        let limit = Limit::fanout(flags);
+        let report = run(&["fanout-max", "--subscribers", "50"], &limit);
+        report.assert_no_faults();
+        assert_eq!(report.figure("deliveries"), report.figure("published") * 50.0);
+        assert!(report.figure("deliveries_per_s") > 1000.0);
+    }
+}
+
+#[test]
+fn publishes_are_acknowledged_once_and_in_order() {
+    for extra in [&["--in-flight", "4"][..], &["--topics", "1"]] {
+        let limit = Limit::log();
+        let report = run(&[&["publish", "--publishers", "8"], extra].concat(), &limit);
+        report.assert_no_faults();
+        assert!(report.figure("acknowledged") > 100.0);
+        assert_eq!(report.figure("acknowledged"), report.figure("published"));
+        assert!(limit.log_has_records(), "acknowledged publishes are in the file");
+    }
+}
+
+#[test]
+fn idle_connections_stay_and_their_memory_is_told() {
+    for flag in [None, Some("--durable")] {
+        let limit = Limit::fanout(&[]);
+        let mut arguments = vec!["idle", "--connections", "2000"];
+        arguments.extend(flag);
+        let report = run(&arguments, &limit);
+        let each = report.figure("user_private_dirty_bytes_each");
+        assert!((0.0..4000.0).contains(&each), "{each} bytes a connection");
+        assert!(report.figure("open_s") > 0.0);
+    }
+}
+
+#[test]
+fn a_server_that_hangs_up_fails_the_run_with_its_words() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("ws://{}", listener.local_addr().expect("a bound listener"));
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the generator connects");
+        let read = stream.read(&mut [0; 1024]).expect("an upgrade request");
+        assert!(read > 0);
+        stream.write_all(b"HTTP/1.1 503 Full\r\nRetry-After: 1\r\n\r\n").expect("an answer");
+        stream
+    });
+    let output = stage::bench(&["publish", "--url", &url, "--publishers", "1"]);
+    assert!(!output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("refused the upgrade") && told.contains("503 Full"), "{told}");
+    drop(server.join().expect("the server saw an upgrade request"));
+}
+
+#[test]
+fn the_disk_is_measured_and_an_existing_file_is_left_alone() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("fsync");
+    let path = file.to_str().expect("a plain path");
+    let arguments = ["fsync", "--file", path, "--writes", "20"];
+    let report = stage::report_of(&arguments);
+    assert!(report.figure("prewritten_p50_us") > 0.0);
+    assert!(!file.exists(), "the file is removed");
+
+    std::fs::write(&file, "precious").expect("a file");
+    assert!(!stage::bench(&arguments).status.success());
+    assert_eq!(std::fs::read_to_string(&file).expect("still there"), "precious");
+}
+
+#[test]
+fn compare_measures_in_turns_and_writes_its_result() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("result.json");
+    let path = file.to_str().expect("a plain path");
+    let output =
+        stage::bench(&["compare", "--quick", "--rounds", "2", "--only", "100 x", "--json", path]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(table.contains("limit-direct") && table.contains("x 1.00"), "{table}");
+    let text = std::fs::read_to_string(&file).expect("a result");
+    let result: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let runs = result["runs"].as_array().expect("runs");
+    let order: Vec<&str> = runs.iter().filter_map(|run| run["server"].as_str()).collect();
+    assert_eq!(order, ["limit-direct", "limit-coalesced", "limit-direct", "limit-coalesced"]);
+}

@@ -1,0 +1,104 @@
+//! Runs the program: a bare server for the length of a test, and loads against it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tidings-bench");
+
+/// A bare server. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    child: Child,
+    url: String,
+    directory: TempDir,
+}
+
+impl Limit {
+    pub(crate) fn fanout(flags: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self::start(Command::new(PROGRAM).args(["limit", "fanout"]).args(flags), directory)
+    }
+
+    pub(crate) fn log() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["limit", "log", "--mebibytes", "2", "--file"])
+            .arg(directory.path().join("log"));
+        Self::start(&mut command, directory)
+    }
+
+    fn start(command: &mut Command, directory: TempDir) -> Self {
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        BufReader::new(stdout).read_line(&mut line).expect("the server says where it listens");
+        let address = line.trim().strip_prefix("listening on ").expect("an address").to_owned();
+        Self { child, url: format!("ws://{address}"), directory }
+    }
+
+    /// Whether the log starts with a record of the generator: length, offset, data.
+    pub(crate) fn log_has_records(&self) -> bool {
+        let path = self.directory.path().join("log");
+        let bytes = std::fs::read(path).expect("the log is readable");
+        bytes.len() == 2 << 20 && bytes.starts_with(&[128, 0, 0, 0]) && &bytes[12..14] == b"\"b"
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        self.child.kill().expect("the server runs until it is killed");
+        self.child.wait().expect("a killed process ends");
+    }
+}
+
+/// What a run reported.
+#[derive(Debug)]
+pub(crate) struct Report(Value);
+
+impl Report {
+    pub(crate) fn figure(&self, name: &str) -> f64 {
+        let figures = self.0["figures"].as_array().expect("figures");
+        let figure = figures.iter().find(|figure| figure["name"] == name);
+        figure.and_then(|figure| figure["value"].as_f64()).unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    pub(crate) fn assert_no_faults(&self) {
+        for name in ["lost", "duplicates", "order_errors", "refused"] {
+            assert_eq!(self.figure(name), 0.0, "{name} in {}", self.0);
+        }
+    }
+}
+
+/// Runs a load against `limit`, short, and returns its report.
+pub(crate) fn run(arguments: &[&str], limit: &Limit) -> Report {
+    let pid = limit.child.id().to_string();
+    let mut all = arguments.to_vec();
+    all.extend(["--url", &limit.url, "--server-pid", &pid, "--seconds", "0.5"]);
+    if arguments[0] != "idle" {
+        all.extend(["--warmup", "0.2"]);
+    }
+    report_of(&all)
+}
+
+/// Runs the program and returns the report it wrote.
+pub(crate) fn report_of(arguments: &[&str]) -> Report {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("report.json");
+    let output = bench(&[arguments, &["--json", file.to_str().expect("a plain path")]].concat());
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{error}: {told}"));
+    Report(serde_json::from_str(&text).expect("a report is JSON"))
+}
+
+/// Runs the program to its end.
+pub(crate) fn bench(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).output().expect("the program starts")
+}

@@ -1,0 +1,122 @@
+//! The command line. Flags that scripts use stay as they are.
+
+use clap::{Parser, Subcommand};
+
+use crate::completions::Completions;
+use crate::configuration::Configuration;
+use crate::dev::Dev;
+use crate::history::History;
+use crate::publish::Publish;
+use crate::serve::Serve;
+use crate::subscribe::Subscribe;
+use crate::token::Token;
+
+/// Real-time messages that are not lost.
+#[derive(Debug, Parser)]
+#[command(name = "tidings", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Start with `tidings dev`; it says what to do next.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a server to try things out: no token needed, loopback only
+    Dev(Dev),
+    /// Start a server
+    Serve(Serve),
+    /// Publish a message, or one for each line of a file or of standard input
+    #[command(name = "pub")]
+    Publish(Publish),
+    /// Print messages as they come
+    #[command(name = "sub")]
+    Subscribe(Subscribe),
+    /// Print messages of the past
+    History(History),
+    /// Make a token for a user
+    Token(Token),
+    /// Check, show and explain the configuration
+    Config(Configuration),
+    /// Print completions for a shell
+    Completions(Completions),
+}
+
+impl Command {
+    /// Runs it to its end.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Dev(dev) => dev.run(),
+            Self::Serve(serve) => serve.run(),
+            Self::Publish(publish) => publish.run(),
+            Self::Subscribe(subscribe) => subscribe.run(),
+            Self::History(history) => history.run(),
+            Self::Token(token) => token.run(),
+            Self::Config(configuration) => configuration.run(),
+            Self::Completions(completions) => {
+                completions.run();
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    /// Flags that scripts rely on (docs/cli.md): each line must go on parsing.
+    #[test]
+    fn stable_command_lines_parse() {
+        for line in [
+            "dev --data d --listen 127.0.0.1:0 --operator 127.0.0.1:0",
+            "serve -c tidings.toml --data d --listen 0.0.0.0:8000 --operator 127.0.0.1:8001",
+            "pub room/42 hello --url ws://h:1/v1/ws --token t --key k --header a=b --ttl 5m",
+            "pub room/42 -",
+            "pub room/42 --file lines.txt --json",
+            "sub room/42 --durable phone --json --from first --count 3 --window 8",
+            "sub room/# --raw --from new",
+            "sub room/42 --from Zr3:18 --output out.txt --no-ack --raw",
+            "history room/42 --since 10m --limit 5 --json",
+            "history room/42 --after Zr3:18",
+            "token --user alice --cap room/#:pub,sub --cap jobs/1:sub --ttl 1h",
+            "token --user alice -c tidings.toml",
+            "config check tidings.toml",
+            "config default",
+            "config env",
+            "completions bash",
+        ] {
+            let words = std::iter::once("tidings").chain(line.split(' '));
+            if let Err(error) = Arguments::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for line in [
+            "pub room/42 hello --file lines.txt",
+            "pub room/#",
+            "sub room/42 --raw --json",
+            "sub a/#/b",
+            "sub room/42 --from yesterday",
+            "history room/42 --since 10m --after Zr3:18",
+            "token",
+            "token --user alice -c a --secret-file b",
+            "config",
+        ] {
+            let words = std::iter::once("tidings").chain(line.split(' '));
+            let error = Arguments::try_parse_from(words).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

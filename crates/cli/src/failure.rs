@@ -1,0 +1,60 @@
+//! How a command that fails says so: in one line, with a stable exit code.
+
+use std::io;
+use std::process::ExitCode;
+
+/// The command line asks for something that makes no sense. Exit code 2, as for what clap finds.
+#[derive(Debug)]
+pub(crate) struct UsageError(String);
+
+impl UsageError {
+    /// With what is wrong and what to write instead.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// Tells what went wrong on standard error and gives the exit code: 2 for usage, 1 for the rest.
+/// A reader that went away (`tidings sub … | head -1`) is no failure.
+pub(crate) fn tell(error: &anyhow::Error) -> ExitCode {
+    if is_broken_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::from(code(error))
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    if error.downcast_ref::<UsageError>().is_some() { 2 } else { 1 }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.downcast_ref::<io::Error>().is_some_and(broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_is_told_apart_from_failure() {
+        assert_eq!(code(&UsageError::new("no").into()), 2);
+        assert_eq!(code(&anyhow::Error::from(UsageError::new("no")).context("while")), 2);
+        assert_eq!(code(&anyhow::anyhow!("down")), 1);
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure() {
+        assert!(is_broken_pipe(&io::Error::from(io::ErrorKind::BrokenPipe).into()));
+        assert!(!is_broken_pipe(&io::Error::from(io::ErrorKind::NotFound).into()));
+    }
+}

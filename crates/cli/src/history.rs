@@ -1,0 +1,115 @@
+//! `tidings history`: prints messages of the past.
+
+use std::io::Write;
+
+use clap::Args;
+use tidings_client::{Client, History as Part, HistoryFrom, HistoryRequest};
+use tidings_core::{Position, Topic};
+
+use crate::clock_text::{day, now};
+use crate::connect::Connect;
+use crate::parse::{self, Since};
+use crate::running::as_client;
+use crate::shown::{self, Colour, Format, Shown};
+
+/// Prints messages of the past, oldest first.
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Whose past
+    topic: Topic,
+    /// From this moment on: so long ago (10m), or milliseconds since 1970. The default is the
+    /// earliest message kept
+    #[arg(long, value_name = "MOMENT", value_parser = parse::since, conflicts_with = "after")]
+    since: Option<Since>,
+    /// After this message
+    #[arg(long, value_name = "EPOCH:OFFSET", value_parser = parse::position)]
+    after: Option<Position>,
+    /// At most this many; 0 for all there are
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: u64,
+    /// One JSON object on a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+impl History {
+    /// Prints them.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        as_client(async move {
+            let client = self.connect.client().await?;
+            let result = self.print(&client).await;
+            // Nothing is on its way, so there is nothing for the close to lose.
+            let _ = client.close().await;
+            result
+        })
+    }
+
+    async fn print(&self, client: &Client) -> anyhow::Result<()> {
+        let mut from = match (self.since, self.after) {
+            (Some(since), _) => HistoryFrom::Since(since.resolve(now())),
+            (None, Some(position)) => HistoryFrom::After(position),
+            (None, None) => HistoryFrom::First,
+        };
+        let mut left = if self.limit == 0 { u64::MAX } else { self.limit };
+        loop {
+            let asked = u32::try_from(left).ok();
+            let request = HistoryRequest { topic: self.topic.clone(), from, limit: asked };
+            let part = client.history(request).await?;
+            if !part.recovered {
+                eprintln!(
+                    "{}: what followed the position is gone; this starts at #{}, the earliest kept in epoch {}",
+                    self.topic, part.first, part.epoch
+                );
+            }
+            self.write(&part)?;
+            left -= (part.messages.len() as u64).min(left);
+            let last = part.messages.last().map(|message| message.offset);
+            let (Some(offset), true, true) = (last, part.more, left > 0) else {
+                return self.tell_rest(&part);
+            };
+            from = HistoryFrom::After(Position { epoch: part.epoch, offset });
+        }
+    }
+
+    fn write(&self, part: &Part) -> anyhow::Result<()> {
+        let format = if self.json { Format::Json } else { Format::Human(Colour::of_stdout()) };
+        let mut lines = Vec::new();
+        let mut last_day = String::new();
+        for message in &part.messages {
+            let this_day = day(message.at);
+            if !self.json && this_day != last_day {
+                writeln!(lines, "{this_day}")?;
+                last_day = this_day;
+            }
+            let shown = Shown {
+                topic: &message.topic,
+                epoch: Some(part.epoch),
+                offset: message.offset,
+                id: message.id,
+                attempt: message.attempt,
+                data: &message.data,
+                content_type: message.content_type.as_ref(),
+                headers: &message.headers,
+                from: message.from.as_ref(),
+                at: message.at,
+            };
+            shown::write(&mut lines, format, shown)?;
+        }
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(&lines)?;
+        Ok(stdout.flush()?)
+    }
+
+    /// People are told that there is more, and how to get it.
+    fn tell_rest(&self, part: &Part) -> anyhow::Result<()> {
+        if let (false, true, Some(last)) = (self.json, part.more, part.messages.last()) {
+            eprintln!(
+                "there is more: --after {}:{}, or --limit 0 for all",
+                part.epoch, last.offset
+            );
+        }
+        Ok(())
+    }
+}

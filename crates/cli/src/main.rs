@@ -1,0 +1,33 @@
+//! The binary `tidings`: the server, and the commands that talk to it.
+
+mod arguments;
+mod clock_text;
+mod completions;
+mod configuration;
+mod connect;
+mod dev;
+mod failure;
+mod history;
+mod logging;
+mod open_files;
+mod parse;
+mod publish;
+mod running;
+mod serve;
+mod shown;
+mod signals;
+mod subscribe;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::Arguments;
+
+fn main() -> ExitCode {
+    match Arguments::parse().command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::tell(&error),
+    }
+}

@@ -1,0 +1,144 @@
+//! Words of the command line that become types of their own.
+
+use std::time::Duration;
+
+use tidings_core::{Epoch, Filter, Offset, Operation, Position, Timestamp};
+use tidings_server::parse_duration;
+
+/// `EPOCH:OFFSET`, as `--json` prints them.
+pub(crate) fn position(text: &str) -> Result<Position, String> {
+    let parts = text.split_once(':');
+    let parsed = parts.and_then(|(epoch, offset)| {
+        let epoch: Epoch = epoch.parse().ok()?;
+        Some(Position { epoch, offset: Offset::new(offset.parse().ok()?) })
+    });
+    parsed.ok_or_else(|| format!("{text:?} is not a position: write EPOCH:OFFSET, such as Zr3:18"))
+}
+
+/// Where a subscription starts when nobody remembers its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    /// With the next message.
+    New,
+    /// With the earliest message kept.
+    First,
+    /// After this one.
+    After(Position),
+}
+
+/// `new`, `first` or a position.
+pub(crate) fn from(text: &str) -> Result<From, String> {
+    match text {
+        "new" => Ok(From::New),
+        "first" => Ok(From::First),
+        _ => position(text).map(From::After).map_err(|error| format!("{error}, or new, or first")),
+    }
+}
+
+/// `25s`, `1h30m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// A moment: so long ago (`10m`), or milliseconds since 1970 as `--json` prints them.
+pub(crate) fn since(text: &str) -> Result<Since, String> {
+    if let Ok(ms) = text.parse() {
+        return Ok(Since::At(Timestamp::from_ms(ms)));
+    }
+    duration(text).map(Since::Ago).map_err(|_| {
+        format!("{text:?} is not a moment: write how long ago (10m), or milliseconds since 1970")
+    })
+}
+
+/// A moment, not yet compared with the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// This long before now.
+    Ago(Duration),
+    /// Then.
+    At(Timestamp),
+}
+
+impl Since {
+    /// The moment, given the time.
+    pub(crate) fn resolve(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Ago(ago) => now.minus(ago),
+            Self::At(at) => at,
+        }
+    }
+}
+
+/// `name=value`.
+pub(crate) fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err(format!("{text:?} is not a header: write NAME=VALUE")),
+    }
+}
+
+/// What a token allows somewhere.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Cap {
+    /// Where.
+    #[serde(rename = "match")]
+    pub(crate) filter: String,
+    /// What.
+    pub(crate) ops: Vec<&'static str>,
+}
+
+/// `room/#:pub,sub`. The last colon counts, since topics may have colons.
+pub(crate) fn cap(text: &str) -> Result<Cap, String> {
+    let usage = || {
+        let known = Operation::ALL.map(Operation::as_str).join(", ");
+        format!(
+            "{text:?} is not a capability: write FILTER:OPS, such as 'room/#:pub,sub', with some of {known}"
+        )
+    };
+    let (filter, words) = text.rsplit_once(':').ok_or_else(usage)?;
+    Filter::parse(filter).map_err(|error| format!("{filter:?} is not a filter: {error}"))?;
+    let operation = |word: &str| Operation::from_word(word.trim()).map(Operation::as_str);
+    let ops: Option<Vec<_>> = words.split(',').map(operation).collect();
+    Ok(Cap { filter: filter.to_owned(), ops: ops.ok_or_else(usage)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_and_places_to_start() {
+        let at = Position { epoch: "Zr3".parse().unwrap(), offset: Offset::new(18) };
+        assert_eq!(position("Zr3:18"), Ok(at));
+        assert_eq!(from("Zr3:18"), Ok(From::After(at)));
+        assert_eq!(from("new"), Ok(From::New));
+        assert_eq!(from("first"), Ok(From::First));
+        for text in ["", "18", "Zr3:", ":18", "Zr3:x", "é:1"] {
+            assert!(position(text).unwrap_err().contains("write EPOCH:OFFSET"), "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_are_ago_or_absolute() {
+        let now = Timestamp::from_ms(1_000_000);
+        assert_eq!(since("10s").unwrap().resolve(now), Timestamp::from_ms(990_000));
+        assert_eq!(since("5").unwrap().resolve(now), Timestamp::from_ms(5));
+        assert!(since("yesterday").unwrap_err().contains("write how long ago"));
+    }
+
+    #[test]
+    fn headers_are_pairs() {
+        assert_eq!(header("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(header("a").is_err());
+        assert!(header("=b").is_err());
+    }
+
+    #[test]
+    fn capabilities_name_filter_and_operations() {
+        let expected = Cap { filter: "room:1/#".to_owned(), ops: vec!["pub", "sub"] };
+        assert_eq!(cap("room:1/#:pub, sub"), Ok(expected));
+        for text in ["room/#", "room/#:", "room/#:fly", "room/#:pub,", "a/#/b:pub", ":pub"] {
+            assert!(cap(text).is_err(), "{text}");
+        }
+    }
+}

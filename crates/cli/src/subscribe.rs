@@ -1,0 +1,211 @@
+//! `tidings sub`: prints messages as they come.
+
+mod output;
+mod sink;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use futures_util::FutureExt;
+use tidings_client::{AckMode, Delivery, Event, StartFrom, SubscribeRequest, Subscription};
+use tidings_core::{Filter, SubscriptionName, Topic};
+
+use crate::connect::Connect;
+use crate::failure::UsageError;
+use crate::parse;
+use crate::running::as_client;
+use crate::shown::{Colour, Format};
+use crate::signals::Stop;
+use output::OutputFile;
+use sink::Sink;
+
+/// Messages written before they are flushed and acknowledged together.
+const BATCH_MAX: usize = 256;
+
+/// Prints messages as they come.
+///
+/// A message is acknowledged after it was written. Ctrl-C finishes the current one and ends.
+#[derive(Debug, Args)]
+pub(crate) struct Subscribe {
+    /// A topic, or a filter with + (one level) and # (the rest)
+    filter: Filter,
+    /// Let the server remember what was acknowledged, under this name: messages that come while
+    /// nobody listens are kept
+    #[arg(long, value_name = "NAME")]
+    durable: Option<SubscriptionName>,
+    /// One JSON object on a line
+    #[arg(long, conflicts_with = "raw")]
+    json: bool,
+    /// Payloads only, one on a line; text without quotes
+    #[arg(long)]
+    raw: bool,
+    /// Do not acknowledge: messages come again after the topic's ack timeout, and that counts as
+    /// a failed delivery
+    #[arg(long, requires = "durable")]
+    no_ack: bool,
+    /// Where to start when nobody remembers the place: new, first, or EPOCH:OFFSET (after that
+    /// message). The default is new, and first for --durable
+    #[arg(long, value_name = "PLACE", value_parser = parse::from)]
+    from: Option<parse::From>,
+    /// End after this many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// How many messages may be unacknowledged at once
+    #[arg(long, value_name = "N", requires = "durable", value_parser = clap::value_parser!(u32).range(1..))]
+    window: Option<u32>,
+    /// Append to this file, every message once, also if this command is killed: FILE.position
+    /// beside it remembers how far it is
+    #[arg(long, value_name = "FILE", conflicts_with = "no_ack")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+impl Subscribe {
+    /// Prints until the count is reached or the process is asked to stop.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let mut sink = self.sink()?;
+        let request = self.request(&sink)?;
+        as_client(async move {
+            let stop = Stop::listen().context("cannot listen for signals")?;
+            let client = self.connect.client().await?;
+            let subscription = client.subscribe(request).await?;
+            let run = Run { subscribe: &self, stop, sink: &mut sink, left: self.count };
+            let result = run.until_end(subscription).await;
+            // Also after a failure: what was written is acknowledged.
+            let closed = client.close().await;
+            result.and(closed.context("acknowledging what was written; some of it will come again"))
+        })
+    }
+
+    fn sink(&self) -> anyhow::Result<Sink> {
+        let format = match (self.json, self.raw) {
+            (true, _) => Format::Json,
+            (false, true) => Format::Raw,
+            (false, false) if self.output.is_some() => Format::Human(Colour::Unwanted),
+            (false, false) => Format::Human(Colour::of_stdout()),
+        };
+        let topic = self.filter.as_topic();
+        if topic.is_none() && self.durable.is_some() {
+            return Err(UsageError::new("--durable is for one topic, not for a filter").into());
+        }
+        match (&self.output, topic) {
+            (None, _) => Ok(Sink::stdout(format)),
+            (Some(path), Some(topic)) => {
+                self.output_file(path, &topic).map(|f| Sink::file(format, f))
+            }
+            (Some(_), None) => {
+                Err(UsageError::new("--output is for one topic, not for a filter").into())
+            }
+        }
+    }
+
+    fn output_file(&self, path: &std::path::Path, topic: &Topic) -> anyhow::Result<OutputFile> {
+        OutputFile::open(path, topic, self.durable.as_ref())
+    }
+
+    fn request(&self, sink: &Sink) -> anyhow::Result<SubscribeRequest> {
+        let mut request = match &self.durable {
+            Some(name) => {
+                SubscribeRequest::durable(self.filter.as_str(), name.as_str())?.ack(AckMode::Manual)
+            }
+            None => SubscribeRequest::live(self.filter.as_str())?,
+        };
+        if let Some(window) = self.window {
+            request = request.window(window);
+        }
+        // What the file remembers is more recent than any flag.
+        let place = sink.place().map(StartFrom::After);
+        let asked = self.from.map(|from| match from {
+            parse::From::New => StartFrom::New,
+            parse::From::First => StartFrom::First,
+            parse::From::After(position) => StartFrom::After(position),
+        });
+        if let Some(from) = place.or(asked) {
+            request = request.from(from);
+        }
+        Ok(request)
+    }
+}
+
+/// One run of the command.
+struct Run<'a> {
+    subscribe: &'a Subscribe,
+    stop: Stop,
+    sink: &'a mut Sink,
+    /// Messages still wanted, if that is bounded.
+    left: Option<u64>,
+}
+
+impl Run<'_> {
+    async fn until_end(mut self, mut subscription: Subscription) -> anyhow::Result<()> {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while self.left != Some(0) {
+            let event = tokio::select! {
+                biased;
+                () = self.stop.asked() => return Ok(()),
+                event = subscription.next() => event,
+            };
+            let Some(event) = event else { return Ok(()) };
+            self.take(event, &mut batch)?;
+            // What else is there goes out with the same write.
+            while batch.len() < BATCH_MAX && self.left != Some(0) {
+                let Some(Some(event)) = subscription.next().now_or_never() else { break };
+                if let Err(error) = self.take(event, &mut batch) {
+                    self.settle(&mut batch)?;
+                    return Err(error);
+                }
+            }
+            self.settle(&mut batch)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a message to the sink's buffer, or tells of anything else.
+    fn take(&mut self, event: Event, batch: &mut Vec<Delivery>) -> anyhow::Result<()> {
+        match event {
+            Event::Message(delivery) => {
+                if self.sink.write(&delivery)? {
+                    self.left = self.left.map(|left| left - 1);
+                }
+                batch.push(delivery);
+            }
+            Event::Subscribed { place, again: true } if place.is_none() => {
+                eprintln!(
+                    "{}: messages published while away were not received",
+                    self.subscribe.filter
+                );
+            }
+            Event::Subscribed { .. } => {}
+            Event::Reset(reset) => eprintln!(
+                "{}: messages before #{} are gone ({}); going on from there in epoch {}",
+                reset.topic,
+                reset.first,
+                reset.reason.as_str(),
+                reset.epoch
+            ),
+            Event::Missed { count } => {
+                eprintln!(
+                    "{}: {count} messages were not received: the output is too slow",
+                    self.subscribe.filter
+                );
+            }
+            Event::Ended(reason) => bail!("the subscription has ended: {reason}"),
+            // The list may grow.
+            other => eprintln!("{other:?}"),
+        }
+        Ok(())
+    }
+
+    /// Makes what was written safe, then acknowledges it.
+    fn settle(&mut self, batch: &mut Vec<Delivery>) -> anyhow::Result<()> {
+        self.sink.flush()?;
+        for delivery in batch.drain(..) {
+            if !self.subscribe.no_ack {
+                delivery.ack();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! `tidings dev`: the first minute.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::program::{Server, fail, text, tidings};
+
+#[test]
+fn the_first_minute() {
+    let mut server = Server::dev();
+    let banner = std::fs::read_to_string(server.path("server.stdout")).unwrap();
+    for part in [
+        &server.url(),
+        &format!("http://127.0.0.1:{}/v1/publish", server.port),
+        &format!("tidings sub room/42 --durable me --url {}", server.url()),
+        "open to everybody on this machine, to nobody else",
+    ] {
+        assert!(banner.contains(part), "{part}: {banner}");
+    }
+    // Online.
+    let listening = server.spawn("sub", &["sub", "room/42", "--durable", "me", "--count", "1"]);
+    server.client(&["pub", "room/42", r#"{"hello":"world"}"#]);
+    let line = listening.output();
+    assert!(line.starts_with("room/42 #1  "), "{line}");
+    assert!(line.ends_with("  {\"hello\":\"world\"}\n"), "{line}");
+    // Offline, and the server restarts meanwhile.
+    server.client(&["pub", "room/42", "one"]);
+    server.client(&["pub", "room/42", "two"]);
+    assert!(server.stop().success());
+    server.start();
+    let lines = server.client(&["sub", "room/42", "--durable", "me", "--count", "2", "--raw"]);
+    assert_eq!(lines, "one\ntwo\n");
+    // What was acknowledged does not come again.
+    server.client(&["pub", "room/42", "three"]);
+    let lines = server.client(&["sub", "room/42", "--durable", "me", "--count", "1", "--raw"]);
+    assert_eq!(lines, "three\n");
+}
+
+#[test]
+fn the_secret_stays_and_signs_tokens() {
+    let server = Server::dev();
+    let file = server.path("data/dev-secret");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let data = server.path("data").display().to_string();
+    let arguments = ["token", "--user", "alice", "--cap", "room/#:sub", "--data", &data];
+    let token = crate::program::succeed(&arguments);
+    let token = token.trim_end();
+    // With a token one is who it says, also where nobody needs one.
+    let refused = server.client_fails(1, &["pub", "room/1", "x", "--token", token]);
+    assert!(refused.contains("permission_denied"), "{refused}");
+    server.client(&["pub", "room/1", "hello"]);
+    let arguments = ["sub", "room/1", "--from", "first", "--count", "1", "--raw", "--token", token];
+    assert_eq!(server.client(&arguments), "hello\n");
+}
+
+#[test]
+fn a_directory_has_one_server() {
+    let first = Server::dev();
+    let mut second = tidings();
+    second.args(["dev", "--listen", "127.0.0.1:0", "--operator", "127.0.0.1:0", "--data"]);
+    let output = second.arg(first.path("data")).output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(&first.path("data").display().to_string()), "{stderr}");
+    // The first goes on.
+    first.client(&["pub", "a", "still here"]);
+}
+
+#[test]
+fn a_port_in_use_is_told_with_the_way_out() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data").display().to_string();
+    let stderr =
+        fail(1, &["dev", "--data", &data, "--listen", &address, "--operator", "127.0.0.1:0"]);
+    assert!(stderr.contains(&address), "{stderr}");
+    assert!(stderr.contains("--listen 127.0.0.1:8010"), "{stderr}");
+}
+
+#[test]
+fn dev_stays_on_loopback() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data").display().to_string();
+    let stderr = fail(1, &["dev", "--data", &data, "--listen", "0.0.0.0:0"]);
+    assert!(stderr.contains("auth.open lets everybody in"), "{stderr}");
+}

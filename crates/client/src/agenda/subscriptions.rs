@@ -1,0 +1,467 @@
+//! All subscriptions of a client: who gets what, and what happens when somebody is slow.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use tidings_core::limits::SUBSCRIPTIONS_PER_CONNECTION_MAX;
+use tidings_core::{Filter, Instant};
+use tidings_protocol::{
+    ClientBody, Delivery, ErrorBody, ErrorCode, Extend, Nack, Reset, SubscribedPlace,
+};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::entry::{Entry, News, Phase, Place};
+use super::requests::{Request, Requests};
+use crate::client::SubscribeCommand;
+use crate::feedback::{Feedback, FeedbackKind, SubscriptionRef};
+use crate::limits::{BEHIND_CHECK, RETRY_DEFAULT, STALL_MAX};
+use crate::subscribe::SubscribeError;
+use crate::subscription::{EndReason, Queued};
+
+/// Something for the application that found no room in its queue.
+#[derive(Debug)]
+struct Stalled {
+    to: SubscriptionRef,
+    queued: Queued,
+}
+
+/// All subscriptions of a client, by topic or filter.
+#[derive(Debug)]
+pub(super) struct Subscriptions {
+    entries: BTreeMap<Arc<str>, Entry>,
+    /// The filters with wildcards among them.
+    wildcards: Vec<Filter>,
+    /// Those with acks to give.
+    with_acks: Vec<Arc<str>>,
+    /// What waits for room. While there is any, the socket is not read.
+    stalled: VecDeque<Stalled>,
+    /// When the wait for room is looked at again.
+    stall_check: Option<Instant>,
+    /// When those that fell behind are looked at again.
+    behind_check: Option<Instant>,
+    next_instance: u64,
+}
+
+impl Subscriptions {
+    pub(super) const fn new() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            wildcards: Vec::new(),
+            with_acks: Vec::new(),
+            stalled: VecDeque::new(),
+            stall_check: None,
+            behind_check: None,
+            next_instance: 0,
+        }
+    }
+
+    /// Takes a new one in; with `requests`, there is a connection to ask for it on.
+    pub(super) fn add(&mut self, command: SubscribeCommand, requests: Option<&mut Requests>) {
+        let SubscribeCommand { request, answer, feedback } = command;
+        let mut requests = requests;
+        if self.entries.get(request.sub.as_str()).is_some_and(Entry::is_abandoned) {
+            self.remove(request.sub.as_str(), requests.as_deref_mut());
+        }
+        self.next_instance += 1;
+        let entry = Entry::new(request, self.next_instance, answer, feedback);
+        if let Err(error) = self.check(&entry) {
+            if let Some(opening) = entry.opening {
+                let _ = opening.answer.send(Err(error));
+            }
+            return;
+        }
+        let sub = Arc::clone(&entry.reference.sub);
+        if entry.request.sub.as_topic().is_none() {
+            self.wildcards.push(entry.request.sub.clone());
+        }
+        self.entries.insert(Arc::clone(&sub), entry);
+        if let Some(requests) = requests {
+            self.ask(&sub, News::Tell, requests);
+        }
+    }
+
+    fn check(&self, new: &Entry) -> Result<(), SubscribeError> {
+        let sub = &new.request.sub;
+        if self.entries.contains_key(sub.as_str()) {
+            return Err(SubscribeError::AlreadySubscribed { sub: sub.clone() });
+        }
+        if self.entries.len() >= SUBSCRIPTIONS_PER_CONNECTION_MAX {
+            return Err(SubscribeError::TooMany { count: self.entries.len() });
+        }
+        // A message names its topic, not its subscription. Two live ones share it; a durable one
+        // must not take a live one's message for its own, or it would lose its place.
+        let other = self.entries.values().find(|other| {
+            let (durable, live) = match (new.is_durable(), other.is_durable()) {
+                (true, false) => (new, *other),
+                (false, true) => (*other, new),
+                (true, true) | (false, false) => return false,
+            };
+            durable.request.sub.as_topic().is_some_and(|topic| live.request.sub.matches(&topic))
+        });
+        match other {
+            Some(other) => {
+                let other = other.request.sub.clone();
+                Err(SubscribeError::Overlaps { sub: sub.clone(), other })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn ask(&mut self, sub: &str, news: News, requests: &mut Requests) {
+        if let Some(entry) = self.entries.get_mut(sub) {
+            entry.phase = Phase::Asked { news };
+            requests.ask(entry.subscribe(), Request::Subscribe(entry.reference.clone()));
+        }
+    }
+
+    /// Takes one out without a word to it.
+    fn remove(&mut self, sub: &str, requests: Option<&mut Requests>) {
+        let Some(mut entry) = self.entries.remove(sub) else { return };
+        self.wildcards.retain(|filter| filter.as_str() != sub);
+        self.stalled.retain(|stalled| stalled.to != entry.reference);
+        if let Some(requests) = requests {
+            entry.say_acks(requests);
+            if is_known_to_server(&entry) {
+                let body = ClientBody::Unsubscribe { sub: entry.request.sub.clone() };
+                requests.ask(body, Request::Unsubscribe);
+            }
+        }
+    }
+
+    /// Ends one: it hears why.
+    pub(super) fn end(&mut self, sub: &str, reason: EndReason) {
+        if let Some(entry) = self.entries.get(sub) {
+            // Nothing else sets it.
+            let _ = entry.end.set(reason);
+            self.remove(sub, None);
+        }
+    }
+
+    /// Ends all: each hears why, or whoever waits for it does.
+    pub(super) fn end_all(&mut self, reason: &EndReason) {
+        for entry in std::mem::take(&mut self.entries).into_values() {
+            let _ = entry.end.set(reason.clone());
+        }
+        self.wildcards.clear();
+        self.stalled.clear();
+    }
+
+    /// There is a connection: asks for all.
+    pub(super) fn connected(&mut self, requests: &mut Requests) {
+        let all: Vec<_> = self.entries.keys().cloned().collect();
+        for sub in all {
+            if self.entries.get(&sub).is_some_and(Entry::is_abandoned) {
+                self.remove(&sub, None);
+            } else {
+                self.ask(&sub, News::Tell, requests);
+            }
+        }
+    }
+
+    /// The connection is gone.
+    pub(super) fn disconnected(&mut self) {
+        self.with_acks.clear();
+        self.entries.values_mut().for_each(Entry::disconnected);
+    }
+
+    /// The server agreed to one.
+    pub(super) fn subscribed(
+        &mut self,
+        now: Instant,
+        reference: &SubscriptionRef,
+        place: Option<SubscribedPlace>,
+    ) {
+        let Some(entry) = find(&mut self.entries, reference) else { return };
+        if let Some(queued) = entry.subscribed(place) {
+            self.offer(now, reference, queued);
+        }
+    }
+
+    /// The server refused one.
+    pub(super) fn refused(&mut self, now: Instant, from: &SubscriptionRef, error: ErrorBody) {
+        let Some(entry) = find(&mut self.entries, from) else { return };
+        let is_first = entry.opening.is_some();
+        // A server that is going away says so to everybody; the next one will answer.
+        let comes_back = error.code == ErrorCode::Draining;
+        if comes_back || (!is_first && error.code.is_temporary()) {
+            let until = Some(now + error.retry_after.unwrap_or(RETRY_DEFAULT));
+            entry.phase = Phase::Waiting { until };
+        } else if let Some(opening) = entry.opening.take() {
+            let _ = opening.answer.send(Err(SubscribeError::Refused { error }));
+            entry.phase = Phase::Waiting { until: None };
+            self.remove(&from.sub, None);
+        } else {
+            self.end(&from.sub, EndReason::Refused(error));
+        }
+    }
+
+    /// A message came in.
+    pub(super) fn message(&mut self, now: Instant, message: Delivery) {
+        let topic = message.topic.clone();
+        for index in 0..self.wildcards.len() {
+            if let Some(filter) = self.wildcards.get(index)
+                && filter.matches(&topic)
+            {
+                let sub = filter.clone();
+                self.deliver(now, sub.as_str(), message.clone());
+            }
+        }
+        self.deliver(now, topic.as_str(), message);
+    }
+
+    fn deliver(&mut self, now: Instant, sub: &str, message: Delivery) {
+        let Some(entry) = self.entries.get_mut(sub) else { return };
+        if entry.queue.is_closed() && entry.opening.is_none() {
+            // Its goodbye is on the way, behind answers that count.
+            self.behind_check.get_or_insert(now + BEHIND_CHECK);
+            return;
+        }
+        match entry.received(message) {
+            Some(queued) => {
+                let reference = entry.reference.clone();
+                self.offer(now, &reference, queued);
+            }
+            None => note_acks(entry, &mut self.with_acks),
+        }
+    }
+
+    /// The server says that one lost its place.
+    pub(super) fn reset(&mut self, now: Instant, reset: Reset) {
+        let Some(entry) = self.entries.get_mut(reset.sub.as_str()) else { return };
+        if entry.phase == Phase::Active {
+            entry.reset(&reset);
+            let reference = entry.reference.clone();
+            self.offer(now, &reference, Queued::Reset(reset));
+        }
+    }
+
+    /// Gives something to the application, or keeps it until there is room.
+    fn offer(&mut self, now: Instant, to: &SubscriptionRef, queued: Queued) {
+        let Some(entry) = find(&mut self.entries, to) else { return };
+        let mut is_full = false;
+        for queued in entry.held.take().into_iter().chain([queued]) {
+            let full = match entry.queue.try_reserve() {
+                Ok(room) if !is_full => {
+                    room.send(queued);
+                    continue;
+                }
+                Ok(_) | Err(TrySendError::Full(())) => queued,
+                Err(TrySendError::Closed(())) => return,
+            };
+            is_full = true;
+            self.stalled.push_back(Stalled { to: to.clone(), queued: full });
+            self.stall_check.get_or_insert(now + STALL_MAX);
+        }
+    }
+
+    /// A subscription or a delivery says something.
+    pub(super) fn feedback(&mut self, feedback: Feedback, requests: Option<&mut Requests>) {
+        let Feedback { from, what } = feedback;
+        let Some(entry) = find(&mut self.entries, &from) else { return };
+        if let FeedbackKind::Unsubscribed = what {
+            return self.remove(&from.sub, requests);
+        }
+        let sub = entry.request.sub.clone();
+        let Place::Durable(ledger) = &mut entry.place else { return };
+        // Only the connection that brought a message can take an answer to it.
+        match (what, requests.filter(|_| entry.phase == Phase::Active)) {
+            (FeedbackKind::Acked(position), _) => {
+                ledger.acked(position);
+                note_acks(entry, &mut self.with_acks);
+            }
+            (FeedbackKind::Nacked { position, delay, reason }, Some(requests)) => {
+                if ledger.released(position) {
+                    let offset = position.offset;
+                    let nack = Nack { sub, offset, delay, reason, dead: false };
+                    requests.say(ClientBody::Nack(nack));
+                }
+            }
+            (FeedbackKind::GivenUp { position, reason }, Some(requests)) => {
+                if ledger.given_up(position) {
+                    let offset = position.offset;
+                    let nack = Nack { sub, offset, delay: None, reason, dead: true };
+                    requests.ask(ClientBody::Nack(nack), Request::GiveUp { from, offset });
+                }
+            }
+            (FeedbackKind::Extended { position, by }, Some(requests)) => {
+                if ledger.epoch() == Some(position.epoch) {
+                    let offset = position.offset;
+                    requests.say(ClientBody::Extend(Extend { sub, offset, by }));
+                }
+            }
+            // Without a connection, or let go: the server sends it again, and it is handed out.
+            (
+                FeedbackKind::Nacked { position, .. }
+                | FeedbackKind::GivenUp { position, .. }
+                | FeedbackKind::LetGo(position),
+                _,
+            ) => {
+                ledger.released(position);
+            }
+            (FeedbackKind::Extended { .. }, None) | (FeedbackKind::Unsubscribed, _) => {}
+        }
+    }
+
+    /// The server has answered to a giving up.
+    pub(super) fn gave_up(
+        &mut self,
+        from: &SubscriptionRef,
+        offset: tidings_core::Offset,
+        result: Result<(), &ErrorBody>,
+    ) {
+        let Some(entry) = find(&mut self.entries, from) else { return };
+        if let Place::Durable(ledger) = &mut entry.place {
+            match result {
+                Ok(()) => ledger.give_up_confirmed(offset),
+                Err(_) => ledger.give_up_refused(offset),
+            }
+            note_acks(entry, &mut self.with_acks);
+        }
+    }
+
+    /// Says the acks that are due.
+    pub(super) fn say_acks(&mut self, requests: &mut Requests) {
+        for sub in std::mem::take(&mut self.with_acks) {
+            if let Some(entry) = self.entries.get_mut(&sub) {
+                entry.say_acks(requests);
+            }
+        }
+    }
+
+    /// Whether acks are due.
+    pub(super) fn has_acks(&self) -> bool {
+        !self.with_acks.is_empty()
+    }
+
+    /// The queue that has no room, if there is one: while there is, nothing more is to be read.
+    pub(super) fn full_queue(&self) -> Option<mpsc::Sender<Queued>> {
+        let first = self.stalled.front()?;
+        let entry = self.entries.get(&first.to.sub)?;
+        Some(entry.queue.clone())
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        !self.stalled.is_empty()
+    }
+
+    /// There is room in the full queue; without one, nobody reads it any more.
+    pub(super) fn room(&mut self, now: Instant, room: Option<mpsc::OwnedPermit<Queued>>) {
+        let Some(first) = self.stalled.pop_front() else { return };
+        if let Some(room) = room {
+            room.send(first.queued);
+        }
+        self.stall_check = (!self.stalled.is_empty()).then(|| now + STALL_MAX);
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let waiting = self.entries.values().filter_map(|entry| match entry.phase {
+            Phase::Waiting { until } => until,
+            Phase::Asked { .. } | Phase::Active | Phase::Behind { .. } => None,
+        });
+        waiting.chain(self.stall_check).chain(self.behind_check).min()
+    }
+
+    /// Time has passed. `others_wait` tells whether a stall holds up more than itself.
+    pub(super) fn deadline_passed(
+        &mut self,
+        now: Instant,
+        others_wait: bool,
+        requests: &mut Requests,
+    ) {
+        if self.stall_check.is_some_and(|at| at <= now) {
+            self.stall_check = None;
+            if others_wait || self.entries.len() > 1 {
+                self.fall_behind(now, requests);
+            } else if self.is_stalled() {
+                self.stall_check = Some(now + STALL_MAX);
+            }
+        }
+        if self.behind_check.is_some_and(|at| at <= now) {
+            self.behind_check = None;
+            self.catch_up(now, requests);
+        }
+        let is_due = |entry: &&Entry| {
+            matches!(entry.phase, Phase::Waiting { until: Some(until) } if until <= now)
+        };
+        let due = self.entries.values().filter(is_due);
+        let due: Vec<_> = due.map(|entry| Arc::clone(&entry.reference.sub)).collect();
+        for sub in due {
+            self.ask(&sub, News::Tell, requests);
+        }
+    }
+
+    /// The slow ones no longer hold the others up: they let messages pass, and come back to them
+    /// from the log if they can.
+    fn fall_behind(&mut self, now: Instant, requests: &mut Requests) {
+        for Stalled { to, queued } in std::mem::take(&mut self.stalled) {
+            let Some(entry) = find(&mut self.entries, &to) else { continue };
+            entry.not_kept(queued);
+            if entry.is_durable() {
+                // Its window bounds it; the one message comes again.
+                continue;
+            }
+            tracing::debug!(sub = %to.sub, "the application is slow: its subscription falls behind");
+            entry.phase = Phase::Behind { missed: 1 };
+            if entry.can_resume() {
+                let body = ClientBody::Unsubscribe { sub: entry.request.sub.clone() };
+                requests.ask(body, Request::Unsubscribe);
+            }
+            self.behind_check.get_or_insert(now + BEHIND_CHECK);
+        }
+    }
+
+    /// Takes those up again whose application has caught up by half a queue.
+    fn catch_up(&mut self, now: Instant, requests: &mut Requests) {
+        let mut ready = Vec::new();
+        let mut abandoned = Vec::new();
+        for entry in self.entries.values_mut() {
+            if entry.is_abandoned() {
+                abandoned.push(Arc::clone(&entry.reference.sub));
+                continue;
+            }
+            let Phase::Behind { missed } = entry.phase else { continue };
+            if entry.queue.capacity() * 2 < entry.queue.max_capacity() {
+                self.behind_check = Some(now + BEHIND_CHECK);
+            } else if entry.can_resume() {
+                ready.push(Arc::clone(&entry.reference.sub));
+            } else {
+                entry.phase = Phase::Active;
+                // At least half of the queue is free.
+                let _ = entry.queue.try_send(Queued::Missed { count: missed });
+            }
+        }
+        for sub in abandoned {
+            self.remove(&sub, Some(requests));
+        }
+        for sub in ready {
+            self.ask(&sub, News::Spare, requests);
+        }
+    }
+}
+
+/// Whether the server would deliver for it if it were not told.
+const fn is_known_to_server(entry: &Entry) -> bool {
+    match entry.phase {
+        Phase::Asked { .. } | Phase::Active => true,
+        // One that can resume was unsubscribed when it fell behind.
+        Phase::Behind { .. } => !entry.can_resume(),
+        Phase::Waiting { .. } => false,
+    }
+}
+
+/// The subscription that `reference` means, unless another one has taken its place.
+fn find<'a>(
+    entries: &'a mut BTreeMap<Arc<str>, Entry>,
+    reference: &SubscriptionRef,
+) -> Option<&'a mut Entry> {
+    let entry = entries.get_mut(&reference.sub)?;
+    (entry.reference.instance == reference.instance).then_some(entry)
+}
+
+fn note_acks(entry: &mut Entry, with_acks: &mut Vec<Arc<str>>) {
+    if entry.is_durable() && !entry.has_acks {
+        entry.has_acks = true;
+        with_acks.push(Arc::clone(&entry.reference.sub));
+    }
+}

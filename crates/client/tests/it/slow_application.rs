@@ -1,0 +1,108 @@
+//! A slow application loses nothing, and holds nobody else up.
+
+use std::time::Duration;
+
+use tidings_client::{Client, Event, PublishRequest, StartFrom, SubscribeRequest, Subscription};
+use tidings_core::Offset;
+use tidings_protocol::{ClientBody, ServerBody, SubscribeMode, Subscribed};
+
+use crate::peer::{Line, Peer, next, next_message, next_subscribed, place, within};
+
+async fn subscribed(peer: &Peer, filter: &str, queue: usize) -> (Client, Line, Subscription) {
+    let client = peer.builder().build().unwrap();
+    let (mut line, _) = peer.accept().await;
+    let request = SubscribeRequest::live(filter).unwrap().queue(queue);
+    let answering = async {
+        let (id, asked) = line.next_subscribe().await;
+        let place = asked.sub.as_topic().map(|_| place(1, 0));
+        let subscribed = Subscribed { sub: asked.sub, place };
+        line.reply(id, ServerBody::Subscribed(subscribed)).await;
+    };
+    let (subscription, ()) = tokio::join!(client.subscribe(request), answering);
+    let mut subscription = subscription.unwrap();
+    next_subscribed(&mut subscription).await;
+    (client, line, subscription)
+}
+
+#[tokio::test]
+async fn alone_it_makes_the_server_wait() {
+    let mut peer = Peer::start().await;
+    peer.connected.ping = Duration::from_millis(400);
+    let (_client, mut line, mut subscription) = subscribed(&peer, "t", 8).await;
+    line.messages("t", 1..=100).await;
+    // Longer than a stall may hold others up, and longer than silence may last.
+    for _ in 0..5 {
+        assert_eq!(line.next().await.body, ClientBody::Ping, "the server goes on hearing from it");
+    }
+    for offset in 1..=100 {
+        assert_eq!(next_message(&mut subscription).await.offset(), Offset::new(offset));
+    }
+}
+
+#[tokio::test]
+async fn with_others_waiting_it_falls_behind_and_comes_back_to_the_log() {
+    let peer = Peer::start().await;
+    let (client, mut line, mut subscription) = subscribed(&peer, "t", 8).await;
+    line.messages("t", 1..=100).await;
+    // The answer is behind a hundred messages that nobody takes.
+    let ticket = client.enqueue(PublishRequest::json("x", &1).unwrap()).await;
+    let (id, ..) = line.next_publish().await;
+    line.published(id, 1).await;
+    within("the answer", ticket).await.unwrap();
+    assert!(matches!(line.next().await.body, ClientBody::Unsubscribe { .. }));
+    // What follows while it is behind is not kept either.
+    line.messages("t", 101..=110).await;
+    let reading = async {
+        for offset in 1..=110 {
+            assert_eq!(next_message(&mut subscription).await.offset(), Offset::new(offset));
+        }
+    };
+    let serving = async {
+        let asked = line.subscribed(place(1, 110)).await;
+        let SubscribeMode::Live { from: StartFrom::After(after) } = asked.mode else {
+            panic!("it goes on from its place")
+        };
+        assert_eq!(after.offset, Offset::new(8), "a queue full was kept");
+        line.messages("t", after.offset.get() + 1..=110).await;
+    };
+    within("both", async { tokio::join!(reading, serving) }).await;
+}
+
+#[tokio::test]
+async fn with_wildcards_it_hears_how_much_it_missed() {
+    let peer = Peer::start().await;
+    let (client, mut line, mut subscription) = subscribed(&peer, "#", 8).await;
+    line.messages("t", 1..=100).await;
+    let ticket = client.enqueue(PublishRequest::json("x", &1).unwrap()).await;
+    let (id, ..) = line.next_publish().await;
+    line.published(id, 1).await;
+    within("the answer", ticket).await.unwrap();
+    let mut received = 0;
+    let missed = loop {
+        match next(&mut subscription).await {
+            Event::Message(_) => received += 1,
+            Event::Missed { count } => break count,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((received, missed), (8, 92));
+    line.messages("t", [101]).await;
+    assert_eq!(next_message(&mut subscription).await.offset(), Offset::new(101));
+}
+
+#[tokio::test]
+async fn a_dropped_subscription_does_not_hold_up_the_others() {
+    let peer = Peer::start().await;
+    let (client, mut line, subscription) = subscribed(&peer, "t", 8).await;
+    line.messages("t", 1..=100).await;
+    drop(subscription);
+    client.enqueue(PublishRequest::json("x", &1).unwrap()).await;
+    let mut bodies = Vec::new();
+    for _ in 0..2 {
+        bodies.push(line.next().await.body);
+    }
+    assert!(bodies.iter().any(|body| matches!(body, ClientBody::Unsubscribe { .. })));
+    assert!(bodies.iter().any(|body| matches!(body, ClientBody::Publish(_))));
+    line.say(ServerBody::Ping).await;
+    assert_eq!(line.next().await.body, ClientBody::Pong, "it reads on");
+}

@@ -1,0 +1,461 @@
+//! Decides what one durable subscription is sent, resent and spared.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::backoff::{Backoff, Jitter};
+use crate::limits::WINDOW_SPAN_FACTOR;
+use crate::offset_set::OffsetSet;
+use crate::position::{Epoch, Offset};
+use crate::time::Instant;
+
+/// How a durable subscription is delivered to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryPolicy {
+    /// How long a delivery may stay unacked before it is sent again.
+    pub ack_timeout: Duration,
+    /// Deliveries of one message before it is given up. At least 1.
+    pub attempts_max: u32,
+    /// The wait between a failed delivery and the next.
+    pub backoff: Backoff,
+}
+
+/// What is remembered of a durable subscription between connections and across restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorState {
+    /// The life of the log that the offsets belong to.
+    pub epoch: Epoch,
+    /// The first offset not settled.
+    pub next: Offset,
+    /// Ranges (first, last) after `next` that are settled already, rising and apart.
+    pub settled: Vec<(Offset, Offset)>,
+    /// Deliveries so far of unsettled messages, rising by offset. Those without an entry had none
+    /// that is known.
+    pub attempts: Vec<(Offset, u32)>,
+}
+
+impl CursorState {
+    /// A cursor that has settled everything before `next`.
+    pub const fn at(epoch: Epoch, next: Offset) -> Self {
+        Self { epoch, next, settled: Vec::new(), attempts: Vec::new() }
+    }
+}
+
+/// Why a message was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GiveUp {
+    /// The last attempt was not acked in time.
+    TimedOut,
+    /// The last attempt was nacked.
+    Nacked,
+    /// The subscriber asked for it.
+    Asked,
+}
+
+/// Something for the caller to carry out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryEffect {
+    /// Read the message and send it. If the log no longer has it, say so with
+    /// [`DeliveryWindow::missing`].
+    Send {
+        /// Which message.
+        offset: Offset,
+        /// Which delivery of it, from 1.
+        attempt: u32,
+    },
+    /// Append the message to the dead letters, then report with
+    /// [`DeliveryWindow::dead_lettered`] or [`DeliveryWindow::dead_letter_failed`].
+    DeadLetter {
+        /// Which message.
+        offset: Offset,
+        /// How often it was delivered.
+        attempts: u32,
+        /// Why no more.
+        reason: GiveUp,
+    },
+    /// [`DeliveryWindow::state`] has changed in a way worth saving. May be carried out late:
+    /// a saved cursor may lag, never lead.
+    SaveCursor,
+}
+
+/// What an ack or nack did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettleOutcome {
+    /// It counted.
+    Done,
+    /// The message is settled already, or was never sent on this subscription: nothing to do.
+    Stale,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flight {
+    /// Sent; the answer is due.
+    AwaitingAck { attempt: u32, due: Instant },
+    /// Not acked; to be sent again.
+    BackingOff { attempt: u32, until: Instant },
+    /// Given up; settled once the dead letter is durable.
+    AwaitingDeadLetter { attempts: u32, reason: GiveUp, retry_at: Option<Instant> },
+}
+
+/// Decides what one durable subscription is sent, resent and spared (promise P4).
+///
+/// Methods come in four kinds: *inputs* tell what happened (`tail_advanced`, `acked`,
+/// `deadline_passed`, …); [`next_effect`](Self::next_effect) gives what is to be done, until it
+/// gives none; [`next_deadline`](Self::next_deadline) says when `deadline_passed` is wanted;
+/// getters tell how things stand.
+///
+/// Invariant: every offset in `cursor..next` is in flight or was settled out of order; everything
+/// before `cursor` is settled.
+///
+/// Invariant: a message is settled only by an ack, by being gone from the log, or by a dead
+/// letter that was reported durable.
+#[derive(Clone, Debug)]
+pub struct DeliveryWindow {
+    policy: DeliveryPolicy,
+    window: u32,
+    epoch: Epoch,
+    /// First offset not settled.
+    cursor: Offset,
+    /// First offset never sent on this connection.
+    next: Offset,
+    /// Last offset the log is known to hold.
+    tail: Offset,
+    in_flight: BTreeMap<Offset, Flight>,
+    settled: OffsetSet,
+    /// Deliveries on earlier connections of messages not sent yet on this one.
+    earlier_attempts: BTreeMap<Offset, u32>,
+    /// No deadline lies before this moment. May be too early, never too late.
+    deadline: Option<Instant>,
+    effects: VecDeque<DeliveryEffect>,
+    /// Whether the state has changed since [`DeliveryEffect::SaveCursor`] was last given.
+    unsaved: bool,
+    jitter: Jitter,
+}
+
+impl DeliveryWindow {
+    /// A window of at most `window` unacked messages that goes on from `state`, over a log whose
+    /// last offset is `tail`. `seed` feeds the jitter of backoffs.
+    pub fn new(
+        policy: DeliveryPolicy,
+        window: u32,
+        state: CursorState,
+        tail: Offset,
+        seed: u64,
+    ) -> Self {
+        let CursorState { epoch, next: cursor, settled, attempts } = state;
+        Self {
+            policy,
+            window: window.max(1),
+            epoch,
+            cursor,
+            next: cursor,
+            tail: tail.max(cursor.previous()),
+            in_flight: BTreeMap::new(),
+            settled: OffsetSet::from_ranges(settled),
+            earlier_attempts: attempts.into_iter().filter(|(o, _)| *o >= cursor).collect(),
+            deadline: None,
+            effects: VecDeque::new(),
+            unsaved: false,
+            jitter: Jitter::new(seed),
+        }
+    }
+
+    /// The log has grown to `tail`.
+    pub fn tail_advanced(&mut self, tail: Offset) {
+        self.tail = self.tail.max(tail);
+    }
+
+    /// The subscriber is done with everything up to and including `through`.
+    pub fn acked_through(&mut self, through: Offset) -> SettleOutcome {
+        let through = through.min(self.next.previous());
+        if through < self.cursor {
+            return SettleOutcome::Stale;
+        }
+        // What is on its way to the dead letters was given up before the ack: it settles there.
+        let later = self.in_flight.split_off(&through.next());
+        let sent = self.in_flight.len();
+        self.in_flight.retain(|_, flight| matches!(flight, Flight::AwaitingDeadLetter { .. }));
+        let counts = self.in_flight.len() < sent;
+        let mut first = self.cursor;
+        for given_up in self.in_flight.keys() {
+            self.settled.insert(first, given_up.previous());
+            first = given_up.next();
+        }
+        self.settled.insert(first, through);
+        self.in_flight.extend(later);
+        if !counts {
+            return SettleOutcome::Stale;
+        }
+        self.advance_cursor();
+        SettleOutcome::Done
+    }
+
+    /// The subscriber is done with this message alone.
+    pub fn acked(&mut self, offset: Offset) -> SettleOutcome {
+        match self.in_flight.get(&offset) {
+            Some(Flight::AwaitingAck { .. } | Flight::BackingOff { .. }) => {
+                self.settle(offset);
+                SettleOutcome::Done
+            }
+            Some(Flight::AwaitingDeadLetter { .. }) | None => SettleOutcome::Stale,
+        }
+    }
+
+    /// The subscriber wants the message again, after `delay` or, without one, after the policy's
+    /// backoff. The last attempt's nack gives it up.
+    pub fn nacked(
+        &mut self,
+        now: Instant,
+        offset: Offset,
+        delay: Option<Duration>,
+    ) -> SettleOutcome {
+        let Some(Flight::AwaitingAck { attempt, .. }) = self.in_flight.get(&offset).copied() else {
+            return SettleOutcome::Stale;
+        };
+        self.attempt_failed(now, offset, attempt, delay, GiveUp::Nacked);
+        SettleOutcome::Done
+    }
+
+    /// The subscriber will never take this message: on to the dead letters.
+    pub fn refused(&mut self, offset: Offset) -> SettleOutcome {
+        match self.in_flight.get(&offset).copied() {
+            Some(Flight::AwaitingAck { attempt, .. } | Flight::BackingOff { attempt, .. }) => {
+                self.give_up(offset, attempt, GiveUp::Asked);
+                SettleOutcome::Done
+            }
+            Some(Flight::AwaitingDeadLetter { .. }) | None => SettleOutcome::Stale,
+        }
+    }
+
+    /// The subscriber needs `more` time, from now, for one delivery.
+    pub fn extended(&mut self, now: Instant, offset: Offset, more: Duration) -> SettleOutcome {
+        let Some(Flight::AwaitingAck { due, .. }) = self.in_flight.get_mut(&offset) else {
+            return SettleOutcome::Stale;
+        };
+        *due = now + more;
+        let due = *due;
+        self.note_deadline(due);
+        SettleOutcome::Done
+    }
+
+    /// Time has passed; anything due is sent again or given up.
+    pub fn deadline_passed(&mut self, now: Instant) {
+        if self.deadline.is_none_or(|at| at > now) {
+            return;
+        }
+        self.deadline = None;
+        let flights: Vec<_> = self.in_flight.iter().map(|(o, f)| (*o, *f)).collect();
+        for (offset, flight) in flights {
+            match flight {
+                Flight::AwaitingAck { attempt, due } if due <= now => {
+                    self.attempt_failed(now, offset, attempt, None, GiveUp::TimedOut);
+                }
+                Flight::BackingOff { attempt, until } if until <= now => {
+                    // It counts as sent once the effect is taken: an answer may come before.
+                    let attempt = attempt + 1;
+                    self.effects.push_back(DeliveryEffect::Send { offset, attempt });
+                }
+                Flight::AwaitingDeadLetter { attempts, reason, retry_at: Some(at) }
+                    if at <= now =>
+                {
+                    self.give_up(offset, attempts, reason);
+                }
+                Flight::AwaitingAck { due: at, .. }
+                | Flight::BackingOff { until: at, .. }
+                | Flight::AwaitingDeadLetter { retry_at: Some(at), .. } => self.note_deadline(at),
+                Flight::AwaitingDeadLetter { retry_at: None, .. } => {}
+            }
+        }
+    }
+
+    /// The log no longer has the messages `first..=last` (trimmed, expired or damaged): there is
+    /// nothing left to deliver, so they are settled.
+    /// This holds for messages on their way to the dead letters too: what cannot be read cannot
+    /// be set aside. Nothing if `last` is before `first`.
+    pub fn missing(&mut self, first: Offset, last: Offset) {
+        if last < first {
+            return;
+        }
+        let sent: Vec<_> = self.in_flight.range(first..=last).map(|(offset, _)| *offset).collect();
+        for offset in sent {
+            self.settle(offset);
+        }
+        if first <= self.next && last >= self.next {
+            self.earlier_attempts = self.earlier_attempts.split_off(&last.next());
+            self.settled.insert(self.next, last);
+            self.next = last.next();
+            self.tail = self.tail.max(last);
+            self.advance_cursor();
+        }
+    }
+
+    /// The dead letter of this message is durable: only now is the message settled, so a crash
+    /// can repeat it but never lose it.
+    pub fn dead_lettered(&mut self, offset: Offset) {
+        if let Some(Flight::AwaitingDeadLetter { .. }) = self.in_flight.get(&offset) {
+            self.settle(offset);
+        }
+    }
+
+    /// The dead letter could not be written: it is tried again after the policy's backoff.
+    pub fn dead_letter_failed(&mut self, now: Instant, offset: Offset) {
+        let backoff = self.policy.backoff.delay(1, &mut self.jitter);
+        if let Some(Flight::AwaitingDeadLetter { retry_at, .. }) = self.in_flight.get_mut(&offset) {
+            *retry_at = Some(now + backoff);
+            self.note_deadline(now + backoff);
+        }
+    }
+
+    /// The next thing to do, or none. `now` starts the ack timeout of what is sent.
+    pub fn next_effect(&mut self, now: Instant) -> Option<DeliveryEffect> {
+        while let Some(effect) = self.effects.pop_front() {
+            if self.is_wanted(effect) {
+                return Some(self.taken(now, effect));
+            }
+        }
+        if let Some(effect) = self.send_next() {
+            return Some(self.taken(now, effect));
+        }
+        std::mem::take(&mut self.unsaved).then_some(DeliveryEffect::SaveCursor)
+    }
+
+    /// When [`deadline_passed`](Self::deadline_passed) is wanted; `None` for not at all.
+    pub const fn next_deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// What to save.
+    pub fn state(&self) -> CursorState {
+        let flying = self.in_flight.iter().map(|(offset, flight)| match *flight {
+            Flight::AwaitingAck { attempt, .. } | Flight::BackingOff { attempt, .. } => {
+                (*offset, attempt)
+            }
+            Flight::AwaitingDeadLetter { attempts, .. } => (*offset, attempts),
+        });
+        CursorState {
+            epoch: self.epoch,
+            next: self.cursor,
+            settled: self.settled.ranges().collect(),
+            attempts: flying.chain(self.earlier_attempts.iter().map(|(o, a)| (*o, *a))).collect(),
+        }
+    }
+
+    /// The first offset not settled.
+    pub const fn cursor(&self) -> Offset {
+        self.cursor
+    }
+
+    /// The first offset never sent on this connection.
+    pub const fn next(&self) -> Offset {
+        self.next
+    }
+
+    /// The last offset the log is known to hold.
+    pub const fn tail(&self) -> Offset {
+        self.tail
+    }
+
+    /// Messages between the cursor and the log's end, settled ones not counted.
+    pub fn pending(&self) -> u64 {
+        // A log that lost its unsynced end may be shorter than what was settled of it.
+        self.tail.next().distance_from(self.cursor).saturating_sub(self.settled.count())
+    }
+
+    /// Unsettled messages that were sent.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    fn has_room(&self) -> bool {
+        let span_max = u64::from(self.window) * WINDOW_SPAN_FACTOR;
+        self.in_flight.len() < self.window as usize
+            && self.next.distance_from(self.cursor) < span_max
+    }
+
+    /// Whether nothing that came after the effect was decided has overtaken it.
+    fn is_wanted(&self, effect: DeliveryEffect) -> bool {
+        match effect {
+            DeliveryEffect::Send { offset, attempt } => matches!(
+                self.in_flight.get(&offset),
+                Some(Flight::BackingOff { attempt: failed, .. }) if failed + 1 == attempt
+            ),
+            DeliveryEffect::DeadLetter { offset, .. } => matches!(
+                self.in_flight.get(&offset),
+                Some(Flight::AwaitingDeadLetter { retry_at: None, .. })
+            ),
+            DeliveryEffect::SaveCursor => true,
+        }
+    }
+
+    /// The caller carries `effect` out: the ack timeout of what is sent starts.
+    fn taken(&mut self, now: Instant, effect: DeliveryEffect) -> DeliveryEffect {
+        if let DeliveryEffect::Send { offset, attempt } = effect {
+            let due = now + self.policy.ack_timeout;
+            self.in_flight.insert(offset, Flight::AwaitingAck { attempt, due });
+            self.note_deadline(due);
+        }
+        effect
+    }
+
+    /// What to do with the first message never sent on this connection, if there is one and room
+    /// for it.
+    fn send_next(&mut self) -> Option<DeliveryEffect> {
+        while let Some(end) = self.settled.run_end(self.next) {
+            self.next = end.next();
+        }
+        if self.next > self.tail || !self.has_room() {
+            return None;
+        }
+        let offset = self.next;
+        self.next = offset.next();
+        let attempts = self.earlier_attempts.remove(&offset).unwrap_or(0);
+        if attempts >= self.policy.attempts_max {
+            self.give_up(offset, attempts, GiveUp::TimedOut);
+            return self.effects.pop_front();
+        }
+        Some(DeliveryEffect::Send { offset, attempt: attempts + 1 })
+    }
+
+    fn attempt_failed(
+        &mut self,
+        now: Instant,
+        offset: Offset,
+        attempt: u32,
+        delay: Option<Duration>,
+        reason: GiveUp,
+    ) {
+        if attempt >= self.policy.attempts_max {
+            return self.give_up(offset, attempt, reason);
+        }
+        let delay = delay.unwrap_or_else(|| self.policy.backoff.delay(attempt, &mut self.jitter));
+        let until = now + delay;
+        self.in_flight.insert(offset, Flight::BackingOff { attempt, until });
+        self.note_deadline(until);
+    }
+
+    fn give_up(&mut self, offset: Offset, attempts: u32, reason: GiveUp) {
+        let flight = Flight::AwaitingDeadLetter { attempts, reason, retry_at: None };
+        self.in_flight.insert(offset, flight);
+        self.effects.push_back(DeliveryEffect::DeadLetter { offset, attempts, reason });
+    }
+
+    fn settle(&mut self, offset: Offset) {
+        self.in_flight.remove(&offset);
+        self.settled.insert(offset, offset);
+        self.advance_cursor();
+    }
+
+    /// Moves the cursor over everything settled in a row.
+    fn advance_cursor(&mut self) {
+        if let Some(end) = self.settled.run_end(self.cursor) {
+            self.cursor = end.next();
+            self.settled.remove_before(self.cursor);
+        }
+        self.next = self.next.max(self.cursor);
+        self.unsaved = true;
+    }
+
+    fn note_deadline(&mut self, at: Instant) {
+        self.deadline = Some(self.deadline.map_or(at, |earlier| earlier.min(at)));
+    }
+}

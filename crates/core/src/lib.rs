@@ -1,0 +1,51 @@
+//! The vocabulary and the decisions of Tidings.
+//!
+//! This crate decides and does nothing: it holds no clock, socket, task, thread, file or
+//! unseeded randomness, and knows no wire format. `now` is always a parameter. The machines
+//! ([`DeliveryWindow`], [`Connection`], [`LiveCursor`]) take *inputs* (`acked`, `tail_advanced`,
+//! `deadline_passed`), give *effects* to be carried out by the caller, and say when they want to
+//! be woken (`next_deadline`). An effect that can fail has an input that reports its outcome; a
+//! machine never assumes success. Because of that, every promise of delivery is checked by seeded
+//! simulation (crate `tidings-sim`).
+//!
+//! Read [`DeliveryWindow`] first: it is the heart of the product.
+
+mod backoff;
+mod capability;
+mod close;
+mod connection;
+mod delivery_window;
+mod filter;
+mod id;
+pub mod limits;
+mod live_cursor;
+mod message;
+mod offset_set;
+mod policy;
+mod position;
+mod recovery;
+mod session;
+mod time;
+mod timer_wheel;
+mod topic;
+mod trie;
+
+pub use backoff::{Backoff, Jitter};
+pub use capability::{Capabilities, Capability, Operation, Operations, Principal};
+pub use close::{CloseCode, Comeback};
+pub use connection::{Connection, ConnectionEffect, ConnectionSettings, ConnectionState};
+pub use delivery_window::{
+    CursorState, DeliveryEffect, DeliveryPolicy, DeliveryWindow, GiveUp, SettleOutcome,
+};
+pub use filter::{Filter, FilterError};
+pub use id::{ClientId, DedupKey, IdError, MessageId, NodeId, SessionId, SubscriptionName, UserId};
+pub use live_cursor::{LiveCursor, LiveStep};
+pub use message::{ContentType, Data, DataKind, Headers, Message, NewMessage};
+pub use policy::{Durability, PolicyTable, Retention, TopicPolicy};
+pub use position::{Epoch, EpochError, Offset, Position};
+pub use recovery::{Recovery, ResetReason, TopicState, recover};
+pub use session::{ConnectDecision, DurableKey, Session, SessionError, decide_connect};
+pub use time::{Instant, Timestamp};
+pub use timer_wheel::TimerWheel;
+pub use topic::{Topic, TopicError};
+pub use trie::FilterTrie;

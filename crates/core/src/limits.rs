@@ -1,0 +1,78 @@
+//! Every limit with its reason. What users may change is in the configuration and starts from
+//! these figures; what they may not change is a constant of the protocol or the format.
+
+use std::time::Duration;
+
+/// Longest topic or filter, bytes. One length byte in records; MQTT allows 65 535, but a name is
+/// stored with each message and nobody needs more.
+pub const TOPIC_BYTES_MAX: usize = 255;
+
+/// Most levels of a topic or filter: bounds the depth of the trie and of every walk over it.
+pub const TOPIC_LEVELS_MAX: usize = 32;
+
+/// Longest user, client, session or subscription name, bytes. They are parts of keys in memory.
+pub const ID_BYTES_MAX: usize = 128;
+
+/// Longest deduplication key, bytes. Long enough for a UUID with a prefix or a SHA-512 in hex.
+pub const DEDUP_KEY_BYTES_MAX: usize = 128;
+
+/// Largest message data by default, bytes. What chat, notifications and commands need; larger
+/// things belong in object storage with a link in the message.
+pub const MESSAGE_BYTES_DEFAULT: usize = 64 * 1024;
+
+/// Largest message data that can be configured, bytes: a batch of the log must hold it.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Most headers of a message, and their size in all. They travel with every delivery.
+pub const HEADERS_MAX: usize = 32;
+/// See [`HEADERS_MAX`].
+pub const HEADERS_BYTES_MAX: usize = 4 * 1024;
+
+/// Longest content type, bytes (RFC 6838 allows 127 + 1 + 127).
+pub const CONTENT_TYPE_BYTES_MAX: usize = 255;
+
+/// Unacked messages of a durable subscription at once, unless it asks for another number.
+pub const WINDOW_DEFAULT: u32 = 64;
+/// Largest window a subscription may ask for: bounds its memory (about 40 bytes a message).
+pub const WINDOW_MAX: u32 = 1024;
+
+/// How far past the first unsettled offset a window may send when later messages were acked out
+/// of order, as a multiple of the window. Bounds the set of offsets settled out of order, so one
+/// message waiting for its retry holds up others only after this many.
+pub const WINDOW_SPAN_FACTOR: u64 = 8;
+
+/// Longest time a client may ask for between nack and redelivery, or to extend a delivery.
+pub const REDELIVERY_DELAY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Longest reason text that a nack may carry, bytes; kept with the dead letter.
+pub const REASON_BYTES_MAX: usize = 512;
+
+/// Subscriptions of one connection: bounds the work of a resume and the memory of a connection.
+pub const SUBSCRIPTIONS_PER_CONNECTION_MAX: usize = 256;
+
+/// Capabilities in one token. Checked one by one on each operation.
+pub const CAPABILITIES_MAX: usize = 64;
+
+/// Largest token, bytes. A JWT with 64 capabilities fits; proxies cut headers at 8 KiB anyway.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+/// Lagging topics of one filter subscription; at the limit it is reset rather than grown.
+pub const LAGGING_TOPICS_MAX: usize = 1024;
+
+/// Messages in one history reply or one read of the log.
+pub const READ_MESSAGES_MAX: usize = 500;
+/// Bytes in one history reply or one read of the log: fits a reader's buffer, and no subscriber
+/// waits long behind another's read.
+pub const READ_BYTES_MAX: usize = 1024 * 1024;
+
+/// Messages in one HTTP batch publish.
+pub const PUBLISH_BATCH_MAX: usize = 1000;
+
+/// Time from accepting a socket to its `connect` frame. Long enough for a bad mobile network,
+/// short enough that silent sockets do not pile up.
+pub const HANDSHAKE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// How often the server pings. Below the 30 to 60 s after which proxies close idle sockets.
+pub const PING_INTERVAL_DEFAULT: Duration = Duration::from_secs(25);
+/// How long after a ping the peer may stay silent before it counts as dead.
+pub const PONG_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);

@@ -1,0 +1,97 @@
+//! Sessions: what outlives a connection.
+
+use crate::id::{ClientId, SessionId, SubscriptionName, UserId};
+use crate::time::Timestamp;
+use crate::topic::Topic;
+
+/// The name of a durable subscription's cursor: one per user, name and topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DurableKey {
+    /// Whose subscription it is.
+    pub user: UserId,
+    /// What the user calls it: usually the device.
+    pub name: SubscriptionName,
+    /// What it reads.
+    pub topic: Topic,
+}
+
+/// The record of a session. Cursors live beside it under their own [`DurableKey`]s, so a session
+/// that expires takes no cursor with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its secret name.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Which device or process of the user.
+    pub client: ClientId,
+    /// When it is forgotten unless its client comes back.
+    pub expires_at: Timestamp,
+}
+
+/// How a connect ends up with a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectDecision {
+    /// The client showed no session, or one that is gone: make a new one.
+    Create,
+    /// The session lives and is the user's: go on with it.
+    Resume(Session),
+}
+
+/// Why a session cannot be taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// The session is another user's.
+    #[error("the session belongs to another user")]
+    OtherUser,
+}
+
+/// Decides what a client gets that shows `wanted` (as looked up in the store).
+///
+/// A session that is unknown or expired is replaced by a new one and the client is told by
+/// `resumed: false`; one of another user is refused.
+pub fn decide_connect(
+    now: Timestamp,
+    user: &UserId,
+    wanted: Option<Session>,
+) -> Result<ConnectDecision, SessionError> {
+    match wanted {
+        Some(session) if session.user != *user => Err(SessionError::OtherUser),
+        Some(session) if session.expires_at > now => Ok(ConnectDecision::Resume(session)),
+        Some(_) | None => Ok(ConnectDecision::Create),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(user: &str, expires_at: u64) -> Session {
+        Session {
+            id: SessionId::parse("s1").unwrap(),
+            user: UserId::parse(user).unwrap(),
+            client: ClientId::parse("phone").unwrap(),
+            expires_at: Timestamp::from_ms(expires_at),
+        }
+    }
+
+    #[test]
+    fn a_session_is_resumed_only_by_its_user_and_before_it_expires() {
+        let alice = UserId::parse("alice").unwrap();
+        let now = Timestamp::from_ms(100);
+        let alive = session("alice", 101);
+        assert_eq!(
+            decide_connect(now, &alice, Some(alive.clone())),
+            Ok(ConnectDecision::Resume(alive))
+        );
+        assert_eq!(decide_connect(now, &alice, None), Ok(ConnectDecision::Create));
+        assert_eq!(
+            decide_connect(now, &alice, Some(session("alice", 100))),
+            Ok(ConnectDecision::Create)
+        );
+        assert_eq!(
+            decide_connect(now, &alice, Some(session("bob", 101))),
+            Err(SessionError::OtherUser)
+        );
+    }
+}

@@ -1,0 +1,185 @@
+//! Stories of a durable subscription.
+//!
+//! `hold` leaves effects untaken until `take`, to tell what happens when an input comes between.
+//! `disconnect` takes the window's state and goes on with a new window from it.
+
+use std::time::Duration;
+
+use tidings_core::{
+    Backoff, CursorState, DeliveryEffect, DeliveryPolicy, DeliveryWindow, Epoch, GiveUp, Instant,
+    Offset, SettleOutcome,
+};
+
+use crate::story::{Command, Machine, duration, moment, number, range};
+
+#[derive(Debug, Default)]
+pub(crate) struct Delivery {
+    now: Instant,
+    setup: Option<(DeliveryPolicy, u32)>,
+    window: Option<DeliveryWindow>,
+    holding: bool,
+}
+
+impl Machine for Delivery {
+    fn run(&mut self, command: &Command, observed: &mut Vec<String>) -> Result<(), String> {
+        match command.name() {
+            "resume" => self.resume(command)?,
+            "advance" => self.advance(duration(command.word()?)?, observed)?,
+            "disconnect" => self.disconnect(command, observed)?,
+            "hold" => self.holding = true,
+            "take" => self.holding = false,
+            _ => {
+                let now = self.now;
+                tell(now, self.window()?, command, observed)?;
+            }
+        }
+        self.take_effects(observed)
+    }
+}
+
+impl Delivery {
+    fn window(&mut self) -> Result<&mut DeliveryWindow, String> {
+        self.window.as_mut().ok_or_else(|| "the story begins with `resume`".to_owned())
+    }
+
+    fn resume(&mut self, command: &Command) -> Result<(), String> {
+        let cursor = Offset::new(number(command.needed("cursor")?)?);
+        let window = number(command.needed("window")?)? as u32;
+        let (base, cap) = command
+            .value("backoff")
+            .unwrap_or("1s..1m")
+            .split_once("..")
+            .ok_or("a backoff is `base..cap`, such as `1s..1m`")?;
+        let policy = DeliveryPolicy {
+            ack_timeout: duration(command.needed("ack_timeout")?)?,
+            attempts_max: number(command.needed("attempts_max")?)? as u32,
+            backoff: Backoff { base: duration(base)?, cap: duration(cap)? },
+        };
+        let tail = match command.value("tail") {
+            Some(tail) => Offset::new(number(tail)?),
+            None => Offset::ORIGIN,
+        };
+        let mut state = CursorState::at(Epoch::new(1), cursor);
+        if let Some(ranges) = command.value("settled") {
+            state.settled = ranges.split(',').map(range).collect::<Result<_, _>>()?;
+        }
+        if let Some(counts) = command.value("attempts") {
+            for count in counts.split(',') {
+                let (offset, attempts) = count.split_once(':').ok_or("attempts are `7:2,8:1`")?;
+                state.attempts.push((Offset::new(number(offset)?), number(attempts)? as u32));
+            }
+        }
+        self.setup = Some((policy, window));
+        self.window = Some(DeliveryWindow::new(policy, window, state, tail, 1));
+        Ok(())
+    }
+
+    /// Lets time pass, stopping at each deadline on the way.
+    fn advance(&mut self, by: Duration, observed: &mut Vec<String>) -> Result<(), String> {
+        let end = self.now + by;
+        while let Some(at) = self.window()?.next_deadline().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            let now = self.now;
+            self.window()?.deadline_passed(now);
+            self.take_effects(observed)?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn disconnect(&mut self, command: &Command, observed: &mut Vec<String>) -> Result<(), String> {
+        let state = self.window()?.state();
+        observed.push(format!("{} state {}", moment(self.now), written(&state)));
+        let tail = self.window()?.tail();
+        let (policy, mut window) = self.setup.ok_or("the story begins with `resume`")?;
+        if let Some(other) = command.value("window") {
+            window = number(other)? as u32;
+        }
+        self.window = Some(DeliveryWindow::new(policy, window, state, tail, 2));
+        Ok(())
+    }
+
+    fn take_effects(&mut self, observed: &mut Vec<String>) -> Result<(), String> {
+        if self.holding {
+            return Ok(());
+        }
+        let now = self.now;
+        let window = self.window()?;
+        while let Some(effect) = window.next_effect(now) {
+            let line = match effect {
+                DeliveryEffect::Send { offset, attempt } => {
+                    format!("send offset={offset} attempt={attempt}")
+                }
+                DeliveryEffect::DeadLetter { offset, attempts, reason } => {
+                    let reason = match reason {
+                        GiveUp::TimedOut => "timed_out",
+                        GiveUp::Nacked => "nacked",
+                        GiveUp::Asked => "asked",
+                    };
+                    format!("dead_letter offset={offset} attempts={attempts} reason={reason}")
+                }
+                DeliveryEffect::SaveCursor => format!("save_cursor {}", written(&window.state())),
+            };
+            observed.push(format!("{} {line}", moment(now)));
+        }
+        Ok(())
+    }
+}
+
+/// Tells the window what happened.
+fn tell(
+    now: Instant,
+    window: &mut DeliveryWindow,
+    command: &Command,
+    observed: &mut Vec<String>,
+) -> Result<(), String> {
+    let outcome = match command.name() {
+        "acked" => window.acked(command.offset()?),
+        "acked_through" => window.acked_through(command.offset()?),
+        "nacked" => {
+            let delay = command.value("delay").map(duration).transpose()?;
+            window.nacked(now, command.offset()?, delay)
+        }
+        "refused" => window.refused(command.offset()?),
+        "extended" => window.extended(now, command.offset()?, duration(command.needed("by")?)?),
+        name => {
+            match name {
+                "tail_advanced" => {
+                    window.tail_advanced(Offset::new(number(command.needed("to")?)?));
+                }
+                "missing" => {
+                    let (first, last) = range(command.word()?)?;
+                    window.missing(first, last);
+                }
+                "dead_lettered" => window.dead_lettered(command.offset()?),
+                "dead_letter_failed" => window.dead_letter_failed(now, command.offset()?),
+                "deadline" => observed.push(match window.next_deadline() {
+                    Some(at) => format!("{} deadline {}", moment(now), moment(at)),
+                    None => format!("{} no deadline", moment(now)),
+                }),
+                "pending" => {
+                    observed.push(format!("{} pending {}", moment(now), window.pending()));
+                }
+                _ => return Err(command.unknown()),
+            }
+            return Ok(());
+        }
+    };
+    if outcome == SettleOutcome::Stale {
+        observed.push(format!("{} stale", moment(now)));
+    }
+    Ok(())
+}
+
+fn written(state: &CursorState) -> String {
+    let mut text = format!("next={}", state.next);
+    if !state.settled.is_empty() {
+        let ranges: Vec<_> = state.settled.iter().map(|(f, l)| format!("{f}..{l}")).collect();
+        text += &format!(" settled={}", ranges.join(","));
+    }
+    if !state.attempts.is_empty() {
+        let counts: Vec<_> = state.attempts.iter().map(|(o, n)| format!("{o}:{n}")).collect();
+        text += &format!(" attempts={}", counts.join(","));
+    }
+    text
+}

@@ -1,0 +1,58 @@
+//! A message as subscribers see it, borrowed from wherever it is.
+
+use tidings_core::{ContentType, Data, Headers, Message, MessageId, Offset, Timestamp, UserId};
+
+use crate::frame::Delivery;
+
+/// What the encoders of a `message` frame need: the same for a message from the log and for a
+/// [`Delivery`], so that each codec has one encoder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeliveryView<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) offset: Offset,
+    pub(crate) id: MessageId,
+    pub(crate) data: &'a Data,
+    pub(crate) content_type: Option<&'a ContentType>,
+    pub(crate) headers: &'a Headers,
+    pub(crate) from: Option<&'a UserId>,
+    pub(crate) at: Timestamp,
+    pub(crate) attempt: u32,
+}
+
+impl<'a> DeliveryView<'a> {
+    pub(crate) fn of_message(message: &'a Message, attempt: u32) -> Self {
+        Self {
+            topic: message.content.topic.as_str(),
+            offset: message.offset,
+            id: message.id,
+            data: &message.content.data,
+            content_type: message.content.content_type.as_ref(),
+            headers: &message.content.headers,
+            from: message.content.sender.as_ref(),
+            at: message.published_at,
+            attempt,
+        }
+    }
+
+    pub(crate) fn of_delivery(delivery: &'a Delivery) -> Self {
+        Self {
+            topic: delivery.topic.as_str(),
+            offset: delivery.offset,
+            id: delivery.id,
+            data: &delivery.data,
+            content_type: delivery.content_type.as_ref(),
+            headers: &delivery.headers,
+            from: delivery.from.as_ref(),
+            at: delivery.at,
+            attempt: delivery.attempt,
+        }
+    }
+
+    /// How many bytes its frame needs in either codec, roughly: one reservation instead of
+    /// several when the buffer grows.
+    pub(crate) fn bytes_hint(&self) -> usize {
+        let headers: usize =
+            self.headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+        self.topic.len() + self.data.bytes().len() + headers + 192
+    }
+}

@@ -1,0 +1,30 @@
+//! Bodies of the HTTP interface: requests and replies as values, and how they look as JSON.
+//!
+//! Requests are read as strictly as frames, and replies as tolerantly. Messages look the same
+//! here and in frames.
+
+mod history;
+mod problem;
+mod publish;
+
+pub use history::HistoryReply;
+pub use problem::{PROBLEM_CONTENT_TYPE, Problem};
+pub use publish::{
+    BatchReply, PublishReply, decode_publish, decode_publish_batch, encode_publish,
+    encode_publish_batch,
+};
+
+use crate::error_code::ErrorCode;
+use crate::frame::ErrorBody;
+use crate::json::{Object, Reading};
+
+/// The JSON object that a body is.
+fn object<'a>(
+    body: &'a [u8],
+    known: &'static [&'static str],
+    reading: Reading,
+) -> Result<Object<'a>, ErrorBody> {
+    let text = std::str::from_utf8(body)
+        .map_err(|_| ErrorBody::new(ErrorCode::BadFrame, "the body is not UTF-8"))?;
+    Object::parse("the body", text, known, reading)
+}

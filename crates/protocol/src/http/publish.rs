@@ -1,0 +1,122 @@
+//! `POST /v1/publish` and `POST /v1/publish/batch`.
+
+use tidings_core::Topic;
+use tidings_core::limits::PUBLISH_BATCH_MAX;
+
+use super::object;
+use crate::frame::{ErrorBody, Publish, Published};
+use crate::json::{self, ObjectWriter, Reading, Value};
+use crate::rules;
+
+/// Reads the body of `POST /v1/publish`: the fields of a `publish` frame.
+pub fn decode_publish(body: &[u8]) -> Result<Publish, ErrorBody> {
+    json::read_publish(&object(body, json::PUBLISH_FIELDS, Reading::Strict)?)
+}
+
+/// Writes the body of `POST /v1/publish`.
+pub fn encode_publish(publish: &Publish, out: &mut Vec<u8>) {
+    ObjectWriter::write(out, |body| json::write_publish(publish, body));
+}
+
+/// Reads the body of `POST /v1/publish/batch`: `{"messages":[…]}` with 1 to
+/// [`PUBLISH_BATCH_MAX`] entries.
+///
+/// An entry that is wrong by itself is an error in its place; it takes the others with it no
+/// more than a message would that came alone.
+pub fn decode_publish_batch(body: &[u8]) -> Result<Vec<Result<Publish, ErrorBody>>, ErrorBody> {
+    let object = object(body, &["messages"], Reading::Strict)?;
+    let messages = object.required("messages")?;
+    let entries = messages.array(PUBLISH_BATCH_MAX)?;
+    if entries.is_empty() {
+        return Err(messages.at().bad("must have at least one entry"));
+    }
+    let entry = |(index, raw)| {
+        let path = format!("messages[{index}]");
+        let value = Value::new(object.at(&path), raw, Reading::Strict);
+        json::read_publish(&value.object(&path, json::PUBLISH_FIELDS)?)
+    };
+    Ok(entries.into_iter().enumerate().map(entry).collect())
+}
+
+/// Writes the body of `POST /v1/publish/batch`.
+pub fn encode_publish_batch(messages: &[Publish], out: &mut Vec<u8>) {
+    ObjectWriter::write(out, |body| {
+        body.array("messages", messages.iter(), |out, publish| encode_publish(publish, out));
+    });
+}
+
+/// Answers `POST /v1/publish`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishReply {
+    /// Where the message went.
+    pub topic: Topic,
+    /// Its name and place.
+    pub published: Published,
+}
+
+impl PublishReply {
+    /// Appends the reply as JSON.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        ObjectWriter::write(out, |body| self.write(body));
+    }
+
+    fn write(&self, out: &mut ObjectWriter<'_>) {
+        out.text("topic", self.topic.as_str());
+        json::write_published(&self.published, out);
+    }
+
+    /// Reads a reply.
+    pub fn decode(body: &[u8]) -> Result<Self, ErrorBody> {
+        Self::read(&object(body, REPLY_FIELDS, Reading::Tolerant)?)
+    }
+
+    fn read(object: &json::Object<'_>) -> Result<Self, ErrorBody> {
+        Ok(Self {
+            topic: rules::topic(object.at("topic"), &object.text("topic")?)?,
+            published: json::read_published(object)?,
+        })
+    }
+}
+
+const REPLY_FIELDS: &[&str] = &["id", "topic", "offset", "epoch", "duplicate"];
+const RESULT_FIELDS: &[&str] = &["id", "topic", "offset", "epoch", "duplicate", "error"];
+
+/// Answers `POST /v1/publish/batch`: one result for each message, in their order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchReply {
+    /// The name and place of each message, or why it has none.
+    pub results: Vec<Result<PublishReply, ErrorBody>>,
+}
+
+impl BatchReply {
+    /// Appends the reply as JSON.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        ObjectWriter::write(out, |body| {
+            body.array("results", self.results.iter(), |out, result| {
+                ObjectWriter::write(out, |entry| match result {
+                    Ok(reply) => reply.write(entry),
+                    Err(error) => entry.object("error", |out| json::write_error(error, out)),
+                });
+            });
+        });
+    }
+
+    /// Reads a reply.
+    pub fn decode(body: &[u8]) -> Result<Self, ErrorBody> {
+        let object = object(body, &["results"], Reading::Tolerant)?;
+        let results = object.required("results")?;
+        let result = |raw| {
+            let entry = Value::new(results.at(), raw, Reading::Tolerant);
+            let entry = entry.object("results", RESULT_FIELDS)?;
+            match entry.optional("error") {
+                None => PublishReply::read(&entry).map(Ok),
+                Some(error) => {
+                    let error = error.object("results.error", json::ERROR_FIELDS)?;
+                    json::read_error(&error).map(Err)
+                }
+            }
+        };
+        let results = results.array(usize::MAX)?.into_iter().map(result);
+        Ok(Self { results: results.collect::<Result<_, _>>()? })
+    }
+}

@@ -1,0 +1,113 @@
+//! Who is at the other end: tokens, API keys and origins.
+
+mod api_key;
+mod origin;
+mod token;
+
+use std::sync::Arc;
+
+use tidings_core::{Capabilities, Principal, Timestamp, UserId};
+use tidings_protocol::ErrorCode;
+
+pub(crate) use origin::OriginRule;
+
+use crate::config::AuthSection;
+use api_key::ApiKeys;
+use token::Tokens;
+
+/// A key of the configuration that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct KeyError {
+    /// Which entry (`auth.keys[0]`).
+    pub key: String,
+    /// What is wrong and what to do.
+    pub problem: String,
+}
+
+impl KeyError {
+    pub(crate) const fn at(key: String, problem: String) -> Self {
+        Self { key, problem }
+    }
+}
+
+/// Why somebody is not let in. Says what to mend, never what a valid token would look like.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AuthError {
+    #[error(
+        "no token was shown: send one in `connect`, an `Authorization: Bearer` header or the subprotocol `tidings.bearer.<base64url>`"
+    )]
+    NoToken,
+    #[error("the token has {bytes} bytes, at most {bytes_max} are read")]
+    TooLong { bytes: usize, bytes_max: usize },
+    #[error("the token is not a JWT: {0}")]
+    Malformed(String),
+    #[error("no key of the server verifies a token with `alg` {algorithm} and `kid` {kid}")]
+    NoKey { algorithm: String, kid: String },
+    #[error("the token's signature does not verify")]
+    Forged,
+    #[error("the token has expired: get a fresh one")]
+    Expired,
+    #[error("the token is not valid yet: compare the clocks of issuer and server")]
+    NotYetValid,
+    #[error("the token's claim `{claim}` is missing or wrong: {problem}")]
+    Claim { claim: &'static str, problem: String },
+    #[error("the API key is not known")]
+    UnknownApiKey,
+}
+
+impl AuthError {
+    /// The code that clients see.
+    pub(crate) const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Expired | Self::NotYetValid => ErrorCode::TokenExpired,
+            Self::NoToken
+            | Self::TooLong { .. }
+            | Self::Malformed(_)
+            | Self::NoKey { .. }
+            | Self::Forged
+            | Self::Claim { .. }
+            | Self::UnknownApiKey => ErrorCode::Unauthenticated,
+        }
+    }
+}
+
+/// Knows every key; built from the configuration.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    tokens: Tokens,
+    api_keys: ApiKeys,
+    /// Who somebody without a token is, where that is allowed (`tidings dev`).
+    anonymous: Option<Arc<Principal>>,
+}
+
+impl Authenticator {
+    pub(crate) fn new(auth: &AuthSection) -> Result<Self, KeyError> {
+        let anonymous = auth.open.then(|| {
+            Arc::new(Principal {
+                user: UserId::parse("dev").expect("a valid user"),
+                capabilities: Capabilities::unrestricted(),
+                expires_at: None,
+            })
+        });
+        Ok(Self { tokens: Tokens::new(auth)?, api_keys: ApiKeys::new(auth)?, anonymous })
+    }
+
+    /// Who shows this token.
+    pub(crate) fn principal(
+        &self,
+        token: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, AuthError> {
+        match (token, &self.anonymous) {
+            (Some(token), _) => self.tokens.principal(token, now),
+            (None, Some(anonymous)) => Ok(Arc::clone(anonymous)),
+            (None, None) => Err(AuthError::NoToken),
+        }
+    }
+
+    /// Who shows this API key.
+    pub(crate) fn api_key(&self, key: &str) -> Result<Arc<Principal>, AuthError> {
+        self.api_keys.principal(key)
+    }
+}

@@ -1,0 +1,137 @@
+//! From the store to the shards: every commit is shared once and posted to every lane.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use tidings_core::Message;
+use tidings_protocol::{Codec, encode_message};
+use tidings_storage::{Commit, CommitObserver, Outcome, Ticket};
+
+use crate::door_lane::DoorLane;
+use crate::inbox::Inbox;
+use crate::websocket::{Opcode, write_header};
+
+/// A message and its first-attempt frame per codec, encoded by whichever shard needs it first and
+/// shared by all.
+#[derive(Debug)]
+pub(crate) struct SharedMessage {
+    pub(crate) message: Arc<Message>,
+    frames: [OnceLock<Bytes>; Codec::ALL.len()],
+}
+
+impl SharedMessage {
+    pub(crate) fn new(message: Arc<Message>) -> Self {
+        Self { message, frames: Default::default() }
+    }
+
+    /// The WebSocket frame of the first delivery.
+    pub(crate) fn frame(&self, codec: Codec) -> &Bytes {
+        self.frames[codec.index()].get_or_init(|| {
+            let mut out = Vec::new();
+            append_message_frame(codec, &self.message, 1, &mut out);
+            out.into()
+        })
+    }
+}
+
+/// Appends a WebSocket frame that carries `message` in its delivery `attempt`.
+pub(crate) fn append_message_frame(
+    codec: Codec,
+    message: &Message,
+    attempt: u32,
+    out: &mut Vec<u8>,
+) {
+    append_frame(codec, out, |out| encode_message(codec, message, attempt, out));
+}
+
+/// Longest header of a server frame.
+const HEADER_BYTES_MAX: usize = 10;
+
+/// Appends a WebSocket frame whose payload `encode` writes. The header's length depends on the
+/// payload's, so the payload is written first and moved by the few bytes it left too many.
+pub(crate) fn append_frame(codec: Codec, out: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) {
+    let opcode = if codec.is_text() { Opcode::Text } else { Opcode::Binary };
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER_BYTES_MAX]);
+    encode(out);
+    let payload_bytes = out.len() - start - HEADER_BYTES_MAX;
+    let mut header = Vec::with_capacity(HEADER_BYTES_MAX);
+    write_header(opcode, payload_bytes, &mut header);
+    let payload_at = start + header.len();
+    out[start..payload_at].copy_from_slice(&header);
+    out.copy_within(start + HEADER_BYTES_MAX.., payload_at);
+    out.truncate(payload_at + payload_bytes);
+}
+
+/// What a shard learns of one write.
+#[derive(Debug)]
+pub(crate) enum Landed {
+    /// A message has its place: for fan-out, and for its publisher.
+    Message(SharedMessage),
+    /// Anything else: only for whoever waits.
+    Other(Outcome),
+}
+
+/// One write of a commit.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) ticket: Option<Ticket>,
+    pub(crate) landed: Landed,
+}
+
+/// A commit as the lanes share it.
+#[derive(Debug)]
+pub(crate) struct SharedCommit {
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// Posts every commit to every shard and to the door.
+#[derive(Debug)]
+pub(crate) struct CommitFanOut {
+    shards: Vec<Arc<Inbox>>,
+    door: Arc<DoorLane>,
+}
+
+impl CommitFanOut {
+    pub(crate) const fn new(shards: Vec<Arc<Inbox>>, door: Arc<DoorLane>) -> Self {
+        Self { shards, door }
+    }
+}
+
+impl CommitObserver for CommitFanOut {
+    fn committed(&self, commit: Commit) {
+        self.door.answer(&commit);
+        let entries = commit.outcomes.into_iter().map(|committed| Entry {
+            ticket: committed.ticket,
+            landed: match committed.outcome {
+                Outcome::Published(message) => Landed::Message(SharedMessage::new(message)),
+                other @ (Outcome::Duplicate { .. } | Outcome::Saved | Outcome::Refused(_)) => {
+                    Landed::Other(other)
+                }
+            },
+        });
+        let shared = Arc::new(SharedCommit { entries: entries.collect() });
+        for shard in &self.shards {
+            shard.post_commit(&shared);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_its_header_and_its_payload() {
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            let mut out = b"before".to_vec();
+            append_frame(Codec::Json, &mut out, |out| {
+                out.extend(std::iter::repeat_n(b'x', length))
+            });
+            let mut expected = b"before".to_vec();
+            write_header(Opcode::Text, length, &mut expected);
+            expected.extend(std::iter::repeat_n(b'x', length));
+            assert_eq!(out, expected);
+        }
+    }
+}

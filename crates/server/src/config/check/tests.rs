@@ -1,0 +1,161 @@
+//! Each check has a configuration that fails it.
+
+use super::*;
+
+/// A configuration in which everything is right.
+fn sound() -> Config {
+    toml::from_str(&format!(
+        "[[auth.keys]]\nalgorithm = \"HS256\"\nsecret = \"{}\"",
+        "0123456789abcdef0123456789abcdef"
+    ))
+    .unwrap()
+}
+
+/// What is wrong after `toml` has been put over a sound configuration.
+fn check(toml: &str) -> Vec<String> {
+    let mut table: toml::Table =
+        "auth.keys = [{ algorithm = \"HS256\", secret = \"0123456789abcdef0123456789abcdef\" }]"
+            .parse()
+            .unwrap();
+    for (key, value) in toml.parse::<toml::Table>().unwrap() {
+        table.insert(key, value);
+    }
+    let config: Config = table.try_into().unwrap();
+    problems(&config).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_sound_configuration_passes() {
+    assert_eq!(problems(&sound()), []);
+}
+
+#[test]
+fn each_fault_is_named() {
+    for (toml, expected) in [
+        ("server.shards = 1000", "server.shards = 1000: must be from 0 to 256"),
+        ("server.connections_max = 0", "server.connections_max = 0: must be from 1"),
+        (
+            "server.drain_timeout = \"1h\"",
+            "server.drain_timeout = \"1h\": must be from \"0s\" to \"10m\"",
+        ),
+        (
+            "server.operator = \"127.0.0.1:8000\"",
+            "server.operator = 127.0.0.1:8000: is the address of server.listen",
+        ),
+        (
+            "server.allowed_origins = [\"example.org/x\"]",
+            "server.allowed_origins[0] = \"example.org/x\": not an origin",
+        ),
+        (
+            "tls = { certificate_file = \"/no/such\", key_file = \"/no/such\" }",
+            "tls.certificate_file = \"/no/such\": cannot be read",
+        ),
+        ("storage.directory = \"\"", "storage.directory: is empty"),
+        (
+            "storage.segment_bytes = \"1kB\"",
+            "storage.segment_bytes = \"1000B\": must be from \"1MiB\" to \"1GiB\"",
+        ),
+        (
+            "storage.disk_bytes_max = \"64MiB\"",
+            "storage.disk_bytes_max = \"64MiB\": must be at least four times",
+        ),
+        (
+            "storage.async_sync_interval = \"0s\"",
+            "storage.async_sync_interval = \"0s\": must be from \"1ms\"",
+        ),
+        ("storage.dedup_window = \"31d\"", "storage.dedup_window = \"744h\""),
+        ("auth.keys = []", "auth: nobody could connect: add an [[auth.keys]]"),
+        (
+            "auth = { open = true }\nserver.listen = \"0.0.0.0:8000\"",
+            "server.listen = 0.0.0.0:8000: auth.open lets everybody in",
+        ),
+        (
+            "auth = { open = true }\nserver.operator = \"[::]:9\"",
+            "server.operator = [::]:9: auth.open lets everybody in",
+        ),
+        (
+            "auth.keys = [{ algorithm = \"HS256\", secret = \"short\" }]",
+            "auth.keys[0]: the secret has 5 bytes",
+        ),
+        ("auth.keys = [{ algorithm = \"ES256\" }]", "auth.keys[0]: ES256 needs `public_key_file`"),
+        (
+            "auth.api_keys = [{ name = \"a\", key = \"0123456789abcdef0123456789abcdef\" }]",
+            "auth.api_keys[0].caps: it could do nothing",
+        ),
+        (
+            "limits.message_bytes = \"5MiB\"",
+            "limits.message_bytes = \"5MiB\": must be from \"1B\" to \"4MiB\"",
+        ),
+        (
+            "limits.message_bytes = \"1MiB\"",
+            "limits.frame_bytes = \"1MiB\": must be at least twice limits.message_bytes",
+        ),
+        (
+            "limits.pong_timeout = \"26s\"",
+            "limits.pong_timeout = \"26s\": is longer than limits.ping_interval",
+        ),
+        ("limits.window_default = 2000", "limits.window_default = 2000: must be from 1 to 1024"),
+        ("limits.window_max = 2000", "limits.window_max = 2000: must be from 1 to 1024"),
+        (
+            "limits.subscriptions_per_connection = 0",
+            "limits.subscriptions_per_connection = 0: must be from 1 to 256",
+        ),
+        ("http.cors_origins = [\"ftp://x\"]", "http.cors_origins[0] = \"ftp://x\": not an origin"),
+        ("http.body_bytes = \"100KiB\"", "http.body_bytes = \"100KiB\": must be at least twice"),
+        (
+            "topic = [{ match = \"a\", attempts_max = 0 }]",
+            "topic[0].attempts_max = 0: must be from 1",
+        ),
+        (
+            "topic = [{ match = \"a\", backoff_base = \"2s\", backoff_cap = \"1s\" }]",
+            "topic[0].backoff_base = \"2s\": is longer than backoff_cap",
+        ),
+        (
+            "topic = [{ match = \"a\", retention_messages = 0 }]",
+            "topic[0].retention_messages = 0: nothing would be kept",
+        ),
+        (
+            "topic = [{ match = \"a/#\" }, { match = \"a/b\" }]",
+            "topic[1].match = \"a/b\": never applies: topic[0]",
+        ),
+    ] {
+        let found = check(toml);
+        assert!(found.iter().any(|problem| problem.starts_with(expected)), "{toml}: {found:#?}");
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let config: Config = toml::from_str(
+        "server.shards = 999\nlimits.pong_timeout = \"1h\"\nhttp.body_bytes = \"2kB\"",
+    )
+    .unwrap();
+    let message = config.validate().unwrap_err().to_string();
+    assert!(message.starts_with("the configuration has "), "{message}");
+    for part in ["server.shards", "nobody could connect", "limits.pong_timeout", "http.body_bytes"]
+    {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+#[test]
+fn two_keys_with_one_name_are_refused() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let found = check(&format!(
+        "auth.keys = [{{ kid = \"a\", algorithm = \"HS256\", secret = \"{secret}\" }}, {{ kid = \"a\", algorithm = \"HS256\", secret = \"{secret}\" }}]"
+    ));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("auth.keys[1].kid: an earlier key has the same"), "{found:?}");
+}
+
+#[test]
+fn a_private_key_is_not_taken_for_a_public_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("key.pem");
+    let pem = format!("-----BEGIN {} KEY-----\n", "PRIVATE");
+    std::fs::write(&file, pem).unwrap();
+    let found =
+        check(&format!("auth.keys = [{{ algorithm = \"ES256\", public_key_file = {file:?} }}]"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("holds a private key"), "{found:?}");
+}

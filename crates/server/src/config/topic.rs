@@ -1,0 +1,140 @@
+//! `[[topic]]`: the policies of topics.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tidings_core::{Backoff, DeliveryPolicy, Durability, Filter, Retention, TopicPolicy};
+
+use super::quantity::ByteSize;
+use super::text;
+
+/// One `[[topic]]`. What it leaves out is as in [`TopicPolicy::default`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicSection {
+    /// Which topics it is for.
+    #[serde(rename = "match", with = "text::plain")]
+    pub filter: Filter,
+    /// What an acknowledged publish means.
+    #[serde(default, with = "text::durability")]
+    pub durability: Durability,
+    /// Oldest age of a message kept.
+    #[serde(default = "retention_age", with = "text::duration")]
+    pub retention_age: Duration,
+    /// Most messages kept.
+    #[serde(default)]
+    pub retention_messages: Option<u64>,
+    /// Most bytes kept.
+    #[serde(default)]
+    pub retention_bytes: Option<ByteSize>,
+    /// How long a delivery may stay unacked before it is sent again.
+    #[serde(default = "ack_timeout", with = "text::duration")]
+    pub ack_timeout: Duration,
+    /// Deliveries of one message before it becomes a dead letter.
+    #[serde(default = "attempts_max")]
+    pub attempts_max: u32,
+    /// The wait after the first failed delivery.
+    #[serde(default = "backoff_base", with = "text::duration")]
+    pub backoff_base: Duration,
+    /// The longest wait between deliveries.
+    #[serde(default = "backoff_cap", with = "text::duration")]
+    pub backoff_cap: Duration,
+}
+
+impl TopicSection {
+    /// A section for `filter` with the default policy.
+    pub fn new(filter: Filter) -> Self {
+        Self {
+            filter,
+            durability: Durability::default(),
+            retention_age: retention_age(),
+            retention_messages: None,
+            retention_bytes: None,
+            ack_timeout: ack_timeout(),
+            attempts_max: attempts_max(),
+            backoff_base: backoff_base(),
+            backoff_cap: backoff_cap(),
+        }
+    }
+
+    /// The policy it describes.
+    pub fn policy(&self) -> TopicPolicy {
+        TopicPolicy {
+            durability: self.durability,
+            retention: Retention {
+                age: self.retention_age,
+                messages: self.retention_messages,
+                bytes: self.retention_bytes.map(ByteSize::as_u64),
+            },
+            delivery: DeliveryPolicy {
+                ack_timeout: self.ack_timeout,
+                attempts_max: self.attempts_max,
+                backoff: Backoff { base: self.backoff_base, cap: self.backoff_cap },
+            },
+        }
+    }
+}
+
+// serde wants a function for each default.
+
+fn retention_age() -> Duration {
+    Retention::DEFAULT.age
+}
+
+fn ack_timeout() -> Duration {
+    TopicPolicy::default().delivery.ack_timeout
+}
+
+fn attempts_max() -> u32 {
+    TopicPolicy::default().delivery.attempts_max
+}
+
+fn backoff_base() -> Duration {
+    TopicPolicy::default().delivery.backoff.base
+}
+
+fn backoff_cap() -> Duration {
+    TopicPolicy::default().delivery.backoff.cap
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_that_says_nothing_is_the_default_policy() {
+        let section: TopicSection = toml::from_str(r##"match = "room/#""##).unwrap();
+        assert_eq!(section, TopicSection::new(Filter::parse("room/#").unwrap()));
+        assert_eq!(section.policy(), TopicPolicy::default());
+    }
+
+    #[test]
+    fn a_section_becomes_the_policy_it_describes() {
+        let section: TopicSection = toml::from_str(
+            r#"
+            match = "jobs/+"
+            durability = "async"
+            retention_age = "2h"
+            retention_messages = 10
+            retention_bytes = "1MiB"
+            ack_timeout = "5s"
+            attempts_max = 3
+            backoff_base = "100ms"
+            backoff_cap = "10s"
+            "#,
+        )
+        .unwrap();
+        let policy = section.policy();
+        assert_eq!(policy.durability, Durability::Async);
+        let retention = Retention {
+            age: Duration::from_secs(7200),
+            messages: Some(10),
+            bytes: Some(1024 * 1024),
+        };
+        assert_eq!(policy.retention, retention);
+        assert_eq!(policy.delivery.attempts_max, 3);
+        assert_eq!(policy.delivery.ack_timeout, Duration::from_secs(5));
+        let backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(10) };
+        assert_eq!(policy.delivery.backoff, backoff);
+    }
+}

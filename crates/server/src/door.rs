@@ -1,0 +1,189 @@
+//! The door: sockets are accepted, TLS is agreed on, HTTP is answered, and WebSockets are handed
+//! to a shard for good. Runs on tokio; nothing of a delivery passes through here.
+
+mod listener;
+mod tls;
+mod upgrade;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+pub use listener::ListenError;
+pub(crate) use listener::listen;
+pub use tls::TlsError;
+pub(crate) use tls::tls_acceptor;
+pub(crate) use upgrade::upgrade;
+
+use crate::env::{Env, Seat};
+
+/// How long the accept loop rests when the process is out of descriptors: it neither spins nor
+/// gives up.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// What is left to do with a socket that nobody has a seat for: one write, at most this long.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Refusals written at the same time; further sockets are closed without a word.
+const REFUSALS_MAX: usize = 64;
+
+/// Bytes of a request's head (RFC 9110 leaves the number to the server).
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Retry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// A connection's seat on its way from the accept loop to the shard: whoever takes it keeps it.
+#[derive(Clone, Debug)]
+pub(crate) struct SeatHolder(Arc<std::sync::Mutex<Option<Seat>>>);
+
+impl SeatHolder {
+    fn new(seat: Seat) -> Self {
+        Self(Arc::new(std::sync::Mutex::new(Some(seat))))
+    }
+
+    pub(crate) fn take(&self) -> Option<Seat> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    }
+}
+
+/// The public listener and everything it needs to answer.
+pub(crate) struct Door {
+    pub(crate) env: Arc<Env>,
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) router: Router,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    pub(crate) refusals: AtomicUsize,
+}
+
+impl Door {
+    /// Accepts until told to stop.
+    pub(crate) async fn run(self) {
+        let door = Arc::new(self);
+        loop {
+            let accepted = tokio::select! {
+                () = door.stop.cancelled() => return,
+                accepted = door.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, peer)) => door.admit(socket, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a socket failed");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    }
+
+    /// Limits first: a socket without a seat costs one write.
+    fn admit(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr) {
+        let Some(seat) = self.env.seats.take() else {
+            self.env.metrics.connections_refused.inc();
+            return self.refuse(socket);
+        };
+        let door = Arc::clone(self);
+        self.tasks.spawn(async move {
+            // Deltas of a few bytes must not wait for each other's acknowledgement.
+            if let Err(error) = socket.set_nodelay(true) {
+                tracing::debug!(%error, "cannot set TCP_NODELAY");
+            }
+            match &door.tls {
+                None => door.answer(socket, peer, seat).await,
+                Some(acceptor) => {
+                    let limit = door.env.settings.connection.handshake_timeout;
+                    match tokio::time::timeout(limit, acceptor.accept(socket)).await {
+                        Ok(Ok(stream)) => door.answer(stream, peer, seat).await,
+                        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+                        Err(_) => tracing::debug!("TLS handshake took too long"),
+                    }
+                }
+            }
+        });
+    }
+
+    /// Says 503 and `Retry-After`, where that can be said without a TLS handshake.
+    fn refuse(self: &Arc<Self>, mut socket: TcpStream) {
+        if self.tls.is_some() || self.refusals.fetch_add(1, Ordering::Relaxed) >= REFUSALS_MAX {
+            if self.tls.is_none() {
+                self.refusals.fetch_sub(1, Ordering::Relaxed);
+            }
+            return;
+        }
+        let door = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let _ = tokio::time::timeout(REFUSAL_TIMEOUT, async {
+                socket.write_all(REFUSAL).await?;
+                socket.shutdown().await?;
+                // Closing with unread input would reset the connection under the answer.
+                tokio::io::copy(&mut socket, &mut tokio::io::sink()).await
+            })
+            .await;
+            door.refusals.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Answers HTTP on one connection until it ends or becomes a WebSocket.
+    async fn answer<S>(&self, stream: S, peer: SocketAddr, seat: Seat)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let seat = SeatHolder::new(seat);
+        let router = self.router.clone();
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(axum::body::Body::new);
+            request.extensions_mut().insert(seat.clone());
+            request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+            router.clone().oneshot(request)
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.env.settings.connection.handshake_timeout)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        finish(connection, &self.stop).await;
+    }
+}
+
+/// Runs a connection to its end; once told to stop, to the end of the request it is in.
+async fn finish<S>(
+    connection: hyper::server::conn::http1::UpgradeableConnection<
+        TokioIo<S>,
+        impl hyper::service::Service<
+            Request<Incoming>,
+            Response = axum::response::Response,
+            Error = std::convert::Infallible,
+            Future: Future + Send,
+        >,
+    >,
+    stop: &CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP connection ended early");
+    }
+}

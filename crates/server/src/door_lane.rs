@@ -1,0 +1,75 @@
+//! The lane of everything that waits for the store on tokio: HTTP publishes.
+
+use std::sync::{Mutex, PoisonError};
+
+use slab::Slab;
+use tidings_storage::{Commit, Outcome, Store, StoreError, Submission, Ticket, Write};
+use tokio::sync::oneshot;
+
+/// The lane number of the door; shards count from 0.
+const LANE: u32 = u32::MAX;
+
+/// Who waits on tokio for which write.
+#[derive(Debug, Default)]
+pub(crate) struct DoorLane {
+    waiting: Mutex<Slab<oneshot::Sender<Outcome>>>,
+}
+
+impl DoorLane {
+    /// Submits `writes` together and waits for each outcome, in their order.
+    ///
+    /// Dropping the future abandons the answers, not the writes.
+    pub(crate) async fn submit(
+        &self,
+        store: &dyn Store,
+        writes: Vec<Write>,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let mut receivers = Vec::with_capacity(writes.len());
+        let mut submissions = Vec::with_capacity(writes.len());
+        {
+            let mut waiting = self.lock();
+            for write in writes {
+                let (sender, receiver) = oneshot::channel();
+                let tag = waiting.insert(sender) as u64;
+                submissions.push(Submission { write, ticket: Some(Ticket { lane: LANE, tag }) });
+                receivers.push(receiver);
+            }
+        }
+        let tags: Vec<_> = submissions.iter().filter_map(|s| s.ticket).map(|t| t.tag).collect();
+        if let Err(error) = store.submit(submissions) {
+            let mut waiting = self.lock();
+            for tag in tags {
+                waiting.try_remove(tag as usize);
+            }
+            return Err(error);
+        }
+        let mut outcomes = Vec::with_capacity(receivers.len());
+        for receiver in receivers {
+            outcomes.push(receiver.await.map_err(|_| StoreError::Closed)?);
+        }
+        Ok(outcomes)
+    }
+
+    /// Hands out the outcomes that are for the door.
+    pub(crate) fn answer(&self, commit: &Commit) {
+        let mut ours = commit
+            .outcomes
+            .iter()
+            .filter_map(|c| c.ticket.filter(|t| t.lane == LANE).map(|t| (t.tag, &c.outcome)))
+            .peekable();
+        if ours.peek().is_none() {
+            return;
+        }
+        let mut waiting = self.lock();
+        for (tag, outcome) in ours {
+            if let Some(sender) = waiting.try_remove(tag as usize) {
+                // Whoever asked may have gone away; the message is in the log all the same.
+                let _ = sender.send(outcome.clone());
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Slab<oneshot::Sender<Outcome>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

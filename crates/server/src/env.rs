@@ -1,0 +1,111 @@
+//! What every part of the server shares: built once, at the start.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tidings_core::{ConnectionSettings, Jitter, NodeId, PolicyTable};
+use tidings_protocol::ConnectionLimits;
+use tidings_storage::Store;
+
+use crate::auth::Authenticator;
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::door_lane::DoorLane;
+use crate::inbox::Inbox;
+use crate::metrics::Metrics;
+use crate::reader::Readers;
+
+/// Settings as the shards and the door use them.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) node: NodeId,
+    pub(crate) connection: ConnectionSettings,
+    pub(crate) limits: ConnectionLimits,
+    /// Unsent bytes of a connection at which it falls back to reading the log.
+    pub(crate) outbound_bytes: usize,
+    pub(crate) session_expiry: Duration,
+    pub(crate) window_default: u32,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) http_body_bytes: usize,
+    pub(crate) token_in_query: bool,
+    pub(crate) request_timeout: Duration,
+}
+
+/// Components shared by shards and door.
+#[derive(Debug)]
+pub(crate) struct Env {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) readers: Readers,
+    pub(crate) directory: Directory,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) policies: Arc<PolicyTable>,
+    pub(crate) metrics: Metrics,
+    pub(crate) inboxes: Vec<Arc<Inbox>>,
+    pub(crate) door_lane: Arc<DoorLane>,
+    pub(crate) seats: Arc<Seats>,
+    pub(crate) seeds: Seeds,
+}
+
+/// Seeds for jitter and request ids: unpredictable from outside, not for secrets.
+#[derive(Debug)]
+pub(crate) struct Seeds(AtomicU64);
+
+impl Seeds {
+    pub(crate) const fn from(first: u64) -> Self {
+        Self(AtomicU64::new(first))
+    }
+}
+
+/// Clients that are sent away come back within this time, spread evenly.
+const COMEBACK_SPREAD: Duration = Duration::from_secs(5);
+
+impl Env {
+    /// Another seed each time.
+    pub(crate) fn random_seed(&self) -> u64 {
+        Jitter::new(self.seeds.0.fetch_add(1, Ordering::Relaxed)).next_u64()
+    }
+
+    /// When a client that is sent away may come back.
+    pub(crate) fn spread_comeback(&self) -> Duration {
+        COMEBACK_SPREAD.mul_f64(Jitter::new(self.random_seed()).fraction())
+    }
+}
+
+/// How many connections there are and may be.
+#[derive(Debug)]
+pub(crate) struct Seats {
+    taken: AtomicUsize,
+    max: usize,
+}
+
+impl Seats {
+    pub(crate) const fn new(max: usize) -> Self {
+        Self { taken: AtomicUsize::new(0), max }
+    }
+
+    /// Takes a seat, unless all are taken.
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Seat> {
+        let before = self.taken.fetch_add(1, Ordering::Relaxed);
+        let seat = Seat { seats: Arc::clone(self) };
+        (before < self.max).then_some(seat)
+    }
+
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+}
+
+/// The right to be connected; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    seats: Arc<Seats>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.seats.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,43 @@
+//! The public HTTP interface: routes, and what every request goes through.
+
+mod access;
+mod frame_around;
+mod history;
+mod publish;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use tidings_protocol::ErrorCode;
+
+use crate::auth::OriginRule;
+use crate::door::upgrade;
+use crate::env::Env;
+use crate::problem::HttpError;
+
+/// Every public route.
+pub(crate) fn router(env: &Arc<Env>, origins: OriginRule) -> Router {
+    let around = frame_around::Around { env: Arc::clone(env), origins: Arc::new(origins) };
+    Router::new()
+        .route("/v1/ws", get(upgrade))
+        .route("/v1/publish", post(publish::publish))
+        .route("/v1/publish/batch", post(publish::publish_batch))
+        .route("/v1/history", get(history::history))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(Arc::clone(env))
+        .layer(from_fn_with_state(around, frame_around::around))
+}
+
+async fn not_found() -> HttpError {
+    HttpError::new(
+        ErrorCode::NotFound,
+        "there is nothing at this address; docs/protocol.md lists what is",
+    )
+}
+
+async fn method_not_allowed() -> HttpError {
+    HttpError::new(ErrorCode::MethodNotAllowed, "this address does not take this method")
+}

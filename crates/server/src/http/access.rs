@@ -1,0 +1,40 @@
+//! Who sends a request and what they may do.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use tidings_core::{Operation, Principal, Topic};
+use tidings_protocol::ErrorCode;
+
+use crate::clock::Clock;
+use crate::env::Env;
+use crate::problem::HttpError;
+use crate::websocket::bearer_header;
+
+/// Who sends a request: an `X-API-Key`, or a bearer token, or an API key as bearer.
+pub(super) fn principal(env: &Env, headers: &HeaderMap) -> Result<Arc<Principal>, HttpError> {
+    let key = headers.get("x-api-key").and_then(|value| value.to_str().ok());
+    let bearer = bearer_header(headers);
+    let found = match (key, bearer.as_deref()) {
+        (Some(key), _) => env.authenticator.api_key(key),
+        (None, Some(bearer)) => env
+            .authenticator
+            .api_key(bearer)
+            .or_else(|_| env.authenticator.principal(Some(bearer), Clock::wall())),
+        (None, None) => env.authenticator.principal(None, Clock::wall()),
+    };
+    found.map_err(|error| HttpError::new(error.code(), error.to_string()))
+}
+
+/// Refuses what the capabilities do not allow.
+pub(super) fn check(
+    principal: &Principal,
+    operation: Operation,
+    topic: &Topic,
+) -> Result<(), HttpError> {
+    if principal.capabilities.allow(operation, topic) {
+        return Ok(());
+    }
+    let message = format!("`{}` is not allowed on `{topic}`; the `caps` must", operation.as_str());
+    Err(HttpError::new(ErrorCode::PermissionDenied, message))
+}

@@ -1,0 +1,107 @@
+//! What every request goes through: origin check, CORS, a deadline, a request id, the log.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use tidings_core::MessageId;
+use tidings_protocol::{ErrorBody, ErrorCode};
+
+use crate::auth::OriginRule;
+use crate::clock::Clock;
+use crate::env::Env;
+use crate::problem::{HttpError, RETRY_SOON, problem_response};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the layer needs.
+#[derive(Clone)]
+pub(super) struct Around {
+    pub(super) env: Arc<Env>,
+    pub(super) origins: Arc<OriginRule>,
+}
+
+pub(super) async fn around(State(around): State<Around>, request: Request, next: Next) -> Response {
+    let started = around.env.clock.now();
+    let request_id = around.request_id();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let origin = around.origins.named(request.headers()).map(str::to_owned);
+    let mut response = around.answer(request, next).await;
+    if let Some(error) = response.extensions_mut().remove::<ErrorBody>() {
+        around.env.metrics.errors(error.code).inc();
+        response = problem_response(&error, &request_id);
+    }
+    allow_origin(response.headers_mut(), origin.as_deref());
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    around.env.metrics.http_requests.inc();
+    // The query is left out: it may hold a token.
+    tracing::info!(
+        %method, path, status = response.status().as_u16(), request_id,
+        ms = around.env.clock.now().since(started).as_millis() as u64, "request"
+    );
+    response
+}
+
+impl Around {
+    async fn answer(&self, request: Request, next: Next) -> Response {
+        use axum::response::IntoResponse as _;
+        if !self.origins.allows(request.headers()) {
+            let message = "this origin may not talk to the server: add it to \
+                           `server.allowed_origins` (WebSocket) or `http.cors_origins`";
+            return HttpError::new(ErrorCode::OriginDenied, message).into_response();
+        }
+        let is_preflight = request.method() == Method::OPTIONS
+            && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if is_preflight {
+            return preflight();
+        }
+        let limit = self.env.settings.request_timeout;
+        match tokio::time::timeout(limit, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => {
+                let message = "the request took too long; a publish may still be accepted, so \
+                               repeat it with the same key";
+                let mut error = ErrorBody::new(ErrorCode::Overloaded, message);
+                error.retry_after = Some(RETRY_SOON);
+                HttpError(error).into_response()
+            }
+        }
+    }
+
+    /// Unique enough to find a request in the log; rises with time.
+    fn request_id(&self) -> String {
+        MessageId::new(Clock::wall().as_ms(), 0, self.env.random_seed()).to_string()
+    }
+}
+
+fn preflight() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("authorization, content-type, idempotency-key, x-api-key"),
+    );
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}
+
+fn allow_origin(headers: &mut HeaderMap, origin: Option<&str>) {
+    let Some(origin) = origin.and_then(|origin| HeaderValue::from_str(origin).ok()) else { return };
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("x-request-id, retry-after"),
+    );
+    headers.append(VARY, HeaderValue::from_static("origin"));
+}

@@ -1,0 +1,86 @@
+//! `GET /v1/history`.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::response::Response;
+use http::HeaderMap;
+use serde::Deserialize;
+use tidings_core::{Offset, Operation, Position, Timestamp, Topic, limits};
+use tidings_protocol::http::HistoryReply;
+use tidings_protocol::{ErrorBody, ErrorCode};
+use tidings_storage::{ReadFrom, ReadLimit};
+
+use super::access;
+use super::publish::json;
+use crate::env::Env;
+use crate::history::history as reply;
+use crate::problem::HttpError;
+
+/// Messages of a page unless the request names a number.
+const LIMIT_DEFAULT: usize = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Params {
+    topic: String,
+    /// `EPOCH:OFFSET`.
+    after: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    since: Option<u64>,
+    /// What an earlier page gave.
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+pub(super) async fn history(
+    State(env): State<Arc<Env>>,
+    headers: HeaderMap,
+    params: Result<Query<Params>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, HttpError> {
+    let principal = access::principal(&env, &headers)?;
+    let Query(params) =
+        params.map_err(|error| HttpError::new(ErrorCode::BadField, error.body_text()))?;
+    let topic = Topic::parse(&params.topic)
+        .map_err(|error| HttpError::new(ErrorCode::BadTopic, error.to_string()))?;
+    access::check(&principal, Operation::History, &topic)?;
+    let (from, position) = start(&params)?;
+    let limit = ReadLimit {
+        messages: params.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, limits::READ_MESSAGES_MAX),
+        bytes: limits::READ_BYTES_MAX,
+    };
+    let store = Arc::clone(&env.store);
+    let read_topic = topic.clone();
+    let read = tokio::task::spawn_blocking(move || store.read(&read_topic, from, limit)).await;
+    let batch = read.map_err(|error| HttpError::new(ErrorCode::Internal, error.to_string()))??;
+    let next = Position { epoch: batch.state.epoch, offset: batch.next.previous() };
+    let history = reply(topic, position, &batch)?;
+    let mut out = Vec::new();
+    HistoryReply { history, cursor: Some(cursor(next)) }.encode(&mut out);
+    Ok(json(out))
+}
+
+fn start(params: &Params) -> Result<(ReadFrom, Option<Position>), ErrorBody> {
+    let shown = params.cursor.as_deref().or(params.after.as_deref());
+    match (shown, params.since) {
+        (Some(text), _) => {
+            let position = parse_position(text).ok_or_else(|| {
+                let message = format!("`{text}` is no position: EPOCH:OFFSET is expected");
+                ErrorBody::new(ErrorCode::BadField, message)
+            })?;
+            Ok((ReadFrom::Offset(position.offset.next()), Some(position)))
+        }
+        (None, Some(ms)) => Ok((ReadFrom::Time(Timestamp::from_ms(ms)), None)),
+        (None, None) => Ok((ReadFrom::Offset(Offset::FIRST), None)),
+    }
+}
+
+/// Opaque to clients, so that it may one day say more.
+fn cursor(position: Position) -> String {
+    format!("{}:{}", position.epoch, position.offset)
+}
+
+fn parse_position(text: &str) -> Option<Position> {
+    let (epoch, offset) = text.split_once(':')?;
+    Some(Position { epoch: epoch.parse().ok()?, offset: Offset::new(offset.parse().ok()?) })
+}

@@ -1,0 +1,136 @@
+//! `POST /v1/publish` and `POST /v1/publish/batch`.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use tidings_core::{DedupKey, NewMessage, Operation, Principal};
+use tidings_protocol::http::{BatchReply, PublishReply, decode_publish, decode_publish_batch};
+use tidings_protocol::{ErrorBody, ErrorCode, Publish, Published};
+use tidings_storage::{Outcome, Write};
+
+use super::access;
+use crate::env::Env;
+use crate::problem::{HttpError, store_error};
+
+pub(super) async fn publish(
+    State(env): State<Arc<Env>>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let principal = access::principal(&env, request.headers())?;
+    let key = idempotency_key(request.headers())?;
+    let body = body(&env, request).await?;
+    let mut publish = decode_publish(&body)?;
+    publish.key = publish.key.or(key);
+    let topic = publish.topic.clone();
+    let write = write(&env, &principal, publish)?;
+    let mut outcomes = env.door_lane.submit(env.store.as_ref(), vec![write]).await?;
+    let published = published(outcomes.pop())?;
+    let mut out = Vec::new();
+    PublishReply { topic, published }.encode(&mut out);
+    Ok(json(out))
+}
+
+pub(super) async fn publish_batch(
+    State(env): State<Arc<Env>>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let principal = access::principal(&env, request.headers())?;
+    let body = body(&env, request).await?;
+    let messages = decode_publish_batch(&body)?;
+    let mut results = Vec::with_capacity(messages.len());
+    let mut writes = Vec::new();
+    for message in messages {
+        let checked = message.and_then(|publish| {
+            let topic = publish.topic.clone();
+            Ok((topic, write(&env, &principal, publish).map_err(|error| error.0)?))
+        });
+        results.push(checked.map(|(topic, write)| {
+            writes.push(write);
+            topic
+        }));
+    }
+    let outcomes = env.door_lane.submit(env.store.as_ref(), writes).await?;
+    let mut outcomes = outcomes.into_iter();
+    let results = results.into_iter().map(|result| {
+        let topic = result?;
+        Ok(PublishReply { topic, published: published(outcomes.next()).map_err(|e| e.0)? })
+    });
+    let mut out = Vec::new();
+    BatchReply { results: results.collect() }.encode(&mut out);
+    Ok(json(out))
+}
+
+fn write(env: &Env, principal: &Principal, publish: Publish) -> Result<Write, HttpError> {
+    access::check(principal, Operation::Publish, &publish.topic)?;
+    if publish.topic.is_reserved() {
+        let message = format!("`{}` is the server's own", publish.topic);
+        return Err(HttpError::new(ErrorCode::PermissionDenied, message));
+    }
+    let (bytes, bytes_max) = (publish.data.bytes().len(), env.settings.limits.message_bytes);
+    if bytes > bytes_max as usize {
+        let message = format!("the data has {bytes} bytes, {bytes_max} are allowed");
+        return Err(HttpError::new(ErrorCode::TooLarge, message));
+    }
+    let durability = env.policies.policy(&publish.topic).durability;
+    let message = NewMessage {
+        topic: publish.topic,
+        data: publish.data,
+        content_type: publish.content_type,
+        headers: publish.headers,
+        sender: Some(principal.user.clone()),
+        key: publish.key,
+        ttl: publish.ttl,
+    };
+    Ok(Write::Publish { message, durability })
+}
+
+fn published(outcome: Option<Outcome>) -> Result<Published, HttpError> {
+    match outcome {
+        Some(Outcome::Published(message)) => {
+            Ok(Published { id: message.id, position: message.position(), duplicate: false })
+        }
+        Some(Outcome::Duplicate { id, position }) => {
+            Ok(Published { id, position, duplicate: true })
+        }
+        Some(Outcome::Refused(error)) => Err(HttpError(store_error(&error))),
+        Some(Outcome::Saved) | None => {
+            Err(HttpError::new(ErrorCode::Internal, "the store did not answer"))
+        }
+    }
+}
+
+/// `Idempotency-Key` (IETF draft): the same as `key` in the body.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<DedupKey>, HttpError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim_matches('"');
+    let key = DedupKey::parse(text).map_err(|error| {
+        ErrorBody::new(ErrorCode::BadField, format!("`Idempotency-Key`: {error}"))
+    })?;
+    Ok(Some(key))
+}
+
+async fn body(env: &Env, request: Request) -> Result<Bytes, HttpError> {
+    let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_json = media_type.is_none_or(|text| {
+        text.split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    });
+    if !is_json {
+        let message = "the body must be application/json";
+        return Err(HttpError::new(ErrorCode::UnsupportedMediaType, message));
+    }
+    let bytes_max = env.settings.http_body_bytes;
+    axum::body::to_bytes(request.into_body(), bytes_max).await.map_err(|error| {
+        let message = format!("the body could not be read (at most {bytes_max} bytes): {error}");
+        HttpError::new(ErrorCode::TooLarge, message)
+    })
+}
+
+pub(super) fn json(body: Vec<u8>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}

@@ -1,0 +1,148 @@
+//! What other threads tell a shard: commits and letters.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidings_core::{DurableKey, Instant, Offset, Position, Topic, UserId};
+use tidings_protocol::RequestId;
+use tidings_storage::{ReadBatch, StoreError, Ticket};
+
+use crate::commit::SharedCommit;
+use crate::shard::{ConnectionKey, Handoff};
+
+/// Messages that may wait in a shard's inbox. A shard that is further behind than this is told
+/// so and reads what it missed from the log; the commit thread never waits for it.
+const WAITING_MESSAGES_MAX: usize = 16 * 1024;
+
+/// One thing to tell a shard, other than a commit.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    /// A socket to own from now on.
+    Adopt(Box<Handoff>),
+    /// What a reader found for a subscription.
+    Read(ReadDone),
+    /// Another connection wants this durable subscription: let it go.
+    Evict { key: DurableKey, holder: ConnectionKey },
+    /// The durable subscription is free for the one who waits.
+    Released { key: DurableKey, waiter: ConnectionKey },
+    /// Another connection took this one's session.
+    TakeOver { holder: ConnectionKey },
+    /// Close every connection of a user.
+    Disconnect { user: UserId },
+    /// Close everything in waves until `due`, then stop.
+    Drain { due: Instant },
+}
+
+/// The outcome of a [`crate::reader::ReadJob`].
+#[derive(Debug)]
+pub(crate) struct ReadDone {
+    pub(crate) connection: ConnectionKey,
+    pub(crate) want: Want,
+    pub(crate) from: Offset,
+    pub(crate) result: Result<ReadBatch, StoreError>,
+}
+
+/// What a read is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Want {
+    /// A live subscription catches up in a topic.
+    Live { topic: Topic },
+    /// A durable subscription fetches what its window asked for.
+    Durable { topic: Topic },
+    /// A history request.
+    History { topic: Topic, id: RequestId, position: Option<Position> },
+}
+
+/// The inbox of one shard.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    lane: u32,
+    waiting: Mutex<Waiting>,
+    waker: mio::Waker,
+}
+
+/// Everything that waits, taken by the shard in one go.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    pub(crate) letters: VecDeque<Letter>,
+    pub(crate) commits: Vec<Arc<SharedCommit>>,
+    /// Messages were left out of `commits` before its first one: they are in the log.
+    pub(crate) missed_messages: bool,
+    messages: usize,
+    /// Whether the shard has been woken and not looked yet.
+    woken: bool,
+}
+
+impl Inbox {
+    pub(crate) fn new(lane: u32, waker: mio::Waker) -> Self {
+        Self { lane, waiting: Mutex::default(), waker }
+    }
+
+    /// The number of the shard.
+    pub(crate) const fn lane(&self) -> u32 {
+        self.lane
+    }
+
+    /// Tells the shard of a commit. Never waits.
+    pub(crate) fn post_commit(&self, commit: &Arc<SharedCommit>) {
+        let mut waiting = self.lock();
+        waiting.messages += commit.entries.len();
+        if waiting.messages > WAITING_MESSAGES_MAX {
+            waiting.forget_messages(self.lane);
+        }
+        waiting.commits.push(Arc::clone(commit));
+        self.wake(waiting);
+    }
+
+    /// Tells the shard something else.
+    pub(crate) fn post(&self, letter: Letter) {
+        let mut waiting = self.lock();
+        waiting.letters.push_back(letter);
+        self.wake(waiting);
+    }
+
+    /// Takes everything, leaving `emptied` to be filled.
+    pub(crate) fn take(&self, emptied: &mut Waiting) {
+        emptied.clear();
+        std::mem::swap(&mut *self.lock(), emptied);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Plain data: a panic elsewhere leaves nothing half-done in it.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        let sleeping = !std::mem::replace(&mut waiting.woken, true);
+        drop(waiting);
+        if sleeping && let Err(error) = self.waker.wake() {
+            tracing::error!(%error, lane = self.lane, "cannot wake a shard");
+        }
+    }
+}
+
+impl Waiting {
+    fn clear(&mut self) {
+        self.letters.clear();
+        self.commits.clear();
+        self.missed_messages = false;
+        self.messages = 0;
+        self.woken = false;
+    }
+
+    /// Keeps only what publishers of `lane` wait for: that is bounded by what they have in
+    /// flight.
+    fn forget_messages(&mut self, lane: u32) {
+        self.missed_messages = true;
+        self.messages = 0;
+        let mine = |commit: &Arc<SharedCommit>| {
+            commit.entries.iter().any(|entry| entry.ticket.is_some_and(|t| t.lane == lane))
+        };
+        self.commits.retain(mine);
+    }
+}
+
+/// Whether `entry` answers a write of `lane`, and which.
+pub(crate) fn ticket_of(lane: u32, ticket: Option<Ticket>) -> Option<u64> {
+    ticket.filter(|ticket| ticket.lane == lane).map(|ticket| ticket.tag)
+}

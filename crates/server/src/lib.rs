@@ -1,0 +1,34 @@
+//! The shell of Tidings: a library first, so that a program can embed the server.
+//!
+//! [`Server::builder`] takes a [`Config`] and gives a [`RunningServer`]; the command line does
+//! nothing else. Inside, tokio is only the *door* (TLS, HTTP, the upgrade): once upgraded, a
+//! socket belongs to a *shard*, a plain epoll loop that owns its connections and fans messages
+//! out to them without locks. This crate makes no delivery decision; those are in `tidings-core`.
+
+mod auth;
+mod clock;
+mod commit;
+mod config;
+mod dead_letters;
+mod directory;
+mod door;
+mod door_lane;
+mod engine;
+mod env;
+mod history;
+mod http;
+mod inbox;
+mod metrics;
+mod operator;
+mod problem;
+mod reader;
+mod server;
+mod shard;
+mod task;
+mod websocket;
+
+pub use auth::KeyError;
+pub use config::*;
+pub use dead_letters::DEAD_LETTERS_TOPIC;
+pub use door::{ListenError, TlsError};
+pub use server::{Engine, RunningServer, Server, ServerBuilder, StartError};

@@ -1,0 +1,375 @@
+//! Starting and stopping: from a configuration to running threads and tasks, and back.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tidings_core::{ConnectionSettings, Epoch, PolicyTable, limits};
+use tidings_protocol::ConnectionLimits;
+use tidings_storage::{CommitObserver, MemoryConfig, MemoryStore, OpenError, Store, SystemClock};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::{Authenticator, KeyError, OriginRule};
+use crate::clock::Clock;
+use crate::commit::CommitFanOut;
+use crate::config::{Config, ConfigError};
+use crate::directory::Directory;
+use crate::door::{Door, ListenError, TlsError, listen, tls_acceptor};
+use crate::door_lane::DoorLane;
+use crate::env::{Env, Seats, Seeds, Settings};
+use crate::inbox::Letter;
+use crate::metrics::Metrics;
+use crate::reader::Readers;
+use crate::shard::{Shard, ShardSeat};
+use crate::{engine, http, operator};
+
+/// Which store a server keeps its topics in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// The embedded log, in the configured directory.
+    #[default]
+    Embedded,
+    /// Memory: everything is gone when the server stops. For tests and try-outs.
+    Memory,
+}
+
+/// Why a server does not start. Each says what to change.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is not one a server can run with.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A key of the configuration cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A thread cannot be started, or the system has no event queue for it.
+    #[error("cannot start a thread of the server: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Builds a server.
+#[derive(Debug)]
+pub struct ServerBuilder {
+    config: Config,
+    engine: Engine,
+}
+
+/// A server to be. See [`Server::builder`].
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// A server with `config`, over the embedded store.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), tidings_server::StartError> {
+    /// use tidings_server::{Config, Server};
+    ///
+    /// let mut config = Config::default();
+    /// config.auth.open = true; // Only on loopback; `validate` sees to that.
+    /// let server = Server::builder(config).start().await?;
+    /// println!("listening on {}", server.public_addr());
+    /// server.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn builder(config: Config) -> ServerBuilder {
+        ServerBuilder { config, engine: Engine::Embedded }
+    }
+
+    /// Starts a server with `config`, over the embedded store.
+    pub async fn start(config: Config) -> Result<RunningServer, StartError> {
+        Self::builder(config).start().await
+    }
+}
+
+impl ServerBuilder {
+    /// Keeps topics in `engine`.
+    #[must_use]
+    pub const fn engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Checks the configuration, opens the store, and listens. Port 0 takes a free port.
+    ///
+    /// Must be called within a tokio runtime. Opening the store reads the end of the log and may
+    /// take seconds after a crash.
+    pub async fn start(self) -> Result<RunningServer, StartError> {
+        let Self { config, engine } = self;
+        config.validate()?;
+        let authenticator = Authenticator::new(&config.auth)?;
+        let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
+        let public = listen(config.server.listen, "server.listen")?;
+        let operator = listen(config.server.operator, "server.operator")?;
+        let seats = (0..shard_count(&config)).map(|lane| ShardSeat::new(lane as u32));
+        let seats: Vec<ShardSeat> = seats.collect::<Result<_, _>>()?;
+        let inboxes: Vec<_> = seats.iter().map(|seat| Arc::clone(&seat.inbox)).collect();
+        let door_lane = Arc::new(DoorLane::default());
+        let fan_out = Arc::new(CommitFanOut::new(inboxes.clone(), Arc::clone(&door_lane)));
+        let policies = Arc::new(config.policy_table());
+        let store = open_store(engine, &config, &policies, fan_out).await?;
+        let (readers, mut threads) = Readers::start(&store)?;
+        let env = Arc::new(Env {
+            settings: settings(&config),
+            clock: Clock::start(),
+            store,
+            readers,
+            directory: Directory::default(),
+            authenticator,
+            policies,
+            metrics: Metrics::new(),
+            inboxes,
+            door_lane,
+            seats: Arc::new(Seats::new(config.server.connections_max)),
+            seeds: Seeds::from(random_u64()),
+        });
+        let (failure, failed) = watch::channel(None);
+        threads.extend(start_shards(&env, seats, &failure)?);
+        let running = RunningServer {
+            public_addr: public.local_addr()?,
+            operator_addr: operator.local_addr()?,
+            env: Arc::clone(&env),
+            threads,
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+            failed,
+        };
+        running.open_door(&config, public, tls);
+        running.open_operator(operator);
+        tracing::info!(
+            public = %running.public_addr, operator = %running.operator_addr,
+            tls = config.tls.is_some(), shards = env.inboxes.len(), "serving"
+        );
+        Ok(running)
+    }
+}
+
+/// A server that runs. Dropping it leaves it running until the process ends; call
+/// [`shutdown`](Self::shutdown).
+#[derive(Debug)]
+pub struct RunningServer {
+    public_addr: SocketAddr,
+    operator_addr: SocketAddr,
+    env: Arc<Env>,
+    threads: Vec<JoinHandle<()>>,
+    tasks: TaskTracker,
+    /// No new connections; readiness is off.
+    draining: CancellationToken,
+    /// Nothing more is answered.
+    stopped: CancellationToken,
+    failed: watch::Receiver<Option<String>>,
+}
+
+impl RunningServer {
+    /// Where clients connect.
+    pub const fn public_addr(&self) -> SocketAddr {
+        self.public_addr
+    }
+
+    /// Where the operator looks.
+    pub const fn operator_addr(&self) -> SocketAddr {
+        self.operator_addr
+    }
+
+    /// Resolves when a part of the server has failed that it cannot run without, with what
+    /// happened; for as long as all is well it does not resolve.
+    pub fn failed(&self) -> impl Future<Output = String> + use<> {
+        let mut failed = self.failed.clone();
+        async move {
+            let failure = failed.wait_for(Option::is_some).await.map(|failure| failure.clone());
+            match failure {
+                Ok(Some(failure)) => failure,
+                // Every shard has ended by itself: the server is shutting down.
+                Ok(None) | Err(_) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Closes a user's connections on this server, finally.
+    pub fn disconnect(&self, user: &tidings_core::UserId) {
+        for inbox in &self.env.inboxes {
+            inbox.post(Letter::Disconnect { user: user.clone() });
+        }
+    }
+
+    /// Drains and stops: no new connections, readiness off, clients told in waves when to come
+    /// back, requests answered, cursors saved, the log synced. Takes at most about the configured
+    /// `server.drain_timeout`.
+    pub async fn shutdown(self) {
+        let timeout = self.env.settings.drain_timeout;
+        tracing::info!(connections = self.env.seats.taken(), ?timeout, "draining");
+        self.draining.cancel();
+        let due = self.env.clock.now() + timeout;
+        for inbox in &self.env.inboxes {
+            inbox.post(Letter::Drain { due });
+        }
+        self.tasks.close();
+        if tokio::time::timeout(timeout, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some HTTP requests were cut off by the drain's deadline");
+        }
+        self.env.readers.close();
+        let Self { env, threads, stopped, .. } = self;
+        let join = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                let name = thread.thread().name().unwrap_or("?").to_owned();
+                if thread.join().is_err() {
+                    tracing::error!(thread = name, "a thread ended by a panic");
+                }
+            }
+            env.store.close();
+        });
+        if let Err(error) = join.await {
+            tracing::error!(%error, "stopping failed");
+        }
+        stopped.cancel();
+        tracing::info!("stopped");
+    }
+
+    fn open_door(
+        &self,
+        config: &Config,
+        listener: TcpListener,
+        tls: Option<tokio_rustls::TlsAcceptor>,
+    ) {
+        let allowed = [&config.server.allowed_origins[..], &config.http.cors_origins[..]].concat();
+        let origins = OriginRule::new(allowed, config.auth.open);
+        let door = Door {
+            env: Arc::clone(&self.env),
+            listener,
+            tls,
+            router: http::router(&self.env, origins),
+            tasks: self.tasks.clone(),
+            stop: self.draining.clone(),
+            refusals: AtomicUsize::new(0),
+        };
+        crate::task::spawn("door", door.run());
+    }
+
+    fn open_operator(&self, listener: TcpListener) {
+        let router = operator::router(Arc::clone(&self.env), self.draining.clone());
+        let stopped = self.stopped.clone().cancelled_owned();
+        crate::task::spawn("operator", async move {
+            let serve = axum::serve(listener, router).with_graceful_shutdown(stopped);
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "the operator listener failed");
+            }
+        });
+    }
+}
+
+fn start_shards(
+    env: &Arc<Env>,
+    seats: Vec<ShardSeat>,
+    failure: &watch::Sender<Option<String>>,
+) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let start = |(lane, seat): (usize, ShardSeat)| {
+        let shard = Shard::new(Arc::clone(env), seat);
+        let alarm = Alarm { lane, failure: failure.clone() };
+        std::thread::Builder::new().name(format!("shard-{lane}")).spawn(move || {
+            let alarm = alarm;
+            shard.run();
+            drop(alarm);
+        })
+    };
+    seats.into_iter().enumerate().map(start).collect()
+}
+
+/// Tells that a shard has ended by a panic: its connections are gone, so the process must be
+/// restarted rather than run on with a part of its clients deaf.
+struct Alarm {
+    lane: usize,
+    failure: watch::Sender<Option<String>>,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failure.send_replace(Some(format!("shard {} ended by a panic", self.lane)));
+        }
+    }
+}
+
+async fn open_store(
+    engine: Engine,
+    config: &Config,
+    policies: &Arc<PolicyTable>,
+    observer: Arc<dyn CommitObserver>,
+) -> Result<Arc<dyn Store>, StartError> {
+    match engine {
+        Engine::Memory => {
+            let memory = MemoryConfig {
+                dedup_window: config.storage.dedup_window,
+                dedup_keys_max: config.storage.dedup_keys_max,
+                // Another life each time, so that nobody resumes into it from an earlier one.
+                epoch: Epoch::new(random_u64()),
+                ..MemoryConfig::default()
+            };
+            Ok(Arc::new(MemoryStore::new(&memory, Arc::clone(policies), observer, Arc::new(SystemClock))))
+        }
+        Engine::Embedded => {
+            let (section, policies) = (config.storage.clone(), Arc::clone(policies));
+            let open = move || engine::open_embedded(&section, policies, observer);
+            let opened = tokio::task::spawn_blocking(open).await;
+            Ok(opened.map_err(std::io::Error::other)??)
+        }
+    }
+}
+
+fn shard_count(config: &Config) -> usize {
+    match config.server.shards {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        count => count,
+    }
+}
+
+fn random_u64() -> u64 {
+    getrandom::u64().expect("the system has randomness")
+}
+
+/// Rounds a size down to what the protocol can name.
+fn as_u32(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+fn settings(config: &Config) -> Settings {
+    let section = &config.limits;
+    Settings {
+        node: config.server.node.clone(),
+        connection: ConnectionSettings {
+            handshake_timeout: section.handshake_timeout,
+            ping_interval: section.ping_interval,
+            pong_timeout: section.pong_timeout,
+        },
+        limits: ConnectionLimits {
+            message_bytes: as_u32(section.message_bytes.as_usize()),
+            frame_bytes: as_u32(section.frame_bytes.as_usize()),
+            subscriptions: section.subscriptions_per_connection,
+            window: section.window_max.min(limits::WINDOW_MAX),
+            publishes_in_flight: section.publishes_in_flight,
+        },
+        outbound_bytes: section.outbound_bytes.as_usize(),
+        session_expiry: section.session_expiry,
+        window_default: section.window_default,
+        drain_timeout: config.server.drain_timeout.max(Duration::from_millis(100)),
+        http_body_bytes: config.http.body_bytes.as_usize(),
+        token_in_query: config.auth.token_in_query,
+        request_timeout: config.http.request_timeout,
+    }
+}

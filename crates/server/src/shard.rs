@@ -1,0 +1,297 @@
+//! A shard: one thread, one epoll loop, and the sockets it owns for good.
+//!
+//! Nothing in here waits for anything but the poll: reads of the log go to the readers, writes to
+//! the store's queue, and their outcomes come back through the inbox. A turn of the loop gathers
+//! all that has arrived and writes to each connection once.
+
+mod catch_up;
+mod close;
+mod connect;
+mod connection;
+mod dead_letter;
+mod durable;
+mod fan_out;
+mod input;
+mod output;
+mod publish;
+mod requests;
+mod settle;
+mod stream;
+mod subscribe;
+mod subscription;
+mod timers;
+mod topics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+use tidings_core::{CloseCode, DurableKey, Instant, TimerWheel};
+use tidings_protocol::{ErrorBody, RequestId, ServerBody, ServerFrame};
+use tidings_storage::{Submission, Ticket, Write};
+
+use crate::env::Env;
+use crate::inbox::{Inbox, Letter, Waiting};
+use connection::Connection;
+pub(crate) use stream::{Handoff, Stream};
+use topics::Topics;
+
+/// History requests of one connection that may be under way.
+pub(crate) const HISTORY_IN_FLIGHT_MAX: u32 = 4;
+
+/// Names a connection of a shard. The generation tells a connection from a later one in the same
+/// slot, so that an answer which comes late goes nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ConnectionKey {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+/// What a write that was submitted is for.
+#[derive(Debug)]
+enum PendingWrite {
+    Publish {
+        connection: ConnectionKey,
+        id: RequestId,
+    },
+    DeadLetter {
+        connection: ConnectionKey,
+        topic: tidings_core::Topic,
+        offset: tidings_core::Offset,
+    },
+    /// A final cursor: the durable subscription is free once it is saved.
+    Release {
+        key: DurableKey,
+        connection: ConnectionKey,
+    },
+}
+
+/// The waker's token; connections have their slot.
+const WAKER: Token = Token(usize::MAX);
+
+/// Precision of timers: heartbeats and redeliveries need no better.
+const TIMER_SLOT: Duration = Duration::from_millis(50);
+
+/// Cursors are saved at most this long after they moved. A crash in between repeats what was
+/// acked meanwhile, and loses nothing.
+const CURSOR_SAVE_INTERVAL: Duration = Duration::from_millis(25);
+
+/// Events taken from one poll.
+const EVENTS_PER_TURN: usize = 1024;
+
+pub(crate) struct Shard {
+    env: Arc<Env>,
+    inbox: Arc<Inbox>,
+    poll: Poll,
+    connections: Slab<Connection>,
+    topics: Topics,
+    generation: u32,
+    /// Writes gathered in this turn, submitted together at its end.
+    submissions: Vec<Submission>,
+    pending: Slab<PendingWrite>,
+    timers: TimerWheel<ConnectionKey>,
+    /// Connections with something to write in this turn.
+    unflushed: Vec<u32>,
+    /// Connections whose input was not read to its end, because of the budget of a turn.
+    unread: Vec<u32>,
+    /// Durable subscriptions whose cursor moved since it was saved.
+    unsaved: Vec<(ConnectionKey, tidings_core::Topic)>,
+    save_at: Option<Instant>,
+    drain: Option<close::Drain>,
+    read_buffer: Box<[u8]>,
+    now: Instant,
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shard").field("lane", &self.inbox.lane()).finish_non_exhaustive()
+    }
+}
+
+/// A poll and the inbox that wakes it; made before the store, which needs the inboxes.
+#[derive(Debug)]
+pub(crate) struct ShardSeat {
+    pub(crate) poll: Poll,
+    pub(crate) inbox: Arc<Inbox>,
+}
+
+impl ShardSeat {
+    pub(crate) fn new(lane: u32) -> std::io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        Ok(Self { poll, inbox: Arc::new(Inbox::new(lane, waker)) })
+    }
+}
+
+/// Bytes read from a socket in one go.
+const READ_BUFFER_BYTES: usize = 128 * 1024;
+
+impl Shard {
+    pub(crate) fn new(env: Arc<Env>, seat: ShardSeat) -> Self {
+        let now = env.clock.now();
+        Self {
+            env,
+            inbox: seat.inbox,
+            poll: seat.poll,
+            connections: Slab::new(),
+            topics: Topics::default(),
+            generation: 0,
+            submissions: Vec::new(),
+            pending: Slab::new(),
+            timers: TimerWheel::new(now, TIMER_SLOT),
+            unflushed: Vec::new(),
+            unread: Vec::new(),
+            unsaved: Vec::new(),
+            save_at: None,
+            drain: None,
+            read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
+            now,
+        }
+    }
+
+    /// Runs until it is drained.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        let mut waiting = Waiting::default();
+        while !self.is_drained() {
+            if let Err(error) = self.poll.poll(&mut events, self.sleep()) {
+                if error.kind() != std::io::ErrorKind::Interrupted {
+                    tracing::error!(%error, "polling failed");
+                    return;
+                }
+                events.clear();
+            }
+            self.now = self.env.clock.now();
+            self.turn(&events, &mut waiting);
+        }
+    }
+
+    /// One turn: what came by socket, what came by inbox, what is due; then everything leaves.
+    fn turn(&mut self, events: &Events, waiting: &mut Waiting) {
+        for slot in std::mem::take(&mut self.unread) {
+            self.read_input(slot);
+        }
+        for event in events {
+            if event.token() == WAKER {
+                continue;
+            }
+            let slot = event.token().0 as u32;
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                self.read_input(slot);
+            }
+            if event.is_writable() {
+                self.flush(slot);
+            }
+        }
+        self.submit();
+        self.inbox.take(waiting);
+        if waiting.missed_messages {
+            self.refresh_heads();
+        }
+        for commit in &waiting.commits {
+            self.fan_out(commit);
+        }
+        while let Some(letter) = waiting.letters.pop_front() {
+            self.open(letter);
+        }
+        self.run_timers();
+        self.save_cursors_if_due();
+        self.submit();
+        for slot in std::mem::take(&mut self.unflushed) {
+            self.flush(slot);
+        }
+        self.submit();
+    }
+
+    fn open(&mut self, letter: Letter) {
+        match letter {
+            Letter::Adopt(handoff) => self.adopt(*handoff),
+            Letter::Read(done) => self.read_done(done),
+            Letter::Evict { key, holder } => self.evict(&key, holder),
+            Letter::Released { key, waiter } => self.released(&key, waiter),
+            Letter::TakeOver { holder } => self.close_with(holder, CloseCode::TakenOver),
+            Letter::Disconnect { user } => self.disconnect_user(&user),
+            Letter::Drain { due } => self.start_drain(due),
+        }
+    }
+
+    /// How long the poll may sleep.
+    fn sleep(&self) -> Option<Duration> {
+        if !self.unread.is_empty() || !self.unflushed.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let next = [self.timers.next_deadline(), self.save_at, self.next_drain_step()];
+        let next = next.into_iter().flatten().min()?;
+        Some(next.since(self.env.clock.now()))
+    }
+
+    fn adopt(&mut self, handoff: Handoff) {
+        let entry = self.connections.vacant_entry();
+        let slot = entry.key() as u32;
+        self.generation = self.generation.wrapping_add(1);
+        let Handoff { mut stream, codec, token, input, slot_taken } = handoff;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) =
+            self.poll.registry().register(stream.source(), Token(slot as usize), interest)
+        {
+            tracing::warn!(%error, "cannot watch a socket");
+            return;
+        }
+        let settings = &self.env.settings.connection;
+        let connection =
+            Connection::new(self.generation, stream, codec, token, settings, self.now, slot_taken);
+        entry.insert(connection);
+        self.arm(slot);
+        if !input.is_empty() {
+            let mut input = input.to_vec();
+            self.take_input(slot, &mut input);
+        }
+        self.read_input(slot);
+    }
+
+    fn key(&self, slot: u32) -> Option<ConnectionKey> {
+        let connection = self.connections.get(slot as usize)?;
+        Some(ConnectionKey { slot, generation: connection.generation })
+    }
+
+    fn connection(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
+        let connection = self.connections.get_mut(key.slot as usize)?;
+        (connection.generation == key.generation).then_some(connection)
+    }
+
+    /// Queues a frame for a connection; it leaves at the end of the turn.
+    fn send(&mut self, slot: u32, id: Option<RequestId>, body: ServerBody) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        connection.send(&ServerFrame { id, body });
+        connection.queue_flush(slot, &mut self.unflushed);
+    }
+
+    fn send_error(&mut self, slot: u32, id: Option<RequestId>, error: ErrorBody) {
+        self.env.metrics.errors(error.code).inc();
+        self.send(slot, id, ServerBody::Error(error));
+    }
+
+    /// Adds a write to this turn's.
+    fn write(&mut self, write: Write, pending: Option<PendingWrite>) {
+        let ticket = pending.map(|pending| {
+            let tag = self.pending.insert(pending) as u64;
+            Ticket { lane: self.inbox.lane(), tag }
+        });
+        self.submissions.push(Submission { write, ticket });
+    }
+
+    /// Hands this turn's writes to the store, in the order they were asked for.
+    fn submit(&mut self) {
+        if self.submissions.is_empty() {
+            return;
+        }
+        let submissions = std::mem::take(&mut self.submissions);
+        let tickets: Vec<_> = submissions.iter().filter_map(|s| s.ticket).collect();
+        if let Err(error) = self.env.store.submit(submissions) {
+            for ticket in tickets {
+                self.write_refused(ticket.tag, &error);
+            }
+        }
+    }
+}

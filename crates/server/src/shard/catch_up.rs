@@ -1,0 +1,339 @@
+//! Live subscriptions that are behind: they read the log at their own pace.
+
+use std::sync::Arc;
+
+use tidings_core::{Filter, LiveCursor, Offset, ResetReason, Topic, limits};
+use tidings_protocol::{ErrorBody, History, RequestId, Reset, ServerBody, UnsubscribeReason};
+use tidings_storage::{ReadBatch, ReadFrom, ReadLimit, StoreError};
+
+use super::subscription::{Kind, LaggingTopic};
+use super::topics::FilterSubscriber;
+use super::{ConnectionKey, Shard};
+use crate::clock::Clock;
+use crate::commit::{SharedMessage, append_message_frame};
+use crate::history::history;
+use crate::inbox::{ReadDone, Want};
+use crate::problem::store_error;
+use crate::reader::ReadJob;
+
+/// Messages fetched for one subscription in one go. Small, so that many who catch up share the
+/// readers fairly and hold little memory.
+pub(super) const CATCH_UP: ReadLimit = ReadLimit { messages: 128, bytes: 64 * 1024 };
+
+impl Shard {
+    /// Asks the readers for what the laggards of `topic` lack, where there is room to send it.
+    pub(super) fn catch_up_topic(&mut self, topic: &Topic) {
+        let Some(entry) = self.topics.exact.get(topic) else { return };
+        let laggards: Vec<_> = entry.laggards().map(|s| (s.slot, s.cursor.next())).collect();
+        for (slot, next) in laggards {
+            self.catch_up(slot, topic, next);
+        }
+    }
+
+    fn catch_up(&mut self, slot: u32, topic: &Topic, next: Offset) {
+        let outbound_bytes = self.env.settings.outbound_bytes;
+        let Some(key) = self.key(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        if !connection.has_room(outbound_bytes) {
+            connection.starved = true;
+            return;
+        }
+        self.set_reading(slot, topic, true);
+        self.env.metrics.catch_up_reads.inc();
+        self.ask_read(key, Want::Live { topic: topic.clone() }, topic, next);
+    }
+
+    /// Asks the readers for messages of `topic` from `next` on.
+    pub(super) fn ask_read(&self, key: ConnectionKey, want: Want, topic: &Topic, next: Offset) {
+        self.env.readers.ask(ReadJob {
+            inbox: Arc::clone(&self.inbox),
+            connection: key,
+            want,
+            topic: topic.clone(),
+            from: ReadFrom::Offset(next),
+            limit: CATCH_UP,
+        });
+    }
+
+    fn set_reading(&mut self, slot: u32, topic: &Topic, reading: bool) {
+        let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
+            return;
+        };
+        for subscription in &mut active.subscriptions {
+            match &mut subscription.kind {
+                Kind::Live { topic: own, index } if own == topic => {
+                    let entry = self.topics.exact.get_mut(topic);
+                    if let Some(live) = entry.and_then(|e| e.live.get_mut(*index as usize)) {
+                        live.reading = reading;
+                    }
+                }
+                Kind::LiveFilter(lagging) => {
+                    if let Some(place) = lagging.topics.get_mut(topic) {
+                        place.reading = reading;
+                    }
+                }
+                Kind::Live { .. } | Kind::Durable(_) | Kind::Waiting(_) => {}
+            }
+        }
+    }
+
+    /// Gives what a reader found to whom it is for.
+    pub(super) fn read_done(&mut self, done: ReadDone) {
+        let ReadDone { connection, want, from, result } = done;
+        if self.connection(connection).is_none() {
+            return;
+        }
+        match want {
+            Want::Live { topic } => self.live_read(connection.slot, &topic, result),
+            Want::Durable { topic } => self.durable_read(connection.slot, &topic, from, result),
+            Want::History { topic, id, position } => {
+                let reply = result.map_err(|error| store_error(&error));
+                let reply = reply.and_then(|batch| history(topic, position, &batch));
+                self.history_read(connection.slot, id, reply);
+            }
+        }
+    }
+
+    fn live_read(&mut self, slot: u32, topic: &Topic, result: Result<ReadBatch, StoreError>) {
+        self.set_reading(slot, topic, false);
+        let batch = match result {
+            Ok(batch) => batch,
+            Err(error) => {
+                // Tried again when the topic or the connection next moves.
+                tracing::error!(%error, %topic, "a subscriber cannot catch up");
+                return;
+            }
+        };
+        if let Some((sub, cursor)) = self.lagging_cursor(slot, topic) {
+            let lost = batch.messages.first().map_or(batch.next, |m| m.offset) > cursor.next();
+            if lost {
+                let reason = ResetReason::Trimmed;
+                self.send_reset(slot, &sub, topic, reason);
+            }
+            self.send_batch(slot, cursor, &batch);
+            self.advance_live(slot, topic, batch.next);
+        }
+        self.catch_up_connection(slot, topic);
+    }
+
+    /// The live subscription of `slot` that lacks most of `topic`, and its place.
+    fn lagging_cursor(&mut self, slot: u32, topic: &Topic) -> Option<(Filter, LiveCursor)> {
+        let entry = self.topics.exact.get(topic);
+        let active = self.connections.get_mut(slot as usize)?.active()?;
+        let places = active.subscriptions.iter().filter_map(|subscription| {
+            let cursor = match &subscription.kind {
+                Kind::Live { topic: own, index } if own == topic => {
+                    entry?.live.get(*index as usize)?.cursor
+                }
+                Kind::LiveFilter(lagging) => lagging.topics.get(topic)?.cursor,
+                Kind::Live { .. } | Kind::Durable(_) | Kind::Waiting(_) => return None,
+            };
+            Some((&subscription.sub, cursor))
+        });
+        let (sub, cursor) = places.min_by_key(|(_, cursor)| cursor.next())?;
+        Some((sub.clone(), cursor))
+    }
+
+    fn send_batch(&mut self, slot: u32, cursor: LiveCursor, batch: &ReadBatch) {
+        let wall = Clock::wall();
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let codec = connection.codec;
+        let mut sent = 0;
+        for message in &batch.messages {
+            if message.offset >= cursor.next() && !message.is_expired(wall) {
+                connection.output.push_own(|out| append_message_frame(codec, message, 1, out));
+                sent += 1;
+            }
+        }
+        connection.queue_flush(slot, &mut self.unflushed);
+        self.env.metrics.deliveries.inc_by(sent);
+        self.env.metrics.catch_up_deliveries.inc_by(sent);
+    }
+
+    fn advance_live(&mut self, slot: u32, topic: &Topic, next: Offset) {
+        let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
+            return;
+        };
+        for subscription in &mut active.subscriptions {
+            match &mut subscription.kind {
+                Kind::Live { topic: own, index } if own == topic => {
+                    let entry = self.topics.exact.get_mut(topic);
+                    if let Some(live) = entry.and_then(|e| e.live.get_mut(*index as usize)) {
+                        live.cursor.advance_to(next);
+                    }
+                }
+                Kind::LiveFilter(lagging) => {
+                    if let Some(place) = lagging.topics.get_mut(topic) {
+                        place.cursor.advance_to(next);
+                    }
+                }
+                Kind::Live { .. } | Kind::Durable(_) | Kind::Waiting(_) => {}
+            }
+        }
+    }
+
+    /// Goes on reading for one connection in one topic, if it is still behind.
+    fn catch_up_connection(&mut self, slot: u32, topic: &Topic) {
+        let Some((_, cursor)) = self.lagging_cursor(slot, topic) else { return };
+        let head = match self.topics.exact.get(topic) {
+            Some(entry) => entry.head,
+            None => self.env.store.topic_state(topic).head,
+        };
+        if !cursor.is_at_tail(head) {
+            self.catch_up(slot, topic, cursor.next());
+        }
+    }
+
+    /// Everything of a connection that was held back goes on.
+    pub(super) fn resume_subscriptions(&mut self, slot: u32) {
+        let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
+            return;
+        };
+        let mut live = Vec::new();
+        let mut durable = Vec::new();
+        for subscription in &active.subscriptions {
+            match &subscription.kind {
+                Kind::Live { topic, index } => {
+                    let place =
+                        self.topics.exact.get(topic).and_then(|e| e.live.get(*index as usize));
+                    live.extend(place.filter(|place| !place.reading).map(|_| topic.clone()));
+                }
+                Kind::LiveFilter(lagging) => {
+                    let idle = lagging.topics.iter().filter(|(_, place)| !place.reading);
+                    live.extend(idle.map(|(topic, _)| topic.clone()));
+                }
+                Kind::Durable(held) => durable.push(held.key.topic.clone()),
+                Kind::Waiting(_) => {}
+            }
+        }
+        for topic in live {
+            self.catch_up_connection(slot, &topic);
+        }
+        for topic in durable {
+            self.pump(slot, &topic, None);
+        }
+    }
+
+    /// Delivers to subscriptions with wildcards.
+    pub(super) fn deliver_to_filters(&mut self, shared: &SharedMessage) {
+        let mut subscribers: Vec<FilterSubscriber> = Vec::new();
+        self.topics.filters.matching(shared.message.topic(), |s| subscribers.push(s.clone()));
+        for subscriber in subscribers {
+            self.deliver_to_filter(&subscriber, shared);
+        }
+    }
+
+    fn deliver_to_filter(&mut self, subscriber: &FilterSubscriber, shared: &SharedMessage) {
+        let is_memory = self.is_memory(shared);
+        let outbound_bytes = self.env.settings.outbound_bytes;
+        let fan_out = self.topics.fan_outs;
+        let (topic, offset) = (shared.message.topic(), shared.message.offset);
+        let key = subscriber.connection;
+        let slot = key.slot as usize;
+        let connection = self.connections.get_mut(slot).filter(|c| c.generation == key.generation);
+        let Some(connection) = connection else { return };
+        if connection.last_fan_out == fan_out {
+            return;
+        }
+        let (codec, has_room) = (connection.codec, connection.has_room(outbound_bytes));
+        connection.starved |= !has_room;
+        let Some(subscription) = connection.active().and_then(|a| a.subscription(&subscriber.sub))
+        else {
+            return;
+        };
+        let Kind::LiveFilter(lagging) = &mut subscription.kind else { return };
+        match (lagging.topics.get(topic), has_room) {
+            (Some(place), _) if offset < place.cursor.next() => return,
+            (Some(place), true) if offset == place.cursor.next() => {
+                // It had everything before: back at the tail.
+                lagging.topics.remove(topic);
+            }
+            (Some(place), _) => {
+                let idle = has_room && !place.reading;
+                return if idle {
+                    self.catch_up_connection(key.slot, topic)
+                };
+            }
+            (None, _) => {}
+        }
+        if has_room {
+            connection.last_fan_out = fan_out;
+            connection.output.push_shared(shared.frame(codec));
+            connection.queue_flush(key.slot, &mut self.unflushed);
+            self.env.metrics.deliveries.inc();
+        } else if is_memory {
+            self.env.metrics.dropped_slow.inc();
+        } else {
+            self.fall_behind(subscriber, topic, offset);
+        }
+    }
+
+    /// A subscription with wildcards starts to lag in a topic.
+    fn fall_behind(&mut self, subscriber: &FilterSubscriber, topic: &Topic, offset: Offset) {
+        let store = Arc::clone(&self.env.store);
+        let Some(connection) = self.connection(subscriber.connection) else { return };
+        let subscription = connection.active().and_then(|a| a.subscription(&subscriber.sub));
+        let Some(Kind::LiveFilter(lagging)) = subscription.map(|s| &mut s.kind) else { return };
+        if lagging.topics.len() >= limits::LAGGING_TOPICS_MAX {
+            lagging
+                .topics
+                .retain(|topic, place| !place.cursor.is_at_tail(store.topic_state(topic).head));
+        }
+        if lagging.topics.len() < limits::LAGGING_TOPICS_MAX {
+            let place = LaggingTopic { cursor: LiveCursor::new(offset), reading: false };
+            lagging.topics.insert(topic.clone(), place);
+        } else {
+            let reason = UnsubscribeReason::TooFarBehind;
+            self.end_subscription(subscriber.connection.slot, &subscriber.sub, reason);
+        }
+    }
+
+    /// Subscriptions with wildcards have no place of their own: what the inbox left out they
+    /// missed, so they end and their clients are told.
+    pub(super) fn end_filter_subscriptions(&mut self) {
+        let mut subscriptions = Vec::new();
+        for (slot, connection) in &mut self.connections {
+            let Some(active) = connection.active() else { continue };
+            for subscription in &active.subscriptions {
+                if matches!(subscription.kind, Kind::LiveFilter(_)) {
+                    subscriptions.push((slot as u32, subscription.sub.clone()));
+                }
+            }
+        }
+        for (slot, sub) in subscriptions {
+            self.end_subscription(slot, &sub, UnsubscribeReason::TooFarBehind);
+        }
+    }
+
+    /// Tells a subscription that it lost its place in a topic.
+    pub(super) fn send_reset(
+        &mut self,
+        slot: u32,
+        sub: &Filter,
+        topic: &Topic,
+        reason: ResetReason,
+    ) {
+        let state = self.env.store.topic_state(topic);
+        self.env.metrics.resets.inc();
+        tracing::info!(%sub, %topic, reason = reason.as_str(), "a subscription lost its place");
+        let reset = Reset {
+            sub: sub.clone(),
+            topic: topic.clone(),
+            reason,
+            epoch: state.epoch,
+            first: state.first,
+            offset: state.head,
+        };
+        self.send(slot, None, ServerBody::Reset(reset));
+    }
+
+    fn history_read(&mut self, slot: u32, id: RequestId, reply: Result<History, ErrorBody>) {
+        if let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) {
+            active.history_in_flight -= 1;
+        }
+        match reply {
+            Ok(history) => self.send(slot, Some(id), ServerBody::History(history)),
+            Err(error) => self.send_error(slot, Some(id), error),
+        }
+    }
+}

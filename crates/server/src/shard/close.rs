@@ -1,0 +1,183 @@
+//! The end of connections, one by one or all together.
+
+use std::time::Duration;
+
+use tidings_core::{CloseCode, Comeback, Instant, UserId};
+use tidings_protocol::{Goaway, ServerBody};
+use tidings_storage::Write;
+
+use super::connection::Phase;
+use super::{ConnectionKey, Shard};
+use crate::clock::Clock;
+use crate::directory::Place;
+use crate::websocket::{Opcode, write_header};
+
+/// How long a peer has to answer a close before its socket goes anyway.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How often a drain closes the next few connections.
+const DRAIN_STEP: Duration = Duration::from_millis(50);
+
+/// A drain under way: connections close in waves, so that they do not all come back at once.
+#[derive(Debug)]
+pub(super) struct Drain {
+    due: Instant,
+    next_step: Instant,
+    /// Connections closed in each step.
+    per_step: usize,
+}
+
+impl Shard {
+    /// Closes a connection: tells the client why and when to come back, lets go of everything it
+    /// held, and ends the socket once the close frame is out.
+    pub(super) fn close(&mut self, slot: u32, code: CloseCode) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        if matches!(connection.phase, Phase::Closing { .. }) {
+            return;
+        }
+        self.env.metrics.closes(code).inc();
+        if let Some(goaway) = self.goaway(code) {
+            self.send(slot, None, ServerBody::Goaway(goaway));
+        }
+        self.detach(slot);
+        let due = self.now + LINGER;
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        connection.life.close(code);
+        connection.output.push_own(|out| {
+            let reason = code.as_str().as_bytes();
+            write_header(Opcode::Close, 2 + reason.len(), out);
+            out.extend_from_slice(&code.code().to_be_bytes());
+            out.extend_from_slice(reason);
+        });
+        connection.phase = Phase::Closing { due, finished: false };
+        connection.queue_flush(slot, &mut self.unflushed);
+        if let Some(key) = self.key(slot) {
+            self.timers.insert(due, key);
+        }
+    }
+
+    /// The same for a connection of a letter, if it is still there.
+    pub(super) fn close_with(&mut self, key: ConnectionKey, code: CloseCode) {
+        if self.connection(key).is_some() {
+            self.close(key.slot, code);
+        }
+    }
+
+    fn goaway(&self, code: CloseCode) -> Option<Goaway> {
+        let retry_after = match code {
+            // The client began it, or broke the framing that a frame would need.
+            CloseCode::Normal | CloseCode::ProtocolError | CloseCode::InvalidData => return None,
+            CloseCode::Draining | CloseCode::Overloaded => Some(self.env.spread_comeback()),
+            CloseCode::TooBig
+            | CloseCode::Unauthenticated
+            | CloseCode::BadFrame
+            | CloseCode::Forbidden
+            | CloseCode::TakenOver
+            | CloseCode::TokenExpired
+            | CloseCode::HandshakeTimeout
+            | CloseCode::PongTimeout => match Comeback::after(code.code()) {
+                Comeback::Final | Comeback::WithBackoff => None,
+                Comeback::AtOnce => Some(Duration::ZERO),
+            },
+        };
+        Some(Goaway { reason: code.as_str().to_owned(), retry_after })
+    }
+
+    /// The close frame is written: no more will be.
+    pub(super) fn finish_if_closing(&mut self, slot: u32) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        if let Phase::Closing { finished, .. } = &mut connection.phase
+            && !std::mem::replace(finished, true)
+        {
+            connection.stream.finish();
+        }
+    }
+
+    /// Lets go of everything a connection holds outside itself. Its session waits for its expiry.
+    fn detach(&mut self, slot: u32) {
+        let Some(connection) = self.key(slot) else { return };
+        let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
+            return;
+        };
+        let subscriptions = std::mem::take(&mut active.subscriptions);
+        let mut session = active.session.clone();
+        for subscription in subscriptions {
+            self.drop_subscription(slot, subscription);
+        }
+        let place = Place { lane: self.inbox.lane(), connection };
+        self.env.directory.leave_session(&session.id, place);
+        session.expires_at = Clock::wall().plus(self.env.settings.session_expiry);
+        self.write(Write::SaveSession(session), None);
+        self.env.metrics.sessions.dec();
+    }
+
+    /// Ends a connection whose socket is gone or no longer wanted.
+    pub(super) fn remove(&mut self, slot: u32, why: &'static str) {
+        let Some(connection) = self.connections.get(slot as usize) else { return };
+        match connection.phase {
+            Phase::Active(_) | Phase::Awaiting { .. } => {
+                tracing::debug!(why, "a connection ended without a close frame");
+                self.detach(slot);
+            }
+            Phase::Closing { .. } => {}
+        }
+        let mut connection = self.connections.remove(slot as usize);
+        // The socket is closed by being dropped; a failure to forget it first changes nothing.
+        let _ = self.poll.registry().deregister(connection.stream.source());
+    }
+
+    pub(super) fn disconnect_user(&mut self, user: &UserId) {
+        let mut slots = Vec::new();
+        for (slot, connection) in &mut self.connections {
+            if connection.active().is_some_and(|active| active.principal.user == *user) {
+                slots.push(slot as u32);
+            }
+        }
+        for slot in slots {
+            self.close(slot, CloseCode::Forbidden);
+        }
+    }
+
+    pub(super) fn start_drain(&mut self, due: Instant) {
+        // Half of the time for the waves, half for the last to finish.
+        let steps = (due.since(self.now) / 2).as_millis() / DRAIN_STEP.as_millis();
+        let steps = usize::try_from(steps).unwrap_or(usize::MAX).max(1);
+        let per_step = self.connections.len().div_ceil(steps).max(1);
+        self.drain = Some(Drain { due, next_step: self.now, per_step });
+    }
+
+    pub(super) fn next_drain_step(&self) -> Option<Instant> {
+        self.drain.as_ref().map(|drain| drain.next_step)
+    }
+
+    /// Closes the next few connections of a drain.
+    pub(super) fn drain_step(&mut self) {
+        let Some(drain) = &mut self.drain else { return };
+        if drain.next_step > self.now {
+            return;
+        }
+        drain.next_step = self.now + DRAIN_STEP;
+        let (per_step, overdue) = (drain.per_step, drain.due <= self.now);
+        let open: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|(_, c)| overdue || !matches!(c.phase, Phase::Closing { .. }))
+            .map(|(slot, _)| slot as u32)
+            .take(if overdue { usize::MAX } else { per_step })
+            .collect();
+        for slot in open {
+            if overdue {
+                self.remove(slot, "drain deadline");
+            } else {
+                self.close(slot, CloseCode::Draining);
+            }
+        }
+    }
+
+    /// Whether a drain is over: no connection is left and every last cursor is saved.
+    pub(super) fn is_drained(&self) -> bool {
+        let Some(drain) = &self.drain else { return false };
+        let saved = self.pending.is_empty() && self.submissions.is_empty();
+        self.connections.is_empty() && (saved || drain.due <= self.now)
+    }
+}

@@ -1,0 +1,118 @@
+//! One connection of a shard.
+
+use std::sync::Arc;
+
+use tidings_core::{Connection as Life, ConnectionSettings, Filter, Instant, Principal, Session};
+use tidings_protocol::{Codec, ServerFrame, encode_server_frame};
+
+use super::output::Output;
+use super::stream::Stream;
+use super::subscription::Subscription;
+use crate::commit::append_frame;
+use crate::env::Seat;
+use crate::websocket::Assembler;
+
+/// A socket with what is known of its peer. Kept small: a server has many, most of them idle.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) generation: u32,
+    pub(super) codec: Codec,
+    /// Something was held back because there was no room to send it.
+    pub(super) starved: bool,
+    /// The output is in the shard's list of what to flush.
+    pub(super) flush_queued: bool,
+    /// Input waits in the socket until there is room for its answers.
+    pub(super) input_paused: bool,
+    pub(super) stream: Stream,
+    pub(super) life: Life,
+    pub(super) assembler: Assembler,
+    pub(super) output: Output,
+    pub(super) phase: Phase,
+    /// When the timer wheel will look at this connection.
+    pub(super) armed: Option<Instant>,
+    /// The last message fanned out to it, so that overlapping live subscriptions get it once.
+    pub(super) last_fan_out: u64,
+    _seat: Seat,
+}
+
+/// Where a connection is in its life, with what it has there.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Upgraded; the `connect` frame has not come.
+    Awaiting { token: Option<Box<str>> },
+    /// Authenticated.
+    Active(Box<Active>),
+    /// A close frame was queued; the socket goes once it is written and answered, or by `due`.
+    Closing { due: Instant, finished: bool },
+}
+
+/// What an authenticated connection has.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) principal: Arc<Principal>,
+    pub(super) session: Session,
+    pub(super) subscriptions: Vec<Subscription>,
+    pub(super) publishes_in_flight: u32,
+    pub(super) history_in_flight: u32,
+}
+
+impl Active {
+    pub(super) fn subscription(&mut self, sub: &Filter) -> Option<&mut Subscription> {
+        self.subscriptions.iter_mut().find(|subscription| subscription.sub == *sub)
+    }
+}
+
+impl Connection {
+    pub(super) fn new(
+        generation: u32,
+        stream: Stream,
+        codec: Codec,
+        token: Option<String>,
+        settings: &ConnectionSettings,
+        now: Instant,
+        seat: Seat,
+    ) -> Self {
+        Self {
+            generation,
+            codec,
+            starved: false,
+            flush_queued: false,
+            input_paused: false,
+            stream,
+            life: Life::accepted(settings, now),
+            assembler: Assembler::default(),
+            output: Output::default(),
+            phase: Phase::Awaiting { token: token.map(String::into_boxed_str) },
+            armed: None,
+            last_fan_out: 0,
+            _seat: seat,
+        }
+    }
+
+    pub(super) fn active(&mut self) -> Option<&mut Active> {
+        match &mut self.phase {
+            Phase::Active(active) => Some(active),
+            Phase::Awaiting { .. } | Phase::Closing { .. } => None,
+        }
+    }
+
+    /// Whether more may be queued, or must be fetched later from the log.
+    pub(super) const fn has_room(&self, outbound_bytes: usize) -> bool {
+        self.output.unsent() < outbound_bytes
+    }
+
+    /// Queues a frame of this connection's own.
+    pub(super) fn send(&mut self, frame: &ServerFrame) {
+        let codec = self.codec;
+        self.output.push_own(|out| {
+            append_frame(codec, out, |out| encode_server_frame(codec, frame, out));
+        });
+    }
+
+    /// Has the output written at the end of the turn.
+    pub(super) fn queue_flush(&mut self, slot: u32, unflushed: &mut Vec<u32>) {
+        if !std::mem::replace(&mut self.flush_queued, true) {
+            unflushed.push(slot);
+        }
+    }
+}

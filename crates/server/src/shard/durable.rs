@@ -1,0 +1,224 @@
+//! Durable subscriptions: carrying out what the delivery window decides.
+
+use tidings_core::{
+    DeliveryEffect, DeliveryWindow, Message, Offset, ResetReason, Timestamp, Topic,
+};
+use tidings_storage::{ReadBatch, StoreError, Write};
+
+use super::connection::Connection;
+use super::subscription::{Durable, Kind, Purpose, Wanted};
+use super::{CURSOR_SAVE_INTERVAL, Shard};
+use crate::clock::Clock;
+use crate::commit::{SharedMessage, append_message_frame};
+use crate::inbox::Want;
+
+/// The durable subscription of a connection to `topic`, if it holds one.
+pub(super) fn held<'c>(connection: &'c mut Connection, topic: &Topic) -> Option<&'c mut Durable> {
+    connection.active()?.subscriptions.iter_mut().find_map(|s| match &mut s.kind {
+        Kind::Durable(durable) if durable.key.topic == *topic => Some(&mut **durable),
+        Kind::Durable(_) | Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Waiting(_) => None,
+    })
+}
+
+impl Shard {
+    /// A message was appended to a topic that a connection reads durably.
+    pub(super) fn deliver_durable(&mut self, slot: u32, shared: &SharedMessage, wall: Timestamp) {
+        let topic = shared.message.topic();
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let Some(durable) = held(connection, topic) else { return };
+        durable.window.tail_advanced(shared.message.offset);
+        let at_hand = (!shared.message.is_expired(wall)).then_some(shared);
+        self.pump(slot, topic, at_hand);
+    }
+
+    /// The log of a topic is known to reach `head`.
+    pub(super) fn tail_advanced(&mut self, slot: u32, topic: &Topic, head: Offset) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let Some(durable) = held(connection, topic) else { return };
+        durable.window.tail_advanced(head);
+        self.pump(slot, topic, None);
+    }
+
+    /// Carries out what the window wants done, as far as there is room. The message `at_hand`
+    /// need not be read from the log.
+    pub(super) fn pump(&mut self, slot: u32, topic: &Topic, at_hand: Option<&SharedMessage>) {
+        let outbound_bytes = self.env.settings.outbound_bytes;
+        let Some(key) = self.key(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let now = self.now;
+        let mut sent = 0;
+        let mut moved = false;
+        loop {
+            if !connection.has_room(outbound_bytes) {
+                connection.starved = true;
+                break;
+            }
+            let codec = connection.codec;
+            let Some(durable) = held(connection, topic) else { return };
+            let Some(effect) = durable.window.next_effect(now) else { break };
+            match effect {
+                DeliveryEffect::SaveCursor => {
+                    moved |= !std::mem::replace(&mut durable.unsaved, true);
+                }
+                DeliveryEffect::DeadLetter { offset, attempts, reason } => {
+                    let purpose = Purpose::DeadLetter { attempts, reason };
+                    durable.wanted.push(Wanted { offset, purpose });
+                }
+                DeliveryEffect::Send { offset, attempt } => match at_hand {
+                    Some(shared)
+                        if shared.message.offset == offset && durable.wanted.is_empty() =>
+                    {
+                        send(connection, codec, shared, attempt);
+                        sent += 1;
+                    }
+                    Some(_) | None => {
+                        let purpose = Purpose::Send { attempt };
+                        durable.wanted.push(Wanted { offset, purpose });
+                    }
+                },
+            }
+        }
+        if sent > 0 {
+            connection.queue_flush(slot, &mut self.unflushed);
+            self.env.metrics.deliveries.inc_by(sent);
+        }
+        if moved {
+            self.unsaved.push((key, topic.clone()));
+            let due = now + CURSOR_SAVE_INTERVAL;
+            self.save_at = Some(self.save_at.map_or(due, |at| at.min(due)));
+        }
+        self.fetch_wanted(slot, topic);
+        self.arm(slot);
+    }
+
+    /// Asks the readers for the earliest message that is wanted, unless a read is under way.
+    fn fetch_wanted(&mut self, slot: u32, topic: &Topic) {
+        let Some(key) = self.key(slot) else { return };
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let Some(durable) = held(connection, topic) else { return };
+        if durable.reading {
+            return;
+        }
+        let Some(first) = durable.wanted.iter().map(|wanted| wanted.offset).min() else { return };
+        durable.reading = true;
+        self.ask_read(key, Want::Durable { topic: topic.clone() }, topic, first);
+    }
+
+    /// What a reader found for a durable subscription.
+    pub(super) fn durable_read(
+        &mut self,
+        slot: u32,
+        topic: &Topic,
+        from: Offset,
+        result: Result<ReadBatch, StoreError>,
+    ) {
+        let wall = Clock::wall();
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let Some(durable) = held(connection, topic) else { return };
+        durable.reading = false;
+        let batch = match result {
+            Ok(batch) => batch,
+            Err(error) => {
+                // Asked for again when the ack timeout of these deliveries passes.
+                tracing::error!(%error, %topic, "a durable subscription cannot be served");
+                durable.wanted.clear();
+                return;
+            }
+        };
+        let trimmed = settle_gaps(&mut durable.window, from, &batch, wall);
+        let (resolved, open): (Vec<_>, Vec<_>) = std::mem::take(&mut durable.wanted)
+            .into_iter()
+            .partition(|wanted| (from..batch.next).contains(&wanted.offset));
+        durable.wanted = open;
+        for wanted in resolved {
+            let found = batch.messages.binary_search_by_key(&wanted.offset, |m| m.offset);
+            let Some(message) = found.ok().and_then(|at| batch.messages.get(at)) else { continue };
+            if !message.is_expired(wall) {
+                self.fulfil(slot, topic, wanted, message);
+            }
+        }
+        if trimmed {
+            self.send_reset(slot, &topic.into(), topic, ResetReason::Trimmed);
+        }
+        if let Some(connection) = self.connections.get_mut(slot as usize) {
+            connection.queue_flush(slot, &mut self.unflushed);
+        }
+        self.pump(slot, topic, None);
+    }
+
+    fn fulfil(&mut self, slot: u32, topic: &Topic, wanted: Wanted, message: &Message) {
+        match wanted.purpose {
+            Purpose::Send { attempt } => {
+                let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+                let codec = connection.codec;
+                connection
+                    .output
+                    .push_own(|out| append_message_frame(codec, message, attempt, out));
+                self.env.metrics.deliveries.inc();
+                if attempt > 1 {
+                    self.env.metrics.redeliveries.inc();
+                }
+            }
+            Purpose::DeadLetter { attempts, reason } => {
+                self.dead_letter(slot, topic, message, attempts, reason);
+            }
+        }
+    }
+
+    /// Saves the cursors that moved, all in one go.
+    pub(super) fn save_cursors_if_due(&mut self) {
+        if self.save_at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.save_at = None;
+        for (key, topic) in std::mem::take(&mut self.unsaved) {
+            let Some(connection) = self.connection(key) else { continue };
+            let Some(durable) = held(connection, &topic) else { continue };
+            if std::mem::take(&mut durable.unsaved) {
+                let (key, state) = (durable.key.clone(), durable.window.state());
+                self.write(Write::SaveCursor { key, state }, None);
+            }
+        }
+    }
+}
+
+fn send(
+    connection: &mut Connection,
+    codec: tidings_protocol::Codec,
+    shared: &SharedMessage,
+    attempt: u32,
+) {
+    if attempt == 1 {
+        connection.output.push_shared(shared.frame(codec));
+    } else {
+        let message = &shared.message;
+        connection.output.push_own(|out| append_message_frame(codec, message, attempt, out));
+    }
+}
+
+/// Settles what the log no longer has of the part that was read, and what has expired. Returns
+/// whether something was gone that had not expired.
+fn settle_gaps(
+    window: &mut DeliveryWindow,
+    from: Offset,
+    batch: &ReadBatch,
+    wall: Timestamp,
+) -> bool {
+    let mut expected = from;
+    let mut trimmed = false;
+    for message in &batch.messages {
+        if message.offset > expected {
+            window.missing(expected, message.offset.previous());
+            trimmed = true;
+        }
+        if message.is_expired(wall) {
+            window.missing(message.offset, message.offset);
+        }
+        expected = message.offset.next();
+    }
+    if batch.next > expected {
+        window.missing(expected, batch.next.previous());
+        trimmed = true;
+    }
+    trimmed
+}

@@ -1,0 +1,149 @@
+//! From a commit to the sockets of this shard: the hot path.
+
+use tidings_core::{Durability, LiveStep, Timestamp};
+use tidings_protocol::Published;
+
+use super::Shard;
+use super::topics::{LiveSubscriber, TopicEntry};
+use crate::clock::Clock;
+use crate::commit::{Landed, SharedCommit, SharedMessage};
+use crate::inbox::ticket_of;
+
+impl Shard {
+    /// Delivers a commit's messages and answers this shard's own writes.
+    pub(super) fn fan_out(&mut self, commit: &SharedCommit) {
+        let lane = self.inbox.lane();
+        let wall = Clock::wall();
+        for entry in &commit.entries {
+            match &entry.landed {
+                Landed::Message(shared) => {
+                    if let Some(tag) = ticket_of(lane, entry.ticket) {
+                        let message = &shared.message;
+                        let published = Published {
+                            id: message.id,
+                            position: message.position(),
+                            duplicate: false,
+                        };
+                        self.write_done(tag, Ok(published));
+                    }
+                    self.deliver(shared, wall);
+                }
+                Landed::Other(outcome) => {
+                    if let Some(tag) = ticket_of(lane, entry.ticket) {
+                        self.write_done(tag, Err(outcome));
+                    }
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, shared: &SharedMessage, wall: Timestamp) {
+        self.topics.fan_outs += 1;
+        if self.topics.exact.contains_key(shared.message.topic()) {
+            self.deliver_exact(shared, wall);
+        }
+        if !self.topics.filters.is_empty() {
+            self.deliver_to_filters(shared);
+        }
+    }
+
+    fn deliver_exact(&mut self, shared: &SharedMessage, wall: Timestamp) {
+        let topic = shared.message.topic();
+        let Some(entry) = self.topics.exact.get_mut(topic) else { return };
+        let head_before = entry.head;
+        entry.head = entry.head.max(shared.message.offset);
+        // Out of the map for the walk, so that connections can be reached meanwhile.
+        let mut live = std::mem::take(&mut entry.live);
+        let durable = entry.durable.clone();
+        let mut behind = false;
+        for subscriber in &mut live {
+            behind |= self.deliver_live(subscriber, head_before, shared);
+        }
+        if let Some(entry) = self.topics.exact.get_mut(topic) {
+            entry.live = live;
+        }
+        if behind {
+            self.catch_up_topic(topic);
+        }
+        for slot in durable {
+            self.deliver_durable(slot, shared, wall);
+        }
+    }
+
+    /// Returns whether the subscriber has to read the log.
+    fn deliver_live(
+        &mut self,
+        subscriber: &mut LiveSubscriber,
+        head_before: tidings_core::Offset,
+        shared: &SharedMessage,
+    ) -> bool {
+        let Some(connection) = self.connections.get_mut(subscriber.slot as usize) else {
+            return false;
+        };
+        let outbound_bytes = self.env.settings.outbound_bytes;
+        if !connection.has_room(outbound_bytes) {
+            // A large commit fills the output of a fast reader too: write before giving up. A
+            // failure shows again at the flush that ends the turn.
+            let _ = connection.output.flush(&mut connection.stream);
+        }
+        if !connection.has_room(outbound_bytes) {
+            connection.starved = true;
+            return self.no_room(subscriber, shared);
+        }
+        let mut cursor = subscriber.cursor;
+        match cursor.appended(head_before, shared.message.offset) {
+            LiveStep::Deliver => {
+                connection.output.push_shared(shared.frame(connection.codec));
+                connection.last_fan_out = self.topics.fan_outs;
+                connection.queue_flush(subscriber.slot, &mut self.unflushed);
+                self.env.metrics.deliveries.inc();
+                subscriber.cursor = cursor;
+                false
+            }
+            LiveStep::Skip => false,
+            LiveStep::Behind => !subscriber.reading,
+        }
+    }
+
+    /// A slow subscriber reads the log later; what is in no log, it misses.
+    fn no_room(&self, subscriber: &mut LiveSubscriber, shared: &SharedMessage) -> bool {
+        if self.is_memory(shared) {
+            self.env.metrics.dropped_slow.inc();
+            subscriber.cursor.advance_to(shared.message.offset.next());
+        }
+        false
+    }
+
+    pub(super) fn is_memory(&self, shared: &SharedMessage) -> bool {
+        match self.env.policies.policy(shared.message.topic()).durability {
+            Durability::Memory => true,
+            Durability::Sync | Durability::Async => false,
+        }
+    }
+
+    /// After messages were left out of the inbox: what the store holds is the truth, and whoever
+    /// lacks some of it reads the log.
+    pub(super) fn refresh_heads(&mut self) {
+        self.env.metrics.inbox_overflows.inc();
+        let mut topics: Vec<_> = self.topics.exact.keys().cloned().collect();
+        topics.sort_unstable();
+        for topic in topics {
+            let head = self.env.store.topic_state(&topic).head;
+            let Some(entry) = self.topics.exact.get_mut(&topic) else { continue };
+            entry.head = entry.head.max(head);
+            let durable = entry.durable.clone();
+            self.catch_up_topic(&topic);
+            for slot in durable {
+                self.tail_advanced(slot, &topic, head);
+            }
+        }
+        self.end_filter_subscriptions();
+    }
+}
+
+impl TopicEntry {
+    /// Live subscribers that lack messages the log has.
+    pub(super) fn laggards(&self) -> impl Iterator<Item = &LiveSubscriber> {
+        self.live.iter().filter(|s| !s.reading && !s.cursor.is_at_tail(self.head))
+    }
+}

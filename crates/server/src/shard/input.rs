@@ -1,0 +1,183 @@
+//! From a socket to frames.
+
+use std::io;
+
+use tidings_core::CloseCode;
+use tidings_protocol::decode_client_frame;
+
+use super::Shard;
+use super::connection::Phase;
+use super::output::Flushed;
+use crate::websocket::{Assembler, Incoming, Opcode, Violation, write_header};
+
+/// Reads from one socket in one turn, so that a flood from one does not hold up the rest.
+const READS_PER_TURN: usize = 8;
+
+/// A message or control frame, copied out of the read buffer so that the shard can act on it.
+enum Step {
+    Frames,
+    Pong,
+    Close,
+}
+
+impl Shard {
+    /// Reads what has come for a connection, up to a turn's budget.
+    pub(super) fn read_input(&mut self, slot: u32) {
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        for turn in 0.. {
+            let Some(connection) = self.connections.get_mut(slot as usize) else { break };
+            if !connection.has_room(self.env.settings.outbound_bytes) {
+                // Requests are not read faster than their answers are taken.
+                connection.input_paused = true;
+                connection.starved = true;
+                break;
+            }
+            if turn == READS_PER_TURN {
+                self.unread.push(slot);
+                break;
+            }
+            match connection.stream.read(&mut buffer) {
+                Ok(0) => {
+                    self.remove(slot, "peer closed");
+                    break;
+                }
+                Ok(bytes) => {
+                    self.env.metrics.bytes_in.inc_by(bytes as u64);
+                    self.take_input(slot, &mut buffer[..bytes]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    tracing::debug!(%error, "reading from a socket failed");
+                    self.remove(slot, "read failed");
+                    break;
+                }
+            }
+        }
+        self.read_buffer = buffer;
+    }
+
+    /// Acts on bytes from a connection.
+    pub(super) fn take_input(&mut self, slot: u32, input: &mut [u8]) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        match connection.phase {
+            // What comes after our close frame only matters as the end of the stream.
+            Phase::Closing { .. } => return,
+            Phase::Awaiting { .. } | Phase::Active(_) => {}
+        }
+        connection.life.heard(self.now);
+        let mut assembler = std::mem::take(&mut connection.assembler);
+        let text = connection.codec.is_text();
+        let frame_bytes = self.env.settings.limits.frame_bytes as usize;
+        let taken = self.assemble(slot, &mut assembler, input, text, frame_bytes);
+        if let Err(Violation(code)) = taken {
+            self.env.metrics.violations.inc();
+            return self.close(slot, code);
+        }
+        if let Some(connection) = self.connections.get_mut(slot as usize) {
+            connection.assembler = assembler;
+        }
+    }
+
+    fn assemble(
+        &mut self,
+        slot: u32,
+        assembler: &mut Assembler,
+        input: &mut [u8],
+        text: bool,
+        frame_bytes: usize,
+    ) -> Result<(), Violation> {
+        assembler.take(input, text, frame_bytes, |incoming| {
+            let step = match incoming {
+                Incoming::Message(message) => {
+                    self.take_frames(slot, message);
+                    Step::Frames
+                }
+                Incoming::Ping(payload) => {
+                    self.answer_ping(slot, payload);
+                    Step::Pong
+                }
+                Incoming::Pong => Step::Pong,
+                Incoming::Close => Step::Close,
+            };
+            match step {
+                Step::Frames | Step::Pong => self.is_open(slot),
+                Step::Close => {
+                    self.close(slot, CloseCode::Normal);
+                    false
+                }
+            }
+        })
+    }
+
+    fn is_open(&self, slot: u32) -> bool {
+        self.connections.get(slot as usize).is_some_and(|connection| match connection.phase {
+            Phase::Awaiting { .. } | Phase::Active(_) => true,
+            Phase::Closing { .. } => false,
+        })
+    }
+
+    /// Acts on every frame of a WebSocket message, in order.
+    fn take_frames(&mut self, slot: u32, mut message: &[u8]) {
+        let Some(connection) = self.connections.get(slot as usize) else { return };
+        let codec = connection.codec;
+        while let Some(frame) = decode_client_frame(codec, &mut message) {
+            match frame {
+                Ok(frame) => self.request(slot, frame),
+                Err(error) => {
+                    self.send_error(slot, error.id, error.body);
+                    self.count_bad_frame(slot);
+                }
+            }
+            if !self.is_open(slot) {
+                return;
+            }
+        }
+    }
+
+    /// Answers a native ping (RFC 6455 §5.5.2), which debugging tools and proxies send.
+    fn answer_ping(&mut self, slot: u32, payload: &[u8]) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        connection.output.push_own(|out| {
+            write_header(Opcode::Pong, payload.len(), out);
+            out.extend_from_slice(payload);
+        });
+        connection.queue_flush(slot, &mut self.unflushed);
+    }
+
+    /// Writes what a connection has queued; when there is room again, goes on with what was held
+    /// back.
+    pub(super) fn flush(&mut self, slot: u32) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        connection.flush_queued = false;
+        let before = connection.output.unsent();
+        let flushed = connection.output.flush(&mut connection.stream);
+        self.env.metrics.bytes_out.inc_by((before - connection.output.unsent()) as u64);
+        match flushed {
+            Ok(flushed) => {
+                if flushed == Flushed::All {
+                    self.finish_if_closing(slot);
+                }
+                self.resume_if_room(slot);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "writing to a socket failed");
+                self.remove(slot, "write failed");
+            }
+        }
+    }
+
+    fn resume_if_room(&mut self, slot: u32) {
+        let outbound_bytes = self.env.settings.outbound_bytes;
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        if !connection.starved || !connection.has_room(outbound_bytes / 2) {
+            return;
+        }
+        connection.starved = false;
+        let paused = std::mem::take(&mut connection.input_paused);
+        self.resume_subscriptions(slot);
+        if paused {
+            self.unread.push(slot);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! One subscription of a connection.
+
+use std::collections::BTreeMap;
+
+use tidings_core::{DeliveryWindow, DurableKey, Filter, GiveUp, LiveCursor, Offset, Topic};
+use tidings_protocol::{RequestId, StartFrom};
+
+/// A subscription by the name the client gave it: its topic or filter.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) sub: Filter,
+    pub(super) kind: Kind,
+}
+
+/// How a subscription remembers its place.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// The place is in the topic's array of live subscribers, at this index.
+    Live { topic: Topic, index: u32 },
+    /// At the tail of every topic that matches, but for those in the map.
+    LiveFilter(Box<Lagging>),
+    /// The server remembers, and the delivery window decides.
+    Durable(Box<Durable>),
+    /// Another connection still holds the durable subscription.
+    Waiting(Box<WaitingDurable>),
+}
+
+/// The topics in which a filter subscription is behind.
+#[derive(Debug, Default)]
+pub(super) struct Lagging {
+    pub(super) topics: BTreeMap<Topic, LaggingTopic>,
+}
+
+/// The place of a filter subscription in a topic it is behind in.
+#[derive(Debug)]
+pub(super) struct LaggingTopic {
+    pub(super) cursor: LiveCursor,
+    pub(super) reading: bool,
+}
+
+/// A durable subscription that this connection holds.
+#[derive(Debug)]
+pub(super) struct Durable {
+    pub(super) key: DurableKey,
+    pub(super) window: DeliveryWindow,
+    /// What the window asked for and the log has still to give.
+    pub(super) wanted: Vec<Wanted>,
+    pub(super) reading: bool,
+    /// The cursor moved since it was saved.
+    pub(super) unsaved: bool,
+    /// What nacks said of messages not settled.
+    pub(super) reasons: BTreeMap<Offset, Vec<String>>,
+}
+
+/// A message to be fetched from the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) offset: Offset,
+    pub(super) purpose: Purpose,
+}
+
+/// What to do with a message once it is fetched.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    Send { attempt: u32 },
+    DeadLetter { attempts: u32, reason: GiveUp },
+}
+
+/// A request for a durable subscription that waits for its holder to let go.
+#[derive(Debug)]
+pub(super) struct WaitingDurable {
+    pub(super) id: Option<RequestId>,
+    pub(super) key: DurableKey,
+    pub(super) window: u32,
+    pub(super) from: StartFrom,
+}

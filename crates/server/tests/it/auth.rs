@@ -1,0 +1,176 @@
+//! Tokens, capabilities, API keys and origins.
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+use tidings_server::Config;
+
+use crate::peer::{Peer, config, http, raw, start};
+
+const SECRET: &str = "a-secret-of-at-least-thirty-two-bytes!";
+
+fn closed() -> Config {
+    let mut config = config();
+    config.auth.open = false;
+    let section = format!(
+        "[[keys]]\nalgorithm = \"HS256\"\nsecret = {SECRET:?}\n\
+         [[api_keys]]\nname = \"orders\"\nkey = \"orders-key-of-thirty-two-bytes-and-more\"\n\
+         caps = [{{ match = \"user/#\", ops = [\"pub\", \"hist\"] }}]\n"
+    );
+    config.auth = toml::from_str(&section).unwrap();
+    config
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn token(claims: Value) -> String {
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
+}
+
+fn claims(user: &str) -> Value {
+    json!({"sub": user, "exp": now() + 600, "caps": [{"match": "room/#", "ops": ["pub", "sub"]}]})
+}
+
+async fn connect_with(server: &tidings_server::RunningServer, token: &str) -> (Peer, Value) {
+    let mut peer = Peer::open(server.public_addr()).await;
+    let reply = peer.ask(json!({"connect": {"token": token}})).await;
+    (peer, reply)
+}
+
+#[tokio::test]
+async fn a_token_says_who_and_what() {
+    let server = start(closed()).await;
+    let (mut alice, connected) = connect_with(&server, &token(claims("alice"))).await;
+    assert_eq!(connected["connected"]["user"], "alice");
+    alice.publish("room/1", json!(1)).await;
+    for forbidden in [
+        json!({"publish": {"topic": "other", "data": 1}}),
+        json!({"subscribe": {"filter": "#"}}),
+        json!({"subscribe": {"filter": "+/1"}}),
+        json!({"subscribe": {"topic": "$dead-letters"}}),
+        json!({"history": {"topic": "room/1"}}),
+    ] {
+        let reply = alice.ask(forbidden.clone()).await;
+        assert_eq!(reply["error"]["code"], "permission_denied", "{forbidden}");
+    }
+    assert!(alice.ask(json!({"subscribe": {"filter": "room/+"}})).await.get("subscribed").is_some());
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_token_without_caps_reads_its_own_inbox_and_nothing_else() {
+    let server = start(closed()).await;
+    let token = token(json!({"sub": "bob", "exp": now() + 600}));
+    let (mut bob, _) = connect_with(&server, &token).await;
+    let ask = json!({"subscribe": {"topic": "user/bob", "durable": "phone"}});
+    assert!(bob.ask(ask).await.get("subscribed").is_some());
+    for topic in ["user/alice", "room/1"] {
+        let reply = bob.ask(json!({"subscribe": {"topic": topic}})).await;
+        assert_eq!(reply["error"]["code"], "permission_denied", "{topic}");
+    }
+    server.shutdown().await;
+}
+
+/// A token with this header, signed with the secret by HMAC whatever the header says.
+fn odd_token(header: &Value, claims: &Value, signature: &str) -> String {
+    use base64::Engine as _;
+    let part = |value: &Value| {
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string())
+    };
+    format!("{}.{}.{signature}", part(header), part(claims))
+}
+
+#[tokio::test]
+async fn every_kind_of_bad_token_is_refused() {
+    let server = start(closed()).await;
+    let good = token(claims("alice"));
+    let forged = format!("{}AAAA", &good[..good.len() - 4]);
+    let none = odd_token(&json!({"alg": "none", "typ": "JWT"}), &claims("alice"), "");
+    let other_algorithm = odd_token(&json!({"alg": "RS256", "typ": "JWT"}), &claims("alice"), "AAAA");
+    let huge = token(json!({"sub": "a", "exp": now() + 600, "junk": "x".repeat(9_000)}));
+    for (name, token, code, close) in [
+        ("garbage", "garbage".to_owned(), "unauthenticated", 4000),
+        ("empty", String::new(), "unauthenticated", 4000),
+        ("forged", forged, "unauthenticated", 4000),
+        ("alg none", none, "unauthenticated", 4000),
+        ("another algorithm", other_algorithm, "unauthenticated", 4000),
+        ("no exp", token(json!({"sub": "a"})), "unauthenticated", 4000),
+        ("no sub", token(json!({"exp": now() + 600})), "unauthenticated", 4000),
+        ("bad caps", token(json!({"sub": "a", "exp": now() + 600, "caps": [{"match": "a#", "ops": []}]})), "unauthenticated", 4000),
+        ("too large", huge, "bad_field", 4001),
+        ("expired", token(json!({"sub": "a", "exp": now() - 600})), "token_expired", 4200),
+        ("not yet valid", token(json!({"sub": "a", "exp": now() + 900, "nbf": now() + 600})), "token_expired", 4200),
+    ] {
+        let (mut peer, reply) = connect_with(&server, &token).await;
+        assert_eq!(reply["error"]["code"], code, "{name}: {reply}");
+        assert_eq!(peer.close_code().await, close, "{name}");
+    }
+    let mut peer = Peer::open(server.public_addr()).await;
+    let reply = peer.ask(json!({"connect": {}})).await;
+    assert_eq!(reply["error"]["code"], "unauthenticated", "no token at all");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_token_unless_it_is_refreshed() {
+    let mut config = closed();
+    config.auth.leeway = std::time::Duration::ZERO;
+    let server = start(config).await;
+    let short = |user: &str| token(json!({"sub": user, "exp": now() + 2}));
+    let (mut ends, _) = connect_with(&server, &short("alice")).await;
+    let (mut stays, _) = connect_with(&server, &short("bob")).await;
+    let other = stays.ask(json!({"refresh": {"token": token(claims("alice"))}})).await;
+    assert_eq!(other["error"]["code"], "unauthenticated", "a token of another user");
+    let fresh = stays.ask(json!({"refresh": {"token": token(claims("bob"))}})).await;
+    assert!(fresh.get("refreshed").is_some(), "{fresh}");
+    assert_eq!(ends.close_code().await, 4200);
+    stays.assert_quiet().await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn services_publish_with_an_api_key() {
+    let server = start(closed()).await;
+    let publish = |key: &'static str, topic: &str| {
+        let body = json!({"topic": topic, "data": {"order": 7}}).to_string();
+        let address = server.public_addr();
+        async move {
+            let headers = [("x-api-key", key), ("content-type", "application/json")];
+            http(address, "POST", "/v1/publish", &headers, &body).await
+        }
+    };
+    const KEY: &str = "orders-key-of-thirty-two-bytes-and-more";
+    let (status, _, body) = publish(KEY, "user/alice").await;
+    assert_eq!(status, 200, "{body}");
+    let (status, _, body) = publish(KEY, "room/1").await;
+    assert_eq!(status, 403, "{body}");
+    let (status, _, body) = publish("wrong", "user/alice").await;
+    let problem: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &problem["code"]), (401, &json!("unauthenticated")));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_refused_before_the_upgrade() {
+    let mut config = closed();
+    config.server.allowed_origins = vec!["https://chat.example".to_owned()];
+    let server = start(config).await;
+    let ask = |origin: &str| {
+        let request = format!(
+            "GET /v1/ws HTTP/1.1\r\nhost: rt.example\r\norigin: {origin}\r\nupgrade: websocket\r\n\
+             connection: upgrade, close\r\nsec-websocket-version: 12\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        let address = server.public_addr();
+        async move { raw(address, request.as_bytes()).await }
+    };
+    // The version is wrong on purpose: an allowed origin gets as far as being told so.
+    assert!(ask("https://chat.example").await.contains("version 13"));
+    for origin in ["https://chat.example.evil.io", "null", "http://chat.example"] {
+        let answer = ask(origin).await;
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("origin_denied"), "{origin}");
+    }
+    server.shutdown().await;
+}

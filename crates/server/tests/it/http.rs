@@ -1,0 +1,152 @@
+//! The HTTP interface: publish, batch, history, problems, CORS, and the operator's side.
+
+use serde_json::{Value, json};
+
+use crate::peer::{Peer, config, http, start};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+#[tokio::test]
+async fn a_publish_by_http_reaches_a_socket_and_repeats_are_recognised() {
+    let server = start(config()).await;
+    let address = server.public_addr();
+    let mut reader = Peer::connect(address).await;
+    reader.ask(json!({"subscribe": {"topic": "news"}})).await;
+    let body = json!({"topic": "news", "data": {"a": 1}, "headers": {"h": "v"}}).to_string();
+    let headers = [JSON, ("idempotency-key", "n-1")];
+    let (status, head, first) = http(address, "POST", "/v1/publish", &headers, &body).await;
+    assert_eq!(status, 200, "{first}");
+    assert!(head.contains("x-request-id"));
+    let (_, _, again) = http(address, "POST", "/v1/publish", &headers, &body).await;
+    let (first, again): (Value, Value) =
+        (serde_json::from_str(&first).unwrap(), serde_json::from_str(&again).unwrap());
+    assert_eq!((&first["offset"], &first["duplicate"]), (&json!(1), &json!(false)));
+    assert_eq!((&again["offset"], &again["duplicate"]), (&json!(1), &json!(true)));
+    let message = reader.message().await;
+    assert_eq!((&message["data"], &message["headers"]), (&json!({"a": 1}), &json!({"h": "v"})));
+    reader.assert_quiet().await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_batch_has_one_result_per_message() {
+    let server = start(config()).await;
+    let body = json!({"messages": [
+        {"topic": "a", "data": 1},
+        {"topic": "a/#", "data": 2},
+        {"topic": "a", "data": 3},
+        {"topic": "$dead-letters", "data": 4},
+    ]});
+    let (status, _, body) =
+        http(server.public_addr(), "POST", "/v1/publish/batch", &[JSON], &body.to_string()).await;
+    assert_eq!(status, 200, "{body}");
+    let reply: Value = serde_json::from_str(&body).unwrap();
+    let results = reply["results"].as_array().unwrap();
+    assert_eq!(results[0]["offset"], 1);
+    assert_eq!(results[1]["error"]["code"], "bad_topic");
+    assert_eq!(results[2]["offset"], 2);
+    assert_eq!(results[3]["error"]["code"], "permission_denied");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn history_is_read_in_pages() {
+    let server = start(config()).await;
+    let address = server.public_addr();
+    let mut peer = Peer::connect(address).await;
+    for n in 1..=25 {
+        peer.publish("log", json!(n)).await;
+    }
+    let mut cursor = String::new();
+    let mut seen = Vec::new();
+    loop {
+        let path = match cursor.as_str() {
+            "" => "/v1/history?topic=log&limit=10".to_owned(),
+            cursor => format!("/v1/history?topic=log&limit=10&cursor={cursor}"),
+        };
+        let (status, _, body) = http(address, "GET", &path, &[], "").await;
+        assert_eq!(status, 200, "{body}");
+        let page: Value = serde_json::from_str(&body).unwrap();
+        seen.extend(page["messages"].as_array().unwrap().iter().map(|m| m["data"].clone()));
+        cursor = page["cursor"].as_str().unwrap().to_owned();
+        if page["more"] == json!(false) {
+            break;
+        }
+    }
+    assert_eq!(seen, (1..=25).map(|n| json!(n)).collect::<Vec<_>>());
+    let (status, _, body) = http(address, "GET", "/v1/history?topic=log&after=zz:3", &[], "").await;
+    assert_eq!(status, 410, "{body}");
+    let (status, _, body) = http(address, "GET", "/v1/history?topic=log&limt=3", &[], "").await;
+    assert_eq!(status, 400, "{body}");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn errors_are_problems_with_a_code() {
+    let server = start(config()).await;
+    let address = server.public_addr();
+    for (method, path, content_type, body, expected) in [
+        ("GET", "/nowhere", "", String::new(), (404, "not_found")),
+        ("GET", "/v1/publish", "", String::new(), (405, "method_not_allowed")),
+        ("POST", "/v1/publish", "application/json", "{".to_owned(), (400, "bad_frame")),
+        ("POST", "/v1/publish", "text/plain", "{}".to_owned(), (415, "unsupported_media_type")),
+        ("POST", "/v1/publish", "application/json", r#"{"topic":"+","data":1}"#.to_owned(), (400, "bad_topic")),
+        ("POST", "/v1/publish", "application/json", format!("\"{}\"", "x".repeat(3 << 20)), (413, "too_large")),
+        ("GET", "/v1/ws", "", String::new(), (400, "bad_frame")),
+    ] {
+        let (status, head, text) =
+            http(address, method, path, &[("content-type", content_type)], &body).await;
+        let problem: Value = serde_json::from_str(&text).unwrap_or_default();
+        assert_eq!((status, problem["code"].as_str()), (expected.0, Some(expected.1)), "{path} {text}");
+        assert!(head.contains("application/problem+json"), "{head}");
+        assert_eq!(problem["status"], status);
+        assert!(problem["request_id"].is_string());
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn pages_on_the_list_may_use_http() {
+    let mut config = config();
+    config.http.cors_origins = vec!["https://app.example".to_owned()];
+    let server = start(config).await;
+    let address = server.public_addr();
+    let preflight = [
+        ("origin", "https://app.example"),
+        ("access-control-request-method", "POST"),
+    ];
+    let (status, head, _) = http(address, "OPTIONS", "/v1/publish", &preflight, "").await;
+    assert_eq!(status, 204);
+    assert!(head.contains("access-control-allow-origin: https://app.example"), "{head}");
+    let foreign = [("origin", "https://evil.example"), JSON];
+    let body = r#"{"topic":"a","data":1}"#;
+    let (status, head, _) = http(address, "POST", "/v1/publish", &foreign, body).await;
+    assert_eq!(status, 403);
+    assert!(!head.contains("access-control-allow-origin"));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_operator_sees_life_readiness_and_metrics() {
+    let server = start(config()).await;
+    let mut peer = Peer::connect(server.public_addr()).await;
+    peer.publish("t", json!(1)).await;
+    let operator = server.operator_addr();
+    let (status, _, _) = http(operator, "GET", "/livez", &[], "").await;
+    assert_eq!(status, 200);
+    let (status, _, body) = http(operator, "GET", "/readyz", &[], "").await;
+    assert_eq!(status, 200, "{body}");
+    let (_, _, text) = http(operator, "GET", "/metrics", &[], "").await;
+    for line in [
+        "tidings_connections 1",
+        "tidings_store_appended 1",
+        "tidings_store_writable 1",
+        "tidings_errors_total{code=\"bad_frame\"} 0",
+        "# EOF",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    let (status, _, _) = http(server.public_addr(), "GET", "/metrics", &[], "").await;
+    assert_eq!(status, 404, "metrics are the operator's");
+    server.shutdown().await;
+}

@@ -1,0 +1,67 @@
+//! Judges a history: were the promises of DESIGN §3 kept?
+//!
+//! It knows nothing of how the server works, only what clients saw and what the log was found to
+//! hold. It is linear in the history but for lookups.
+
+mod durable;
+mod live;
+mod log;
+mod resume;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use tidings_core::{Epoch, Offset};
+
+use crate::history::{Name, Record};
+use crate::violation::Violation;
+
+/// The first violation of a whole history: one that ends, after all faults are healed and
+/// everybody has had time, with a [`Record::LogFound`].
+pub fn check(history: &[Record]) -> Result<(), Violation> {
+    let known = log::check(history)?;
+    resume::check(history)?;
+    live::check(history, &known)?;
+    durable::check(history, &known)
+}
+
+/// Every message that anybody ever saw or was told of, by place.
+#[derive(Clone, Debug, Default)]
+struct Known(BTreeMap<(Epoch, Offset), Name>);
+
+impl Known {
+    /// The first message of a life of the log in `first..end`.
+    fn first_in(&self, epoch: Epoch, first: Offset, end: Offset) -> Option<Offset> {
+        let mut between = self.0.range((epoch, first)..(epoch, end.max(first)));
+        between.next().map(|((_, offset), _)| *offset)
+    }
+}
+
+/// Which life of the log there is, and from where on it is kept, as the history goes along.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    epoch: Option<Epoch>,
+    first: Offset,
+}
+
+impl Kept {
+    fn follow(&mut self, record: &Record) {
+        match record {
+            Record::LogFound { state, .. } => {
+                *self = Self { epoch: Some(state.epoch), first: state.first };
+            }
+            Record::Trimmed { first } => self.first = self.first.max(*first),
+            Record::LogLost => *self = Self::default(),
+            Record::Published { .. }
+            | Record::Acknowledged { .. }
+            | Record::Subscribed { .. }
+            | Record::Joined { .. }
+            | Record::ToldOfGap { .. }
+            | Record::Delivered { .. }
+            | Record::Acked { .. }
+            | Record::DeadLettered { .. }
+            | Record::CursorSaved { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The checker is shown good histories and bad ones: it has to tell them apart.
+
+use tidings_core::{CursorState, Epoch, Offset, Position, TopicState};
+
+use super::check;
+use crate::history::{Name, Record, Subscriber};
+use crate::violation::Promise;
+
+const LIVE: Subscriber = Subscriber::Live(0);
+const DURABLE: Subscriber = Subscriber::Durable(0);
+
+fn place(epoch: u64, offset: u64) -> Position {
+    Position { epoch: Epoch::new(epoch), offset: Offset::new(offset) }
+}
+
+fn published(name: u64) -> Record {
+    Record::Published { name: Name::new(name), keyed: true }
+}
+
+fn unkeyed(name: u64) -> Record {
+    Record::Published { name: Name::new(name), keyed: false }
+}
+
+fn acknowledged(name: u64, offset: u64) -> Record {
+    Record::Acknowledged { name: Name::new(name), position: place(1, offset) }
+}
+
+fn found_in(epoch: u64, first: u64, names: &[u64]) -> Record {
+    let messages: Vec<_> =
+        (first..).zip(names).map(|(o, n)| (Offset::new(o), Name::new(*n))).collect();
+    let head = Offset::new(first + names.len() as u64 - 1);
+    let state = TopicState { epoch: Epoch::new(epoch), first: Offset::new(first), head };
+    Record::LogFound { state, messages }
+}
+
+/// A log of the first life.
+fn found(first: u64, names: &[u64]) -> Record {
+    found_in(1, first, names)
+}
+
+fn trimmed(first: u64) -> Record {
+    Record::Trimmed { first: Offset::new(first) }
+}
+
+fn subscribed(
+    subscriber: Subscriber,
+    after: Option<Position>,
+    recovered: bool,
+    next: Position,
+) -> Record {
+    Record::Subscribed { subscriber, after, recovered, epoch: next.epoch, next: next.offset }
+}
+
+fn joined(next: u64) -> Record {
+    Record::Joined { subscriber: LIVE, epoch: Epoch::new(1), next: Offset::new(next) }
+}
+
+fn told(epoch: u64, next: u64) -> Record {
+    Record::ToldOfGap { subscriber: LIVE, epoch: Epoch::new(epoch), next: Offset::new(next) }
+}
+
+fn delivered(subscriber: Subscriber, offset: u64, name: u64) -> Record {
+    Record::Delivered { subscriber, position: place(1, offset), name: Name::new(name) }
+}
+
+fn acked(offset: u64) -> Record {
+    Record::Acked { subscriber: DURABLE, position: place(1, offset) }
+}
+
+fn saved(next: u64, settled: &[(u64, u64)]) -> Record {
+    let mut state = CursorState::at(Epoch::new(1), Offset::new(next));
+    state.settled = settled.iter().map(|(f, l)| (Offset::new(*f), Offset::new(*l))).collect();
+    Record::CursorSaved { subscriber: DURABLE, state }
+}
+
+/// Two messages, published and acknowledged.
+fn two_messages() -> Vec<Record> {
+    vec![found(1, &[]), published(1), acknowledged(1, 1), published(2), acknowledged(2, 2)]
+}
+
+fn with(more: impl IntoIterator<Item = Record>) -> Vec<Record> {
+    two_messages().into_iter().chain(more).collect()
+}
+
+#[test]
+fn good_histories_pass() {
+    for (name, history) in [
+        ("nothing but publishes", with([found(1, &[1, 2])])),
+        ("trimmed after it was told", with([trimmed(2), found(2, &[2])])),
+        ("stored and never answered", with([unkeyed(3), found(1, &[1, 2, 3])])),
+        ("neither stored nor answered", with([unkeyed(3), found(1, &[1, 2])])),
+        (
+            "live, with a gap told",
+            with([
+                subscribed(LIVE, Some(place(1, 0)), true, place(1, 1)),
+                joined(1),
+                trimmed(2),
+                told(1, 2),
+                delivered(LIVE, 2, 2),
+                found(2, &[2]),
+            ]),
+        ),
+        (
+            "durable, out of order, one dead letter",
+            with([
+                subscribed(DURABLE, None, true, place(1, 1)),
+                delivered(DURABLE, 1, 1),
+                delivered(DURABLE, 2, 2),
+                acked(2),
+                saved(1, &[(2, 2)]),
+                Record::DeadLettered { subscriber: DURABLE, position: place(1, 1) },
+                saved(3, &[]),
+                found(1, &[1, 2]),
+            ]),
+        ),
+        (
+            "a lost log, told",
+            with([
+                Record::LogLost,
+                found_in(2, 1, &[]),
+                subscribed(LIVE, Some(place(1, 2)), false, place(2, 1)),
+                told(2, 1),
+                found_in(2, 1, &[]),
+            ]),
+        ),
+    ] {
+        assert_eq!(check(&history), Ok(()), "{name}");
+    }
+}
+
+#[track_caller]
+fn breaks(promise: Promise, history: &[Record]) {
+    let violation = check(history).expect_err("the history is bad");
+    assert_eq!(violation.promise, promise, "{violation}");
+}
+
+#[test]
+fn a_lost_message_is_noticed() {
+    breaks(Promise::AcknowledgedIsDurable, &with([found(1, &[1])]));
+    breaks(Promise::AcknowledgedIsDurable, &with([found(1, &[1]), found(1, &[1, 2])]));
+    let seen_only = [published(1), joined(1), delivered(LIVE, 1, 1), found(1, &[])];
+    breaks(Promise::SeenIsDurable, &seen_only);
+}
+
+#[test]
+fn another_order_is_noticed() {
+    breaks(Promise::OneOrder, &with([found(1, &[2, 1])]));
+    breaks(Promise::OneOrder, &with([joined(1), delivered(LIVE, 1, 2), found(1, &[1, 2])]));
+    let late = [joined(1), delivered(LIVE, 1, 1), delivered(LIVE, 1, 1), found(1, &[1, 2])];
+    breaks(Promise::OneOrder, &with(late));
+    breaks(Promise::OneOrder, &with([found(1, &[1, 2, 3])]));
+}
+
+#[test]
+fn a_message_stored_twice_is_noticed() {
+    breaks(Promise::OncePerKey, &with([found(1, &[1, 2, 1])]));
+    breaks(Promise::OncePerKey, &with([acknowledged(1, 3), found(1, &[1, 2])]));
+}
+
+#[test]
+fn a_hole_is_noticed() {
+    breaks(Promise::NothingSilent, &with([joined(1), delivered(LIVE, 2, 2), found(1, &[1, 2])]));
+    let jumped = [joined(1), joined(2), delivered(LIVE, 2, 2), found(1, &[1, 2])];
+    breaks(Promise::NothingSilent, &with(jumped));
+    // The gap that it was told of is not one.
+    breaks(Promise::NothingSilent, &with([joined(1), told(1, 2), found(1, &[1, 2])]));
+    // The log begins later than it was trimmed.
+    breaks(Promise::NothingSilent, &with([found(2, &[2])]));
+}
+
+#[test]
+fn a_client_that_is_told_wrongly_is_noticed() {
+    let behind = Some(place(1, 0));
+    breaks(
+        Promise::ToldWhenReset,
+        &with([trimmed(2), subscribed(LIVE, behind, true, place(1, 1)), found(2, &[2])]),
+    );
+    breaks(
+        Promise::ToldWhenReset,
+        &with([subscribed(LIVE, behind, false, place(1, 1)), found(1, &[1, 2])]),
+    );
+    breaks(
+        Promise::ToldWhenReset,
+        &with([Record::LogLost, found_in(2, 1, &[]), subscribed(LIVE, behind, true, place(2, 1))]),
+    );
+    breaks(Promise::ToldWhenReset, &with([Record::LogLost, found(1, &[])]));
+    breaks(Promise::ToldWhenReset, &with([found_in(2, 1, &[])]));
+    breaks(
+        Promise::AtLeastOnce,
+        &with([subscribed(DURABLE, behind, true, place(1, 3)), found(1, &[1, 2])]),
+    );
+}
+
+#[test]
+fn a_cursor_that_leads_is_noticed() {
+    let started = || subscribed(DURABLE, None, true, place(1, 1));
+    let leads = with([started(), acked(1), saved(3, &[]), acked(2), found(1, &[1, 2])]);
+    breaks(Promise::AtLeastOnce, &leads);
+    let out_of_order =
+        with([started(), saved(1, &[(2, 2)]), acked(2), acked(1), found(1, &[1, 2])]);
+    breaks(Promise::AtLeastOnce, &out_of_order);
+    breaks(Promise::AtLeastOnce, &with([started(), acked(1), found(1, &[1, 2])]));
+}
+
+#[test]
+fn what_never_arrives_is_noticed() {
+    breaks(Promise::Liveness, &with([published(3), found(1, &[1, 2])]));
+    breaks(Promise::Liveness, &with([joined(1), delivered(LIVE, 1, 1), found(1, &[1, 2])]));
+    let gone = [subscribed(DURABLE, None, true, place(1, 3)), Record::LogLost, found_in(2, 1, &[])];
+    breaks(Promise::Liveness, &with(gone));
+}

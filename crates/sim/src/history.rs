@@ -1,0 +1,119 @@
+//! What is remembered of a run, from the outside: what clients did and were told, and what the
+//! log was found to hold. The [`checker`](crate::checker) judges nothing else.
+
+use tidings_core::{CursorState, Epoch, Offset, Position, TopicState};
+
+/// One message as its publisher means it, however often it is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name(u64);
+
+impl Name {
+    /// The message with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// Who gets messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subscriber {
+    /// A live subscription: the client remembers its position.
+    Live(usize),
+    /// A durable one: the server remembers it.
+    Durable(usize),
+}
+
+/// One entry of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A publisher began to publish a message.
+    Published {
+        /// Which.
+        name: Name,
+        /// Whether it is published until it is acknowledged.
+        keyed: bool,
+    },
+    /// A publisher was told that its message is in the log.
+    Acknowledged {
+        /// Which.
+        name: Name,
+        /// Where it stands.
+        position: Position,
+    },
+    /// What the log held after a start, and at the end.
+    LogFound {
+        /// Its epoch and bounds.
+        state: TopicState,
+        /// Every message in it.
+        messages: Vec<(Offset, Name)>,
+    },
+    /// Retention trimmed everything before `first`.
+    Trimmed {
+        /// The first offset kept.
+        first: Offset,
+    },
+    /// The log was lost, which ends every promise about it; another one took its place.
+    LogLost,
+    /// The server answered a subscription.
+    Subscribed {
+        /// Whose.
+        subscriber: Subscriber,
+        /// What it goes on from: the position the client showed, or the one before the saved
+        /// cursor; `None` for a new subscription.
+        after: Option<Position>,
+        /// Whether it was told that nothing is missing.
+        recovered: bool,
+        /// The life of the log it reads.
+        epoch: Epoch,
+        /// The first offset it will get.
+        next: Offset,
+    },
+    /// A live client heard that its subscription goes on at `next` and nothing is missing.
+    Joined {
+        /// Whose.
+        subscriber: Subscriber,
+        /// The life of the log it reads.
+        epoch: Epoch,
+        /// The first offset it will get.
+        next: Offset,
+    },
+    /// A live client heard that messages are missing and that it goes on at `next`.
+    ToldOfGap {
+        /// Whose.
+        subscriber: Subscriber,
+        /// The life of the log it reads.
+        epoch: Epoch,
+        /// The first offset it will get.
+        next: Offset,
+    },
+    /// A client got a message.
+    Delivered {
+        /// Which client.
+        subscriber: Subscriber,
+        /// Where the message stands.
+        position: Position,
+        /// Which message.
+        name: Name,
+    },
+    /// A durable client is done with a message and says so; the server may or may not hear it.
+    Acked {
+        /// Which client.
+        subscriber: Subscriber,
+        /// Where the message stands.
+        position: Position,
+    },
+    /// The dead letter of a durable subscription's message became durable.
+    DeadLettered {
+        /// Whose.
+        subscriber: Subscriber,
+        /// Where the message stands.
+        position: Position,
+    },
+    /// The cursor of a durable subscription became durable.
+    CursorSaved {
+        /// Whose.
+        subscriber: Subscriber,
+        /// What was saved.
+        state: CursorState,
+    },
+}

@@ -1,0 +1,116 @@
+//! Promises broken on purpose, to show that the simulation notices.
+
+use crate::run::Layer;
+
+macro_rules! mutations {
+    ($($layer:ident { $($(#[doc = $doc:literal])+ $name:ident,)+ })+) => {
+        /// One promise broken on purpose, by a wrapper around a machine, the store or the shell.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Mutation {
+            $($($(#[doc = $doc])+ $name,)+)+
+        }
+
+        impl Mutation {
+            /// Every one.
+            pub const ALL: &[Self] = &[$($(Self::$name,)+)+];
+
+            /// Which simulation is to notice.
+            pub const fn layer(self) -> Layer {
+                match self {
+                    $($(Self::$name => Layer::$layer,)+)+
+                }
+            }
+        }
+    };
+}
+
+mutations! {
+    Window {
+        /// A message is settled when its dead letter is asked for, not when it is durable.
+        SettlesBeforeDeadLetter,
+        /// The saved cursor is one message further than the settled ones.
+        SavedCursorLeads,
+        /// Attempts are not counted across a reconnect.
+        ForgetsAttempts,
+        /// What was settled out of order is not remembered across a reconnect.
+        ForgetsSettled,
+        /// An ack that does not come is not noticed.
+        MissesTimeouts,
+        /// The wake-up is asked for a millisecond after the first deadline.
+        WakesLate,
+        /// One more message is in flight than the window allows.
+        OverrunsWindow,
+        /// With the window full, the next message is dropped.
+        DropsWhenFull,
+        /// Two messages change places.
+        SwapsFirstSends,
+        /// A nack is answered by sending again at once.
+        RetriesAtOnce,
+        /// A nack settles the message.
+        NackSettles,
+        /// A cumulative ack settles what is on its way to the dead letters.
+        CumulativeAckTakesGivenUp,
+        /// A message that was acked is sent again.
+        ResendsAcked,
+        /// One message more than is missing counts as missing.
+        MissingTakesOneMore,
+        /// The ack of a message that was not sent yet settles it.
+        SettlesUnsent,
+        /// A dead letter that failed is not tried again.
+        FailedDeadLetterForgotten,
+        /// A dead letter that failed counts as durable.
+        FailedDeadLetterSettles,
+        /// A request for more time shortens it.
+        IgnoresExtend,
+        /// The last attempt is not the last.
+        NeverGivesUp,
+    }
+    World {
+        /// A publish is answered when it is written, not when it is synced.
+        AnswersBeforeSync,
+        /// Subscribers get messages when they are written, not when they are synced.
+        FansOutBeforeSync,
+        /// The keys of publishes are in memory only, and gone after a restart.
+        ForgetsKeysAtRestart,
+        /// Two publishes with one key in one commit are not recognised.
+        MissesKeyInBatch,
+        /// A key is durable before its message is.
+        KeyOutlivesMessage,
+        /// After a failed sync the store goes on, and tells the commit as done.
+        IgnoresFailedSync,
+        /// The outcomes of a commit are told backwards.
+        TellsCommitBackwards,
+        /// A store that was lost comes back with the same epoch.
+        KeepsEpochAfterLoss,
+        /// A log of which everything was trimmed begins at offset 1 after a restart.
+        ReusesOffsetsAfterTrim,
+        /// A client with a position of another epoch goes on as if it were this one's.
+        ResumeIgnoresEpoch,
+        /// A client whose next message was trimmed is not told.
+        ResumeIgnoresTrim,
+        /// Every client that comes back is told that messages are missing.
+        ResumeAlwaysResets,
+        /// A live subscription joins the tail without reading what it missed.
+        JoinsTailAtOnce,
+        /// A live subscription reads what it is about to hear of.
+        ReadsAheadOfNews,
+        /// A live subscription that is behind is sent the newest message anyway.
+        DeliversWhileBehind,
+        /// A message for a live subscription whose socket is full is dropped.
+        DropsWhenSocketFull,
+        /// A trim that overtakes a reader is not told.
+        SkipsTrimSilently,
+        /// A read that returned messages goes on one too far.
+        ReadSkipsOne,
+        /// The saved cursor is where sending stands, not where acks stand.
+        SavesWhatWasSent,
+        /// A message is settled when its dead letter is submitted, not when it is durable.
+        SettlesWhenLetterSubmitted,
+        /// A durable subscription goes on at the head of the log.
+        DurableResumesAtHead,
+        /// A client that subscribes twice, before its first cursor is durable, gets two.
+        MakesCursorTwice,
+        /// A new durable subscription is answered before its cursor is durable.
+        AnswersBeforeCursor,
+    }
+}

@@ -1,0 +1,387 @@
+//! What a delivery window should do, written so simply that it cannot be wrong: one entry per
+//! message, and every question answered by looking at all of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tidings_core::limits::WINDOW_SPAN_FACTOR;
+use tidings_core::{CursorState, DeliveryPolicy, Epoch, GiveUp, Instant, Offset, SettleOutcome};
+
+use crate::violation::{Promise, Violation, ensure};
+
+/// A span of time in which something is to happen, since jitter is the window's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: Instant,
+    pub(super) until: Instant,
+}
+
+/// How a dead letter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Letter {
+    /// To be asked for now.
+    Due,
+    /// Asked for, no outcome yet.
+    Appending,
+    /// Failed, to be asked for again.
+    Failed(Span),
+}
+
+/// Why a message is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    Acked,
+    Gone,
+    DeadLettered,
+}
+
+/// How one message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Not sent on this connection; so often before.
+    Unsent {
+        attempts: u32,
+    },
+    Sent {
+        attempt: u32,
+        due: Instant,
+    },
+    Waiting {
+        attempt: u32,
+        retry: Span,
+    },
+    GivenUp {
+        attempts: u32,
+        reason: GiveUp,
+        letter: Letter,
+    },
+    Settled(Why),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Model {
+    pub(super) policy: DeliveryPolicy,
+    pub(super) window: u32,
+    epoch: Epoch,
+    /// Every message from 1 to the tail.
+    fates: BTreeMap<Offset, Fate>,
+    /// Whether something was settled since the cursor was last to be saved.
+    pub(super) unsaved: bool,
+}
+
+impl Model {
+    pub(super) const fn new(policy: DeliveryPolicy, window: u32, epoch: Epoch) -> Self {
+        Self { policy, window, epoch, fates: BTreeMap::new(), unsaved: false }
+    }
+
+    /// What is left of it when its connection has ended and its state is taken up again.
+    pub(super) fn resumed(&self, window: u32, tail: Offset) -> Self {
+        let mut resumed = Self { window, unsaved: false, ..self.clone() };
+        for fate in resumed.fates.values_mut() {
+            *fate = match *fate {
+                Fate::Unsent { attempts } | Fate::GivenUp { attempts, .. } => {
+                    Fate::Unsent { attempts }
+                }
+                Fate::Sent { attempt, .. } | Fate::Waiting { attempt, .. } => {
+                    Fate::Unsent { attempts: attempt }
+                }
+                Fate::Settled(why) => Fate::Settled(why),
+            };
+        }
+        resumed.tail_advanced(tail);
+        resumed
+    }
+
+    // What happened.
+
+    pub(super) fn tail_advanced(&mut self, tail: Offset) {
+        let mut offset = self.tail().next();
+        while offset <= tail {
+            self.fates.insert(offset, Fate::Unsent { attempts: 0 });
+            offset = offset.next();
+        }
+    }
+
+    pub(super) fn acked(&mut self, offset: Offset) -> SettleOutcome {
+        match self.fates.get(&offset) {
+            Some(Fate::Sent { .. } | Fate::Waiting { .. }) => {
+                self.settle(offset, Why::Acked);
+                SettleOutcome::Done
+            }
+            Some(Fate::Unsent { .. } | Fate::GivenUp { .. } | Fate::Settled(_)) | None => {
+                SettleOutcome::Stale
+            }
+        }
+    }
+
+    pub(super) fn acked_through(&mut self, through: Offset) -> SettleOutcome {
+        let offsets: Vec<_> = self.fates.range(..=through).map(|(offset, _)| *offset).collect();
+        let outcomes = offsets.into_iter().map(|offset| self.acked(offset));
+        // Every one has to be acked, so no short cut at the first that counts.
+        outcomes.fold(SettleOutcome::Stale, |all, one| match one {
+            SettleOutcome::Done => SettleOutcome::Done,
+            SettleOutcome::Stale => all,
+        })
+    }
+
+    pub(super) fn nacked(
+        &mut self,
+        now: Instant,
+        offset: Offset,
+        delay: Option<Duration>,
+    ) -> SettleOutcome {
+        let Some(Fate::Sent { attempt, .. }) = self.fates.get(&offset).copied() else {
+            return SettleOutcome::Stale;
+        };
+        self.failed(now, offset, attempt, delay, GiveUp::Nacked);
+        SettleOutcome::Done
+    }
+
+    pub(super) fn refused(&mut self, offset: Offset) -> SettleOutcome {
+        let Some(Fate::Sent { attempt, .. } | Fate::Waiting { attempt, .. }) =
+            self.fates.get(&offset).copied()
+        else {
+            return SettleOutcome::Stale;
+        };
+        self.give_up(offset, attempt, GiveUp::Asked);
+        SettleOutcome::Done
+    }
+
+    pub(super) fn extended(
+        &mut self,
+        now: Instant,
+        offset: Offset,
+        more: Duration,
+    ) -> SettleOutcome {
+        let Some(Fate::Sent { due, .. }) = self.fates.get_mut(&offset) else {
+            return SettleOutcome::Stale;
+        };
+        *due = now + more;
+        SettleOutcome::Done
+    }
+
+    pub(super) fn deadline_passed(&mut self, now: Instant) {
+        for (offset, fate) in self.fates.clone() {
+            match fate {
+                Fate::Sent { attempt, due } if due <= now => {
+                    self.failed(now, offset, attempt, None, GiveUp::TimedOut);
+                }
+                Fate::Sent { .. }
+                | Fate::Unsent { .. }
+                | Fate::Waiting { .. }
+                | Fate::GivenUp { .. }
+                | Fate::Settled(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn missing(&mut self, first: Offset, last: Offset) {
+        self.tail_advanced(last);
+        let mut offset = first;
+        while offset <= last {
+            self.settle(offset, Why::Gone);
+            offset = offset.next();
+        }
+    }
+
+    pub(super) fn dead_lettered(&mut self, offset: Offset) {
+        if let Some(Fate::GivenUp { .. }) = self.fates.get(&offset) {
+            self.settle(offset, Why::DeadLettered);
+        }
+    }
+
+    pub(super) fn dead_letter_failed(&mut self, now: Instant, offset: Offset) {
+        let retry = self.backoff(now, 1);
+        if let Some(Fate::GivenUp { letter, .. }) = self.fates.get_mut(&offset) {
+            *letter = Letter::Failed(retry);
+        }
+    }
+
+    // What the window gave.
+
+    pub(super) fn sent(
+        &mut self,
+        now: Instant,
+        offset: Offset,
+        attempt: u32,
+    ) -> Result<(), Violation> {
+        let (at_least_once, contract) = (Promise::AtLeastOnce, Promise::Contract);
+        let before = match self.fates.get(&offset).copied() {
+            Some(Fate::Unsent { attempts }) => {
+                let first = self.first_unsent();
+                ensure(first == Some(offset), Promise::OneOrder, || {
+                    format!("{offset} is sent for the first time before {first:?}")
+                })?;
+                ensure(self.room_for(offset), Promise::Bounded, || {
+                    format!("{offset} is sent beyond a window of {}", self.window)
+                })?;
+                attempts
+            }
+            Some(Fate::Waiting { attempt, retry }) => {
+                ensure(retry.from <= now, contract, || {
+                    format!("{offset} is sent again at {now:?}, before {:?}", retry.from)
+                })?;
+                attempt
+            }
+            other @ (Some(Fate::Sent { .. } | Fate::GivenUp { .. } | Fate::Settled(_)) | None) => {
+                let what = format!("{offset} is sent, attempt {attempt}, while {other:?}");
+                return Err(Violation::new(contract, what));
+            }
+        };
+        ensure(attempt == before + 1, at_least_once, || {
+            format!("attempt {attempt} of {offset} follows {before}")
+        })?;
+        ensure(attempt <= self.policy.attempts_max, at_least_once, || {
+            format!("attempt {attempt} of {offset} of at most {}", self.policy.attempts_max)
+        })?;
+        self.fates.insert(offset, Fate::Sent { attempt, due: now + self.policy.ack_timeout });
+        Ok(())
+    }
+
+    pub(super) fn dead_letter(
+        &mut self,
+        now: Instant,
+        offset: Offset,
+        attempts: u32,
+        reason: GiveUp,
+    ) -> Result<(), Violation> {
+        let fate = self.fates.get(&offset).copied();
+        let fits = match fate {
+            // The last attempt was used up on an earlier connection.
+            Some(Fate::Unsent { attempts: before }) => {
+                before >= self.policy.attempts_max
+                    && before == attempts
+                    && self.first_unsent() == Some(offset)
+                    && self.room_for(offset)
+            }
+            Some(Fate::GivenUp { attempts: before, reason: given, letter }) => {
+                let due = match letter {
+                    Letter::Due => true,
+                    Letter::Appending => false,
+                    Letter::Failed(retry) => retry.from <= now,
+                };
+                due && before == attempts && given == reason
+            }
+            Some(Fate::Sent { .. } | Fate::Waiting { .. } | Fate::Settled(_)) | None => false,
+        };
+        ensure(fits, Promise::AtLeastOnce, || {
+            format!("{offset} is given up after {attempts} ({reason:?}) while {fate:?}")
+        })?;
+        let letter = Letter::Appending;
+        self.fates.insert(offset, Fate::GivenUp { attempts, reason, letter });
+        Ok(())
+    }
+
+    // How things stand.
+
+    pub(super) fn tail(&self) -> Offset {
+        self.fates.keys().next_back().copied().unwrap_or(Offset::ORIGIN)
+    }
+
+    pub(super) fn fates(&self) -> impl Iterator<Item = (Offset, Fate)> {
+        self.fates.iter().map(|(offset, fate)| (*offset, *fate))
+    }
+
+    pub(super) fn fate(&self, offset: Offset) -> Option<Fate> {
+        self.fates.get(&offset).copied()
+    }
+
+    /// The first message not settled.
+    pub(super) fn cursor(&self) -> Offset {
+        let unsettled = self.fates().find(|(_, fate)| !matches!(fate, Fate::Settled(_)));
+        unsettled.map_or(self.tail().next(), |(offset, _)| offset)
+    }
+
+    pub(super) fn pending(&self) -> u64 {
+        self.fates().filter(|(_, fate)| !matches!(fate, Fate::Settled(_))).count() as u64
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        let still = |fate| !matches!(fate, Fate::Settled(_) | Fate::Unsent { .. });
+        self.fates().filter(|(_, fate)| still(*fate)).count()
+    }
+
+    pub(super) fn first_unsent(&self) -> Option<Offset> {
+        let mut fates = self.fates();
+        fates.find(|(_, fate)| matches!(fate, Fate::Unsent { .. })).map(|(offset, _)| offset)
+    }
+
+    pub(super) fn room_for(&self, offset: Offset) -> bool {
+        let span_max = u64::from(self.window) * WINDOW_SPAN_FACTOR;
+        self.in_flight() < self.window as usize && offset.distance_from(self.cursor()) < span_max
+    }
+
+    /// What should be saved now.
+    pub(super) fn state(&self) -> CursorState {
+        let mut state = CursorState::at(self.epoch, self.cursor());
+        for (offset, fate) in self.fates() {
+            match fate {
+                Fate::Settled(_) if offset > state.next => match state.settled.last_mut() {
+                    Some((_, last)) if last.next() == offset => *last = offset,
+                    Some(_) | None => state.settled.push((offset, offset)),
+                },
+                Fate::Settled(_) | Fate::Unsent { attempts: 0 } => {}
+                Fate::Unsent { attempts } | Fate::GivenUp { attempts, .. } => {
+                    state.attempts.push((offset, attempts));
+                }
+                Fate::Sent { attempt, .. } | Fate::Waiting { attempt, .. } => {
+                    state.attempts.push((offset, attempt));
+                }
+            }
+        }
+        state
+    }
+
+    /// By when something has to happen for each message: (the message, the moment).
+    pub(super) fn dues(&self) -> impl Iterator<Item = (Offset, Instant)> {
+        self.fates().filter_map(|(offset, fate)| match fate {
+            Fate::Sent { due, .. } => Some((offset, due)),
+            Fate::Waiting { retry, .. } | Fate::GivenUp { letter: Letter::Failed(retry), .. } => {
+                Some((offset, retry.until))
+            }
+            Fate::GivenUp { letter: Letter::Due, .. } => Some((offset, Instant::ORIGIN)),
+            Fate::GivenUp { letter: Letter::Appending, .. }
+            | Fate::Unsent { .. }
+            | Fate::Settled(_) => None,
+        })
+    }
+
+    fn failed(
+        &mut self,
+        now: Instant,
+        offset: Offset,
+        attempt: u32,
+        delay: Option<Duration>,
+        reason: GiveUp,
+    ) {
+        if attempt >= self.policy.attempts_max {
+            return self.give_up(offset, attempt, reason);
+        }
+        let retry = match delay {
+            Some(delay) => Span { from: now + delay, until: now + delay },
+            None => self.backoff(now, attempt),
+        };
+        self.fates.insert(offset, Fate::Waiting { attempt, retry });
+    }
+
+    fn give_up(&mut self, offset: Offset, attempts: u32, reason: GiveUp) {
+        let letter = Letter::Due;
+        self.fates.insert(offset, Fate::GivenUp { attempts, reason, letter });
+    }
+
+    /// Between half of the doubled wait and all of it.
+    fn backoff(&self, now: Instant, attempt: u32) -> Span {
+        let doubled = self.policy.backoff.base * 2u32.pow(attempt - 1);
+        let full = doubled.min(self.policy.backoff.cap);
+        Span { from: now + full / 2, until: now + full }
+    }
+
+    fn settle(&mut self, offset: Offset, why: Why) {
+        if let Some(fate) = self.fates.get_mut(&offset)
+            && !matches!(fate, Fate::Settled(_))
+        {
+            *fate = Fate::Settled(why);
+            self.unsaved = true;
+        }
+    }
+}

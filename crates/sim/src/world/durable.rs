@@ -1,0 +1,308 @@
+//! Durable subscriptions, the server's side: a [`DeliveryWindow`] for each, cursors and dead
+//! letters in the store.
+
+use std::collections::BTreeMap;
+
+use tidings_core::{
+    CursorState, DeliveryEffect, DeliveryWindow, Epoch, Instant, Offset, Position, Recovery,
+};
+
+use super::World;
+use super::event::{ConnectionId, Event, Frame, Process, Reply};
+use super::link::Link;
+use super::store::{Outcome, Ticket, Write};
+use crate::history::{Record, Subscriber};
+use crate::mutation::Mutation;
+use crate::sometimes::Sometimes;
+
+#[derive(Debug)]
+pub(super) struct DurableConnection {
+    connection: ConnectionId,
+    epoch: Epoch,
+    window: DeliveryWindow,
+    link: Link,
+    /// The wake-up that was asked for.
+    wakes_at: Option<Instant>,
+}
+
+pub(super) type DurableConnections = BTreeMap<usize, DurableConnection>;
+
+impl World {
+    /// The server hears the subscription.
+    pub(super) fn durable_subscribes(
+        &mut self,
+        client: usize,
+        connection: ConnectionId,
+        process: Process,
+    ) {
+        if self.server.process != process || !self.server.up {
+            return;
+        }
+        if let Some(older) = self.server.durable.remove(&client) {
+            self.coverage.met(Sometimes::TakenOver);
+            self.save_cursor(client, &older);
+            self.close_taken_over(client, older.connection);
+            if self.random.chance(50) {
+                return self.durable_opens(client, connection, older.window.state());
+            }
+        }
+        match self.store.told().cursors.get(&client).cloned() {
+            Some(state) => self.durable_opens(client, connection, state),
+            None => self.make_cursor(client, connection),
+        }
+    }
+
+    /// Frames of two connections have no order: the one that is closed may be the newer.
+    fn close_taken_over(&mut self, client: usize, older: ConnectionId) {
+        if self.durable[client].connection == Some(older) {
+            self.durable_drops(client);
+        }
+    }
+
+    /// A subscription begins at the head. It is answered once its cursor is durable: a crash must
+    /// not move the beginning.
+    fn make_cursor(&mut self, client: usize, connection: ConnectionId) {
+        let asked_before = self.server.making.insert(client, connection);
+        if let Some(older) = asked_before {
+            self.coverage.met(Sometimes::SubscribedWhileMade);
+            self.close_taken_over(client, older);
+        }
+        if asked_before.is_some() && self.mutation != Some(Mutation::MakesCursorTwice) {
+            // A second one would begin later and replace the first.
+            return;
+        }
+        let log = self.store.told().state;
+        let state = CursorState::at(log.epoch, log.head.next());
+        if self.mutation == Some(Mutation::AnswersBeforeCursor) {
+            self.server.making.remove(&client);
+            self.submit_cursor(client, Some(state.clone()));
+            return self.durable_opens(client, connection, state);
+        }
+        let write = Write::SaveCursor { durable: client, state };
+        if self.submit(write, Ticket::NewCursor { durable: client }).is_err() {
+            self.server.making.remove(&client);
+            self.durable_drops(client);
+        }
+    }
+
+    /// A new subscription's cursor is durable, or is not: the last who asked is answered.
+    pub(super) fn cursor_made(&mut self, client: usize, outcome: Outcome) {
+        let Some(connection) = self.server.making.remove(&client) else { return };
+        match outcome {
+            Outcome::Saved => {
+                if let Some(state) = self.store.told().cursors.get(&client).cloned() {
+                    self.durable_opens(client, connection, state);
+                }
+            }
+            Outcome::Refused | Outcome::Published(_) | Outcome::Duplicate { .. } => {
+                self.durable_drops(client);
+            }
+        }
+    }
+
+    /// A window goes on from `state`.
+    fn durable_opens(&mut self, client: usize, connection: ConnectionId, state: CursorState) {
+        let subscriber = Subscriber::Durable(client);
+        let log = self.store.told().state;
+        let after = Position { epoch: state.epoch, offset: state.next.previous() };
+        let lags = self.durable[client].furthest.is_some_and(|at| at > (state.epoch, state.next));
+        self.coverage.met_if(lags, Sometimes::CursorLagged);
+        let first_time = self.durable[client].furthest.is_none();
+        let recovery = self.recover_as_mutated(after, log);
+        let (state, frame) = match recovery {
+            _ if self.mutation == Some(Mutation::DurableResumesAtHead) => {
+                let next = log.head.next();
+                (CursorState::at(log.epoch, next), Frame::Subscribed { epoch: log.epoch, next })
+            }
+            Recovery::Recovered { next } => (
+                CursorState { epoch: log.epoch, ..state },
+                Frame::Subscribed { epoch: log.epoch, next },
+            ),
+            Recovery::Reset { next, .. } => {
+                (CursorState::at(log.epoch, next), Frame::Reset { epoch: log.epoch, next })
+            }
+        };
+        let (epoch, next) = (log.epoch, state.next);
+        let recovered = matches!(recovery, Recovery::Recovered { .. });
+        let after = (!first_time).then_some(after);
+        self.record(Record::Subscribed { subscriber, after, recovered, epoch, next });
+        let size = self.random.between(1, 4) as u32;
+        let seed = self.random.seed();
+        let window = DeliveryWindow::new(self.plan.delivery, size, state, log.head, seed);
+        let link = Link::default();
+        let opened = DurableConnection { connection, epoch, window, link, wakes_at: None };
+        self.server.durable.insert(client, opened);
+        self.durable_sends(client, frame);
+        self.durable_goes_on(client);
+    }
+
+    /// The log has grown.
+    pub(super) fn durable_tail_advanced(&mut self, tail: Offset) {
+        let clients: Vec<_> = self.server.durable.keys().copied().collect();
+        for client in clients {
+            if let Some(durable) = self.server.durable.get_mut(&client) {
+                durable.window.tail_advanced(tail);
+            }
+            self.durable_goes_on(client);
+        }
+    }
+
+    /// The server hears the client.
+    pub(super) fn durable_replies(
+        &mut self,
+        client: usize,
+        connection: ConnectionId,
+        reply: Reply,
+    ) {
+        let now = self.now;
+        let Some(durable) = self.durable_connection(client, connection) else { return };
+        let window = &mut durable.window;
+        match reply {
+            Reply::Ack(offset) => window.acked(offset),
+            Reply::AckThrough(offset) => window.acked_through(offset),
+            Reply::Nack(offset) => window.nacked(now, offset, None),
+            Reply::Refuse(offset) => window.refused(offset),
+        };
+        self.durable_goes_on(client);
+    }
+
+    pub(super) fn durable_deadline(&mut self, client: usize, connection: ConnectionId) {
+        let now = self.now;
+        let Some(durable) = self.durable_connection(client, connection) else { return };
+        durable.wakes_at = None;
+        durable.window.deadline_passed(now);
+        self.durable_goes_on(client);
+    }
+
+    /// A dead letter is durable, or is not.
+    pub(super) fn letter_done(
+        &mut self,
+        client: usize,
+        connection: ConnectionId,
+        offset: Offset,
+        outcome: Outcome,
+    ) {
+        let now = self.now;
+        let Some(durable) = self.durable_connection(client, connection) else { return };
+        match outcome {
+            Outcome::Saved => durable.window.dead_lettered(offset),
+            Outcome::Refused | Outcome::Published(_) | Outcome::Duplicate { .. } => {
+                durable.window.dead_letter_failed(now, offset);
+                self.coverage.met(Sometimes::DeadLetterRefused);
+            }
+        }
+        self.durable_goes_on(client);
+    }
+
+    /// Carries out what the window wants, and asks to be woken.
+    fn durable_goes_on(&mut self, client: usize) {
+        let now = self.now;
+        while let Some(durable) = self.server.durable.get_mut(&client)
+            && let Some(effect) = durable.window.next_effect(now)
+        {
+            self.carry_out(client, effect);
+        }
+        let Some(durable) = self.server.durable.get_mut(&client) else { return };
+        let reached = (durable.epoch, durable.window.cursor());
+        self.durable[client].furthest = self.durable[client].furthest.max(Some(reached));
+        if let Some(at) = durable.window.next_deadline()
+            && durable.wakes_at.is_none_or(|wakes_at| at < wakes_at)
+        {
+            durable.wakes_at = Some(at);
+            let connection = durable.connection;
+            self.queue.add(at.max(now), Event::DurableDeadline { client, connection });
+        }
+    }
+
+    fn carry_out(&mut self, client: usize, effect: DeliveryEffect) {
+        let Some(durable) = self.server.durable.get_mut(&client) else { return };
+        let (connection, epoch) = (durable.connection, durable.epoch);
+        let first_kept = self.store.told().state.first;
+        match effect {
+            DeliveryEffect::Send { offset, .. } | DeliveryEffect::DeadLetter { offset, .. }
+                if offset < first_kept =>
+            {
+                self.coverage.met(Sometimes::TrimmedUnderDurable);
+                durable.window.missing(offset, first_kept.previous());
+            }
+            DeliveryEffect::Send { offset, attempt } => {
+                self.coverage.met_if(attempt > 1, Sometimes::DeliveredAgain);
+                let name = self.store.told().messages.get(&offset).copied();
+                let name = name.expect("every offset from the first kept to the head is there");
+                let position = Position { epoch, offset };
+                self.durable_sends(client, Frame::Message { position, name });
+            }
+            DeliveryEffect::DeadLetter { offset, .. } => {
+                if self.mutation == Some(Mutation::SettlesWhenLetterSubmitted) {
+                    durable.window.dead_lettered(offset);
+                }
+                let position = Position { epoch, offset };
+                let write = Write::DeadLetter { durable: client, position };
+                let ticket = Ticket::DeadLetter { durable: client, connection, offset };
+                if self.submit(write, ticket).is_err() {
+                    self.coverage.met(Sometimes::DeadLetterRefused);
+                    let now = self.now;
+                    if let Some(durable) = self.server.durable.get_mut(&client) {
+                        durable.window.dead_letter_failed(now, offset);
+                    }
+                }
+            }
+            DeliveryEffect::SaveCursor => {
+                let state = self.state_as_mutated(client);
+                self.submit_cursor(client, state);
+            }
+        }
+    }
+
+    fn state_as_mutated(&self, client: usize) -> Option<CursorState> {
+        let durable = self.server.durable.get(&client)?;
+        Some(match self.mutation {
+            Some(Mutation::SavesWhatWasSent) => {
+                CursorState::at(durable.epoch, durable.window.next())
+            }
+            Some(_) | None => durable.window.state(),
+        })
+    }
+
+    /// Saves where a connection that ends has got to.
+    fn save_cursor(&mut self, client: usize, ended: &DurableConnection) {
+        self.submit_cursor(client, Some(ended.window.state()));
+    }
+
+    fn submit_cursor(&mut self, client: usize, state: Option<CursorState>) {
+        if let Some(state) = state {
+            // A cursor that is not saved lags, which is allowed.
+            let _ = self.submit(Write::SaveCursor { durable: client, state }, Ticket::Nobody);
+        }
+    }
+
+    fn durable_sends(&mut self, client: usize, frame: Frame) {
+        let latency = self.random.between(1, self.plan.latency_max);
+        let Some(durable) = self.server.durable.get_mut(&client) else { return };
+        let connection = durable.connection;
+        let at = durable.link.arrival(self.now, latency);
+        self.queue.add(at, Event::DurableFrame { client, connection, frame });
+    }
+
+    fn durable_connection(
+        &mut self,
+        client: usize,
+        connection: ConnectionId,
+    ) -> Option<&mut DurableConnection> {
+        self.server.durable.get_mut(&client).filter(|durable| durable.connection == connection)
+    }
+
+    /// The server notices that a client's connection is gone, or it does not.
+    pub(super) fn durable_closed(&mut self, client: usize, connection: ConnectionId) {
+        if self.durable_connection(client, connection).is_none() {
+            return;
+        }
+        if self.random.chance(50) {
+            self.coverage.met(Sometimes::HalfOpen);
+        } else if let Some(ended) = self.server.durable.remove(&client)
+            && self.random.chance(80)
+        {
+            self.save_cursor(client, &ended);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What goes wrong, and how the world gets over it.
+
+use std::time::Duration;
+
+use tidings_core::{Epoch, Offset};
+
+use super::World;
+use super::event::{Event, Process};
+use super::store::Change;
+use crate::history::{Record, Subscriber};
+use crate::sometimes::Sometimes;
+
+/// One thing that can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    LiveDrops,
+    DurableDrops,
+    Crashes,
+    Trims,
+    SyncFails,
+    FillsUp,
+    LosesStore,
+}
+
+impl Fault {
+    pub(super) const ALL: [Self; 7] = [
+        Self::LiveDrops,
+        Self::DurableDrops,
+        Self::Crashes,
+        Self::Trims,
+        Self::SyncFails,
+        Self::FillsUp,
+        Self::LosesStore,
+    ];
+
+    /// How often it is picked, compared with the others.
+    const fn weight(self) -> u64 {
+        match self {
+            Self::LiveDrops | Self::DurableDrops => 4,
+            Self::Crashes | Self::Trims => 3,
+            Self::FillsUp => 2,
+            Self::SyncFails | Self::LosesStore => 1,
+        }
+    }
+}
+
+impl World {
+    /// One of the seed's faults happens, while it is still time for faults.
+    pub(super) fn trouble(&mut self) {
+        if !self.chaos() {
+            self.store.heal();
+            return;
+        }
+        let pause = Duration::from_millis(self.random.between(10, 250));
+        self.after(pause, Event::Trouble);
+        let total: u64 = self.plan.faults.iter().map(|fault| fault.weight()).sum();
+        let mut pick = self.random.below(total);
+        for fault in self.plan.faults.clone() {
+            if pick < fault.weight() {
+                return self.happens(fault);
+            }
+            pick -= fault.weight();
+        }
+    }
+
+    fn happens(&mut self, fault: Fault) {
+        self.trace.line(|| format!("          {fault:?}"));
+        match fault {
+            Fault::LiveDrops => {
+                let client = self.random.index(self.live.len());
+                self.live_drops(client);
+            }
+            Fault::DurableDrops => {
+                let client = self.random.index(self.durable.len());
+                self.durable_drops(client);
+            }
+            Fault::Crashes => self.crash(self.server.process, false),
+            Fault::Trims => self.trim(),
+            Fault::SyncFails => self.store.fail_next_sync(),
+            Fault::FillsUp => {
+                self.store.fill();
+                let pause = Duration::from_millis(self.random.between(20, 400));
+                self.after(pause, Event::SpaceFreed);
+            }
+            Fault::LosesStore => self.crash(self.server.process, true),
+        }
+    }
+
+    fn trim(&mut self) {
+        let log = self.store.told().state;
+        let first = log.first.plus(self.random.between(1, 5)).min(log.head.next());
+        if self.server.up && first > log.first {
+            self.store.trim(first);
+            self.record(Record::Trimmed { first });
+        }
+    }
+
+    /// The server ends, with everything it had in memory; it comes back a little later.
+    pub(super) fn crash(&mut self, process: Process, lost: bool) {
+        if !self.server.up || self.server.process != process {
+            return;
+        }
+        let (unsynced, untold) = self.store.unsynced_and_untold();
+        self.coverage.met_if(unsynced, Sometimes::CrashedWithUnsynced);
+        self.coverage.met_if(untold, Sometimes::CrashedBeforeTold);
+        self.coverage.met_if(self.store.letter_waits(), Sometimes::CrashedBeforeDeadLetter);
+        let survived = self.store.crash(&mut self.random);
+        self.coverage.met_if(!survived.is_empty(), Sometimes::UnsyncedSurvived);
+        self.record_durable(survived);
+        self.server.stop();
+        for client in 0..self.live.len() {
+            self.live_drops(client);
+        }
+        for client in 0..self.durable.len() {
+            self.durable_drops(client);
+        }
+        let pause = Duration::from_millis(self.random.between(10, 300));
+        self.after(pause, Event::Restart { lost });
+    }
+
+    pub(super) fn restart(&mut self, lost: bool) {
+        if lost {
+            self.coverage.met(Sometimes::StoreLost);
+            let epoch = Epoch::new(self.random.seed());
+            self.store.lose(epoch);
+            self.record(Record::LogLost);
+        }
+        self.server.start(self.store.told().state.head);
+        self.record_log();
+    }
+
+    /// Whoever runs the server restarts it after a failed sync.
+    pub(super) fn restart_if_poisoned(&mut self) {
+        if self.store.is_poisoned() {
+            self.coverage.met(Sometimes::SyncFailed);
+            let pause = Duration::from_millis(self.random.between(50, 500));
+            let process = self.server.process;
+            self.after(pause, Event::Crash { process });
+        }
+    }
+
+    /// What the log holds goes into the history.
+    pub(super) fn record_log(&mut self) {
+        let told = self.store.told();
+        let messages: Vec<(Offset, _)> = told.messages.iter().map(|(o, n)| (*o, *n)).collect();
+        let state = told.state;
+        self.record(Record::LogFound { state, messages });
+    }
+
+    /// What became durable of cursors and dead letters goes into the history.
+    pub(super) fn record_durable(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Message { .. } => {}
+                Change::Cursor { durable, state } => {
+                    let subscriber = Subscriber::Durable(durable);
+                    self.record(Record::CursorSaved { subscriber, state });
+                }
+                Change::DeadLetter { durable, position } => {
+                    self.coverage.met(Sometimes::DeadLettered);
+                    let subscriber = Subscriber::Durable(durable);
+                    self.record(Record::DeadLettered { subscriber, position });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The delivery window keeps its promises for every seed.
+
+use tidings_sim::{Layer, Seeds};
+
+#[test]
+fn the_window_layer_keeps_every_promise() {
+    let seeds = Seeds::from_environment(2_000);
+    if let Err(failure) = seeds.run(Layer::Window) {
+        panic!("{failure}");
+    }
+}

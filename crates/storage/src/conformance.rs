@@ -1,0 +1,116 @@
+//! What every engine must pass before it is shipped: one function per promise of
+//! [`Store`](crate::Store).
+//!
+//! An engine under test is an [`Engine`]: something that opens a store over the same data as
+//! often as it is asked. [`run`] makes a fresh one for each check.
+//!
+//! A check panics with what it expected; the suite is for tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_core::{PolicyTable, Retention, Timestamp, Topic, TopicPolicy};
+
+use crate::clock::ManualClock;
+use crate::store::{CommitObserver, Store};
+
+mod lasting;
+mod once;
+mod publishing;
+mod reading;
+mod retention;
+mod states;
+mod trial;
+
+pub use trial::{Recorder, Trial};
+
+/// What a store under test is opened with.
+#[derive(Clone)]
+pub struct Setup {
+    /// The `[[topic]]` sections.
+    pub policies: Arc<PolicyTable>,
+    /// Who is told of commits.
+    pub observer: Arc<dyn CommitObserver>,
+    /// The time, which the checks move.
+    pub clock: Arc<ManualClock>,
+    /// How long keys are remembered.
+    pub dedup_window: Duration,
+    /// How many keys are remembered.
+    pub dedup_keys_max: usize,
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup").field("policies", &self.policies).finish_non_exhaustive()
+    }
+}
+
+/// Whether a store keeps its contents when it is closed and opened again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// An engine under test, with its data.
+pub trait Engine: Send + Sync {
+    /// Opens a store over this engine's data. The one opened before is closed by then.
+    fn open(&mut self, setup: Setup) -> Arc<dyn Store>;
+
+    /// Whether the data outlive a store.
+    fn lasting(&self) -> Lasting;
+}
+
+/// Every check, with the promise it is about. Each takes a fresh engine.
+pub const CHECKS: &[(&str, fn(Box<dyn Engine>))] = &[
+    ("offsets start at 1 and rise in the order of submission", publishing::offsets_rise),
+    ("threads keep their own order", publishing::threads_keep_their_order),
+    ("outcomes carry the ticket they are for", publishing::tickets_come_back),
+    ("no reader is ahead, and none is behind what was told", publishing::told_is_readable),
+    ("messages with `Memory` are told and kept nowhere", publishing::memory_is_kept_nowhere),
+    ("a message that is too large is refused alone", publishing::too_large_is_refused_alone),
+    ("after close nothing is taken", publishing::close_is_final),
+    ("a message reads back as it was published", reading::all_fields_read_back),
+    ("reads go on where the one before ended", reading::reads_go_on),
+    ("reads start at a time", reading::reads_start_at_a_time),
+    ("topics are listed by name", reading::topics_are_listed),
+    ("a topic without messages is empty in its epoch", reading::empty_topics_have_an_epoch),
+    ("a repeated key gets the first place", once::repeated_keys),
+    ("a repeated key in one submission gets the first place", once::repeated_in_one_commit),
+    ("a key is its topic's own", once::keys_are_per_topic),
+    ("a key is forgotten after the window", once::window_passes),
+    ("the oldest keys go at the bound", once::oldest_keys_go),
+    ("a cursor is the one saved last", states::cursors),
+    ("a session is the one saved last", states::sessions),
+    ("retention trims by number", retention::by_number),
+    ("retention trims by age", retention::by_age),
+    ("retention trims by bytes", retention::by_bytes),
+    ("messages outlive the store", lasting::messages),
+    ("keys outlive the store", lasting::keys),
+    ("cursors and sessions outlive the store", lasting::cursors_and_sessions),
+    ("trimming outlives the store", lasting::trimming),
+    ("nobody resumes into another life of what is kept nowhere", lasting::memory_epoch_changes),
+];
+
+/// Runs every check, each with a fresh engine.
+pub fn run(make: &dyn Fn() -> Box<dyn Engine>) {
+    for (promise, check) in CHECKS {
+        eprintln!("{promise}");
+        check(make());
+    }
+}
+
+fn topic(text: &str) -> Topic {
+    Topic::parse(text).expect("the suite's topics are valid")
+}
+
+/// A day is longer than any check takes, also by the checks' clock.
+const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+
+const START: Timestamp = Timestamp::from_ms(1_795_000_000_000);
+
+fn keeping(retention: Retention) -> PolicyTable {
+    PolicyTable::new(Vec::new(), TopicPolicy { retention, ..TopicPolicy::default() })
+}

@@ -1,0 +1,91 @@
+//! Promises about what is there after the store was closed and opened again.
+
+use tidings_core::{Durability, Offset, PolicyTable, Retention, TopicPolicy};
+
+use super::once::duplicate;
+use super::states::{cursor, key, save, session};
+use super::trial::{eventually, message, publish_keyed, published};
+use super::{Engine, LONG, Lasting, Trial, keeping, topic};
+use crate::store::Write;
+
+/// A trial, unless the engine's data do not outlive a store.
+fn trial(engine: Box<dyn Engine>, policies: PolicyTable) -> Option<Trial> {
+    (engine.lasting() == Lasting::Yes).then(|| Trial::new(engine, policies))
+}
+
+pub(super) fn messages(engine: Box<dyn Engine>) {
+    let Some(mut trial) = trial(engine, PolicyTable::default()) else { return };
+    let mut told = Vec::new();
+    for round in 0..4 {
+        for n in 0..20 {
+            told.push(trial.publish("a", &format!("{round} {n}")));
+            let message = message("b", "nobody waits for the disk");
+            published(trial.write_one(Write::Publish { message, durability: Durability::Async }));
+        }
+        let states = trial.store().topics(None, 10);
+        trial.reopen();
+        assert_eq!(trial.store().topics(None, 10), states);
+        assert_eq!(trial.read_all("a"), told);
+        assert_eq!(trial.read_all("b").len(), 20 * (round + 1));
+    }
+    let next = trial.publish("a", "after");
+    assert_eq!(next.offset, Offset::new(81));
+    assert!(told.iter().all(|message| message.id < next.id), "ids rise over all lives");
+}
+
+pub(super) fn keys(engine: Box<dyn Engine>) {
+    let Some(mut trial) = trial(engine, PolicyTable::default()) else { return };
+    let first = published(trial.write_one(publish_keyed("a", "1", "k")));
+    for _ in 0..3 {
+        trial.reopen();
+        let again = trial.write_one(publish_keyed("a", "2", "k"));
+        assert_eq!(duplicate(&again), (first.id, first.position()));
+    }
+    trial.clock.advance(LONG);
+    published(trial.write_one(publish_keyed("a", "3", "k")));
+}
+
+pub(super) fn cursors_and_sessions(engine: Box<dyn Engine>) {
+    let Some(mut trial) = trial(engine, PolicyTable::default()) else { return };
+    save(&trial, Write::SaveCursor { key: key("phone"), state: cursor(5) });
+    save(&trial, Write::SaveCursor { key: key("tablet"), state: cursor(6) });
+    save(&trial, Write::SaveSession(session("s1", 10)));
+    save(&trial, Write::SaveSession(session("s2", 10)));
+    trial.reopen();
+    save(&trial, Write::DeleteCursor { key: key("tablet") });
+    save(&trial, Write::DeleteSession(session("s2", 10).id));
+    for _ in 0..2 {
+        assert_eq!(trial.store().cursor(&key("phone")), Some(cursor(5)));
+        assert_eq!(trial.store().cursor(&key("tablet")), None);
+        assert_eq!(trial.store().session(&session("s1", 0).id), Some(session("s1", 10)));
+        assert_eq!(trial.store().session(&session("s2", 0).id), None);
+        trial.reopen();
+    }
+}
+
+pub(super) fn trimming(engine: Box<dyn Engine>) {
+    let retention = Retention { age: LONG, messages: Some(2), bytes: None };
+    let Some(mut trial) = trial(engine, keeping(retention)) else { return };
+    for n in 1..=5 {
+        trial.publish("a", &n.to_string());
+    }
+    eventually("trimming", || trial.store().topic_state(&topic("a")).first == Offset::new(4));
+    trial.reopen();
+    assert_eq!(trial.store().topic_state(&topic("a")).first, Offset::new(4));
+    assert_eq!(trial.read_all("a").len(), 2);
+}
+
+pub(super) fn memory_epoch_changes(engine: Box<dyn Engine>) {
+    let policy = TopicPolicy { durability: Durability::Memory, ..TopicPolicy::default() };
+    let Some(mut trial) = trial(engine, PolicyTable::new(Vec::new(), policy)) else { return };
+    let publish = |trial: &Trial| {
+        let message = message("a", "x");
+        published(trial.write_one(Write::Publish { message, durability: Durability::Memory }))
+    };
+    let before = publish(&trial);
+    trial.reopen();
+    let after = publish(&trial);
+    assert_eq!(before.offset, after.offset);
+    assert_ne!(before.epoch, after.epoch);
+    assert_ne!(before.id, after.id);
+}

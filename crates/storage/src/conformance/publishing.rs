@@ -1,0 +1,131 @@
+//! Promises about writing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidings_core::{Data, Durability, NewMessage, Offset, PolicyTable, TopicPolicy, TopicState};
+
+use super::trial::{message, publish, published, text};
+use super::{Engine, Trial, topic};
+use crate::store::{Outcome, StoreError, Submission, Write};
+
+pub(super) fn offsets_rise(engine: Box<dyn Engine>) {
+    let trial = Trial::new(engine, PolicyTable::default());
+    let mut tags = Vec::new();
+    for round in 0..50 {
+        let writes = (0..6).map(|n| publish(["a", "b", "c"][n % 3], &format!("{round} {n}")));
+        tags.extend(trial.submit(writes.collect()));
+    }
+    let mut heads = [0; 3];
+    for (n, tag) in tags.iter().enumerate() {
+        let message = published(trial.recorder.outcome(*tag));
+        heads[n % 3] += 1;
+        assert_eq!(message.offset.get(), heads[n % 3]);
+        assert_eq!(text(&message), format!("{} {}", n / 6, n % 6));
+    }
+    assert_eq!(heads, [100; 3]);
+    // The observer heard of each topic in the order of its offsets.
+    let mut heard = [0; 3];
+    for (_, outcome) in trial.recorder.all() {
+        let message = published(outcome);
+        let n = ["a", "b", "c"].iter().position(|name| *name == message.topic().as_str());
+        let heard = &mut heard[n.expect("one of the three")];
+        *heard += 1;
+        assert_eq!(message.offset.get(), *heard);
+    }
+}
+
+pub(super) fn threads_keep_their_order(engine: Box<dyn Engine>) {
+    let trial = Trial::new(engine, PolicyTable::default());
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let trial = &trial;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    trial.submit(vec![publish("a", &format!("{thread} {n}"))]);
+                }
+            });
+        }
+    });
+    trial.publish("a", "last");
+    let messages = trial.read_all("a");
+    let offsets: Vec<u64> = messages.iter().map(|message| message.offset.get()).collect();
+    assert_eq!(offsets, (1..=401).collect::<Vec<u64>>());
+    for thread in 0..4 {
+        let prefix = format!("{thread} ");
+        let own = messages.iter().map(|message| text(message));
+        let own: Vec<String> = own.filter(|text| text.starts_with(&prefix)).collect();
+        assert_eq!(own, (0..100).map(|n| format!("{thread} {n}")).collect::<Vec<_>>());
+    }
+}
+
+pub(super) fn tickets_come_back(engine: Box<dyn Engine>) {
+    let trial = Trial::new(engine, PolicyTable::default());
+    let unwatched = Submission { write: publish("a", "nobody waits"), ticket: None };
+    trial.store().submit(vec![unwatched]).expect("the queue is empty");
+    let message = trial.publish("a", "somebody waits");
+    assert_eq!(message.offset, Offset::new(2));
+    let told = trial.recorder.all();
+    let tickets: Vec<_> = told.iter().map(|(ticket, _)| ticket.map(|t| t.lane)).collect();
+    assert_eq!(tickets, [None, Some(7)]);
+}
+
+pub(super) fn told_is_readable(engine: Box<dyn Engine>) {
+    let trial = Trial::new(engine, PolicyTable::default());
+    for durability in [Durability::Sync, Durability::Async] {
+        for n in 0..20 {
+            let name = format!("{durability:?}");
+            let message = message(&name, &n.to_string());
+            let message = published(trial.write_one(Write::Publish { message, durability }));
+            let state = trial.store().topic_state(&topic(&name));
+            assert_eq!(state.head, message.offset);
+            assert_eq!(state.epoch, message.epoch);
+            assert_eq!(trial.read_all(&name).last(), Some(&message));
+        }
+    }
+}
+
+pub(super) fn memory_is_kept_nowhere(engine: Box<dyn Engine>) {
+    let policy = TopicPolicy { durability: Durability::Memory, ..TopicPolicy::default() };
+    let trial = Trial::new(engine, PolicyTable::new(Vec::new(), policy));
+    let before = trial.store().topic_state(&topic("a"));
+    let publish = |data| {
+        let message = message("a", data);
+        published(trial.write_one(Write::Publish { message, durability: Durability::Memory }))
+    };
+    let (first, second) = (publish("1"), publish("2"));
+    assert_eq!((first.offset, second.offset), (Offset::new(1), Offset::new(2)));
+    assert_eq!(before, TopicState::empty(first.epoch));
+    let after = trial.store().topic_state(&topic("a"));
+    let expected = TopicState { epoch: first.epoch, first: Offset::new(3), head: Offset::new(2) };
+    assert_eq!(after, expected);
+    assert!(trial.read_all("a").is_empty());
+    assert!(trial.store().topics(None, 10).is_empty());
+    assert_eq!(trial.store().status().appended, 0);
+}
+
+pub(super) fn too_large_is_refused_alone(engine: Box<dyn Engine>) {
+    let trial = Trial::new(engine, PolicyTable::default());
+    let huge = NewMessage::new(topic("a"), Data::binary(Bytes::from(vec![0; 17 << 20])));
+    let huge = Write::Publish { message: huge, durability: Durability::Sync };
+    let refused = trial.write_one(huge);
+    assert!(
+        matches!(&refused, Outcome::Refused(error @ StoreError::TooLarge { .. }) if !error.is_temporary()),
+        "{refused:?}"
+    );
+    assert_eq!(trial.publish("a", "small").offset, Offset::FIRST);
+}
+
+pub(super) fn close_is_final(engine: Box<dyn Engine>) {
+    let trial = Trial::new(engine, PolicyTable::default());
+    let tags = trial.submit((0..100).map(|n| publish("a", &n.to_string())).collect());
+    trial.store().close();
+    for tag in tags {
+        let outcome = trial.recorder.outcome_by_now(tag).expect("told before close returns");
+        published(outcome);
+    }
+    let late = Submission { write: publish("a", "late"), ticket: None };
+    assert_eq!(trial.store().submit(vec![late]), Err(StoreError::Closed));
+    trial.store().close();
+    assert_eq!(Arc::strong_count(trial.store()), 1);
+}

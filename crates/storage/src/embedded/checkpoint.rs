@@ -1,0 +1,233 @@
+//! Checkpoints: what the log adds up to at some place, so that a start reads only the log after
+//! it, and segments before it can be freed.
+
+use std::io;
+
+use tidings_core::{Epoch, MessageId, Offset, Position, Timestamp};
+
+use super::batch::{LogEnd, Next, SegmentId};
+use super::disk::{Disk, DiskFile, read_up_to};
+use super::index::{Run, TopicLog};
+use super::record::{
+    parse, put_cursor, put_durable_key, put_session, read_cursor, read_durable_key, read_session,
+};
+use super::state::{Reading, State};
+use crate::codec::{Malformed, Put, Reader};
+use crate::dedup::First;
+use crate::hash::KeyHash;
+
+/// The directory of the checkpoints.
+pub(crate) const CHECKPOINT_DIR: &str = "checkpoint";
+
+const MAGIC: &[u8; 24] = b"tidings-checkpoint-1\n\0\0\0";
+/// Magic, bytes of the body, checksum of the body, checksum of the header.
+const HEAD: usize = 24 + 8 + 4 + 4;
+/// Bytes gathered before they are written.
+const CHUNK: usize = 1024 * 1024;
+/// Bytes of a run in a checkpoint.
+const RUN: usize = 48;
+
+/// The number of a checkpoint; a later one has a larger number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CheckpointId(pub(crate) u64);
+
+impl CheckpointId {
+    pub(crate) fn file_name(self) -> String {
+        format!("{CHECKPOINT_DIR}/{:010}.ckpt", self.0)
+    }
+
+    fn of_file(name: &str) -> Option<Self> {
+        name.strip_suffix(".ckpt")?.parse().ok().map(Self)
+    }
+}
+
+/// All checkpoints there are, newest first.
+pub(crate) fn list(disk: &dyn Disk) -> io::Result<Vec<CheckpointId>> {
+    let names = disk.list(CHECKPOINT_DIR)?;
+    let mut ids: Vec<_> = names.iter().filter_map(|name| CheckpointId::of_file(name)).collect();
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(ids)
+}
+
+/// Writes a checkpoint; it counts once this returns.
+pub(crate) fn write(disk: &dyn Disk, id: CheckpointId, state: &State) -> io::Result<()> {
+    let name = id.file_name();
+    let temporary = format!("{name}.new");
+    let file = disk.create(&temporary)?;
+    let mut sink = Sink::new(file.as_ref());
+    encode(state, &mut sink);
+    sink.finish()?;
+    file.sync()?;
+    disk.rename(&temporary, &name)?;
+    disk.sync_dir(CHECKPOINT_DIR)
+}
+
+/// Reads a checkpoint; the inner error means that it is damaged.
+pub(crate) fn read(
+    disk: &dyn Disk,
+    id: CheckpointId,
+    reading: Reading,
+) -> io::Result<Result<State, Malformed>> {
+    let file = disk.open(&id.file_name())?;
+    let bytes = read_up_to(file.as_ref(), 0, usize::MAX)?;
+    Ok(decode(&bytes, reading))
+}
+
+/// Gathers bytes into chunks and sums them. The first error is kept for the end.
+struct Sink<'a> {
+    file: &'a dyn DiskFile,
+    chunk: Vec<u8>,
+    written: u64,
+    sum: u32,
+    result: io::Result<()>,
+}
+
+impl<'a> Sink<'a> {
+    fn new(file: &'a dyn DiskFile) -> Self {
+        Self { file, chunk: Vec::with_capacity(CHUNK), written: 0, sum: 0, result: Ok(()) }
+    }
+
+    fn flush(&mut self) {
+        self.sum = crc32c::crc32c_append(self.sum, &self.chunk);
+        if self.result.is_ok() {
+            self.result = self.file.write_at(&self.chunk, HEAD as u64 + self.written);
+        }
+        self.written += self.chunk.len() as u64;
+        self.chunk.clear();
+    }
+
+    /// Writes the header last: without it the file is no checkpoint.
+    fn finish(mut self) -> io::Result<()> {
+        self.flush();
+        self.result?;
+        let mut head = Vec::with_capacity(HEAD);
+        head.put(MAGIC);
+        head.put_u64(self.written);
+        head.put_u32(self.sum);
+        let sum = crc32c::crc32c(&head);
+        head.put_u32(sum);
+        self.file.write_at(&head, 0)
+    }
+}
+
+impl Put for Sink<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.chunk.extend_from_slice(bytes);
+        if self.chunk.len() >= CHUNK {
+            self.flush();
+        }
+    }
+}
+
+fn encode(state: &State, out: &mut impl Put) {
+    out.put_u64(state.end.segment.0);
+    out.put_u32(state.end.position);
+    out.put_u64(state.end.next.batch);
+    out.put_u64(state.end.next.record);
+    out.put_u64(state.last_time.as_ms());
+    out.put_u64(state.index.floor().get());
+    out.put_count(state.index.topics());
+    for slot in state.index.slots(0, usize::MAX) {
+        put_topic(out, state.index.log(slot));
+    }
+    out.put_count(state.keep.cursors.len());
+    for (key, cursor) in &state.keep.cursors {
+        put_durable_key(out, key);
+        put_cursor(out, cursor);
+    }
+    out.put_count(state.keep.sessions.len());
+    for session in state.keep.sessions.values() {
+        put_session(out, session);
+    }
+    let keys = state.dedup.entries();
+    out.put_count(keys.len());
+    for (KeyHash([low, high]), first) in keys {
+        out.put_u64(*low);
+        out.put_u64(*high);
+        out.put_u128(first.id.to_bits());
+        out.put_u64(first.position.epoch.get());
+        out.put_u64(first.position.offset.get());
+    }
+}
+
+fn put_topic(out: &mut impl Put, log: &TopicLog) {
+    out.put_short_text(log.topic.as_str());
+    out.put_u64(log.first.get());
+    out.put_u64(log.head.get());
+    out.put_u8(u8::from(log.unwaited));
+    out.put_count(log.runs.len());
+    for run in &log.runs {
+        out.put_u64(run.first.get());
+        out.put_u64(run.segment.0);
+        out.put_u64(run.time.as_ms());
+        out.put_u64(run.time_max.as_ms());
+        out.put_u32(run.messages);
+        out.put_u32(run.position);
+        out.put_u32(run.span);
+        out.put_u32(run.bytes);
+    }
+}
+
+fn decode(bytes: &[u8], reading: Reading) -> Result<State, Malformed> {
+    let (head, body) = bytes.split_at_checked(HEAD).ok_or(Malformed)?;
+    let (fields, sum) = head.split_last_chunk::<4>().ok_or(Malformed)?;
+    let mut reader = Reader::new(fields);
+    let is_ours = reader.take(MAGIC.len())? == MAGIC
+        && u32::from_le_bytes(*sum) == crc32c::crc32c(fields)
+        && reader.u64()? == body.len() as u64
+        && reader.u32()? == crc32c::crc32c(body);
+    if !is_ours {
+        return Err(Malformed);
+    }
+    let mut reader = Reader::new(body);
+    let mut state = State::empty(reading);
+    state.end = LogEnd {
+        segment: SegmentId(reader.u64()?),
+        position: reader.u32()?,
+        next: Next { batch: reader.u64()?, record: reader.u64()? },
+    };
+    state.last_time = Timestamp::from_ms(reader.u64()?);
+    state.index.set_floor(Offset::new(reader.u64()?));
+    for _ in 0..reader.count(22)? {
+        state.index.restore(read_topic(&mut reader)?);
+    }
+    for _ in 0..reader.count(27)? {
+        let key = read_durable_key(&mut reader)?;
+        state.keep.cursors.insert(key, read_cursor(&mut reader)?);
+    }
+    for _ in 0..reader.count(11)? {
+        let session = read_session(&mut reader)?;
+        state.keep.sessions.insert(session.id.clone(), session);
+    }
+    for _ in 0..reader.count(48)? {
+        let hash = KeyHash([reader.u64()?, reader.u64()?]);
+        let id = MessageId::from_bits(reader.u128()?);
+        let (epoch, offset) = (Epoch::new(reader.u64()?), Offset::new(reader.u64()?));
+        let first = First { id, position: Position { epoch, offset } };
+        state.dedup.remember(hash, first, Timestamp::from_ms(id.time_ms()));
+    }
+    reader.end()?;
+    Ok(state)
+}
+
+fn read_topic(reader: &mut Reader<'_>) -> Result<TopicLog, Malformed> {
+    let topic = parse(reader.short_text()?)?;
+    let (first, head) = (Offset::new(reader.u64()?), Offset::new(reader.u64()?));
+    let unwaited = reader.u8()? != 0;
+    let mut log = TopicLog { first, head, unwaited, ..TopicLog::new(topic, Offset::ORIGIN) };
+    for _ in 0..reader.count(RUN)? {
+        let run = Run {
+            first: Offset::new(reader.u64()?),
+            segment: SegmentId(reader.u64()?),
+            time: Timestamp::from_ms(reader.u64()?),
+            time_max: Timestamp::from_ms(reader.u64()?),
+            messages: reader.u32()?,
+            position: reader.u32()?,
+            span: reader.u32()?,
+            bytes: reader.u32()?,
+        };
+        log.bytes += u64::from(run.bytes);
+        log.runs.push_back(run);
+    }
+    Ok(log)
+}

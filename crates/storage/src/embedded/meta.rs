@@ -1,0 +1,176 @@
+//! What a store is: its epoch, its secrets, and how it was left. Kept in two copies, because
+//! without it no record can be verified.
+
+use std::io;
+
+use tidings_core::Epoch;
+
+use super::batch::{LOG_DIR, Salt};
+use super::disk::{self, Disk};
+use super::error::OpenError;
+use crate::codec::{Malformed, Put, Reader};
+use crate::hash::HashSecret;
+
+/// The newest format this program writes and reads.
+pub(crate) const FORMAT: u32 = 1;
+
+const MAGIC: &[u8; 16] = b"tidings-meta\n\0\0\0";
+const NAMES: [&str; 2] = ["META", "META.copy"];
+const BYTES_MAX: usize = 4096;
+
+/// How the last process left the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Everything was synced and told.
+    Closed,
+    /// It is open, or the process ended without closing it.
+    Open,
+}
+
+/// What a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Meta {
+    pub(crate) epoch: Epoch,
+    pub(crate) salt: Salt,
+    pub(crate) secret: HashSecret,
+    /// How often it was opened.
+    pub(crate) lives: u64,
+    pub(crate) left: Left,
+    /// The start of the machine it was last opened in.
+    pub(crate) boot: String,
+}
+
+impl Meta {
+    /// Reads the store's identity, or draws a new one if there is no store yet.
+    pub(crate) fn load(disk: &dyn Disk) -> Result<Self, OpenError> {
+        let mut damaged = false;
+        for name in NAMES {
+            match read(disk, name) {
+                Ok(bytes) => match Self::decode(&bytes) {
+                    Ok(Ok(meta)) => return Ok(meta),
+                    Ok(Err(found)) => {
+                        let directory = disk.place();
+                        return Err(OpenError::Version { directory, found, known: FORMAT });
+                    }
+                    Err(Malformed) => damaged = true,
+                },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    let path = format!("{}/{name}", disk.place());
+                    return Err(OpenError::Io { operation: "read", path, source });
+                }
+            }
+        }
+        let has_log = disk.list(LOG_DIR).is_ok_and(|names| !names.is_empty());
+        if damaged || has_log {
+            return Err(OpenError::Identity { directory: disk.place() });
+        }
+        Self::draw().map_err(|error| OpenError::Io {
+            operation: "draw random numbers for",
+            path: disk.place(),
+            source: io::Error::other(error.to_string()),
+        })
+    }
+
+    fn draw() -> Result<Self, getrandom::Error> {
+        let mut secret = [0; 16];
+        getrandom::fill(&mut secret)?;
+        Ok(Self {
+            epoch: Epoch::new(getrandom::u64()?),
+            salt: Salt(getrandom::u64()?),
+            secret: HashSecret(secret),
+            lives: 0,
+            left: Left::Closed,
+            boot: String::new(),
+        })
+    }
+
+    /// Writes both copies, one after the other, so that one of them is whole at any time.
+    pub(crate) fn save(&self, disk: &dyn Disk) -> io::Result<()> {
+        let bytes = self.encode();
+        for name in NAMES {
+            disk::replace(disk, "", name, &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.put(MAGIC);
+        out.put_u32(FORMAT);
+        out.put_u64(self.epoch.get());
+        out.put_u64(self.salt.0);
+        out.put(&self.secret.0);
+        out.put_u64(self.lives);
+        out.put_u8(match self.left {
+            Left::Closed => 0,
+            Left::Open => 1,
+        });
+        let boot: String = self.boot.chars().take(60).collect();
+        out.put_short_text(&boot);
+        let sum = crc32c::crc32c(&out);
+        out.put_u32(sum);
+        out
+    }
+
+    /// The inner error is the version of a format this program does not know.
+    fn decode(bytes: &[u8]) -> Result<Result<Self, u32>, Malformed> {
+        let (fields, sum) = bytes.split_last_chunk::<4>().ok_or(Malformed)?;
+        if u32::from_le_bytes(*sum) != crc32c::crc32c(fields) {
+            return Err(Malformed);
+        }
+        let mut reader = Reader::new(fields);
+        if reader.take(MAGIC.len())? != MAGIC {
+            return Err(Malformed);
+        }
+        let format = reader.u32()?;
+        if format != FORMAT {
+            return Ok(Err(format));
+        }
+        let meta = Self {
+            epoch: Epoch::new(reader.u64()?),
+            salt: Salt(reader.u64()?),
+            secret: HashSecret(reader.take(16)?.try_into().map_err(|_| Malformed)?),
+            lives: reader.u64()?,
+            left: match reader.u8()? {
+                0 => Left::Closed,
+                1 => Left::Open,
+                _ => return Err(Malformed),
+            },
+            boot: reader.short_text()?.to_owned(),
+        };
+        reader.end()?;
+        Ok(Ok(meta))
+    }
+}
+
+fn read(disk: &dyn Disk, name: &str) -> io::Result<Vec<u8>> {
+    disk::read_up_to(disk.open(name)?.as_ref(), 0, BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_back_and_notices_every_flipped_bit() {
+        let meta = Meta { lives: 3, left: Left::Open, boot: "b".into(), ..Meta::draw().unwrap() };
+        let mut bytes = meta.encode();
+        assert_eq!(Meta::decode(&bytes), Ok(Ok(meta)));
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Meta::decode(&bytes), Err(Malformed), "bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_named() {
+        let mut bytes = Meta::draw().unwrap().encode();
+        let end = bytes.len() - 4;
+        bytes[MAGIC.len()] = 9;
+        let sum = crc32c::crc32c(&bytes[..end]);
+        bytes[end..].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(Meta::decode(&bytes), Ok(Err(9)));
+    }
+}

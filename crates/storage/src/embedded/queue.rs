@@ -1,0 +1,168 @@
+//! Writes that wait for the writer: bounded by bytes, taken all at once.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tidings_core::{Durability, Message, NewMessage};
+
+use super::record::{change_bytes, message_bytes};
+use crate::keep::{Change, Request};
+use crate::store::{StoreError, Submission, Ticket};
+
+/// Something for the writer.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Somebody publishes.
+    Publish(NewMessage, Durability, Option<Ticket>),
+    /// Somebody changes a cursor or session.
+    Change(Change, Option<Ticket>),
+    /// Messages of one topic with offsets in sequence, to be written again elsewhere.
+    Move(Vec<Arc<Message>>, SyncSender<Result<(), StoreError>>),
+}
+
+/// Work and the bytes its records take.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) work: Work,
+    pub(crate) bytes: usize,
+}
+
+/// What the writer gets.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// Something to do.
+    Work(Vec<Queued>),
+    /// The time has come, and there was nothing.
+    TimedOut,
+    /// Nothing is left, and nothing will come.
+    Closed,
+}
+
+/// Between all who write and the one writer.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    bytes_max: usize,
+    inner: Mutex<Inner>,
+    arrived: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    items: VecDeque<Queued>,
+    bytes: usize,
+    closed: Option<StoreError>,
+    writer_waits: bool,
+}
+
+impl Queue {
+    /// A queue that holds at most `bytes_max` bytes, or a single submission of any size.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, inner: Mutex::default(), arrived: Condvar::new() }
+    }
+
+    /// Queues all of them or none.
+    pub(crate) fn submit(&self, submissions: Vec<Submission>) -> Result<(), StoreError> {
+        let queued: Vec<Queued> = submissions
+            .into_iter()
+            .map(|submission| {
+                let (ticket, request) = (submission.ticket, Request::from(submission.write));
+                match request {
+                    Request::Publish(message, durability) => {
+                        let bytes = message_bytes(&message);
+                        Queued { work: Work::Publish(message, durability, ticket), bytes }
+                    }
+                    Request::Change(change) => {
+                        let bytes = change_bytes(&change);
+                        Queued { work: Work::Change(change, ticket), bytes }
+                    }
+                }
+            })
+            .collect();
+        let bytes: usize = queued.iter().map(|item| item.bytes).sum();
+        let inner = self.lock();
+        if let Some(error) = &inner.closed {
+            return Err(error.clone());
+        }
+        if inner.bytes > 0 && inner.bytes.saturating_add(bytes) > self.bytes_max {
+            return Err(StoreError::Overloaded { waiting_bytes: inner.bytes });
+        }
+        self.push(inner, queued, bytes);
+        Ok(())
+    }
+
+    /// Queues messages to be moved; there is at most one such request at a time.
+    pub(crate) fn submit_move(
+        &self,
+        messages: Vec<Arc<Message>>,
+        done: SyncSender<Result<(), StoreError>>,
+    ) -> Result<(), StoreError> {
+        let bytes = messages.iter().map(|message| message_bytes(&message.content)).sum();
+        let inner = self.lock();
+        if let Some(error) = &inner.closed {
+            return Err(error.clone());
+        }
+        self.push(inner, vec![Queued { work: Work::Move(messages, done), bytes }], bytes);
+        Ok(())
+    }
+
+    fn push(&self, mut inner: MutexGuard<'_, Inner>, queued: Vec<Queued>, bytes: usize) {
+        inner.items.extend(queued);
+        inner.bytes += bytes;
+        if inner.writer_waits {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Waits for work, but not longer than `until`; takes what is there up to about `bytes`.
+    pub(crate) fn take(&self, bytes: usize, until: Option<Instant>) -> Taken {
+        let mut inner = self.lock();
+        while inner.items.is_empty() {
+            if inner.closed.is_some() {
+                return Taken::Closed;
+            }
+            inner.writer_waits = true;
+            let now = Instant::now();
+            inner = match until {
+                Some(until) if until <= now => {
+                    inner.writer_waits = false;
+                    return Taken::TimedOut;
+                }
+                Some(until) => {
+                    let waited = self.arrived.wait_timeout(inner, until - now);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.arrived.wait(inner).unwrap_or_else(PoisonError::into_inner),
+            };
+            inner.writer_waits = false;
+        }
+        let mut taken = Vec::with_capacity(inner.items.len().min(1024));
+        let mut taken_bytes = 0;
+        while let Some(item) = inner.items.front() {
+            if !taken.is_empty() && taken_bytes + item.bytes > bytes {
+                break;
+            }
+            taken_bytes += item.bytes;
+            taken.extend(inner.items.pop_front());
+        }
+        inner.bytes = inner.bytes.saturating_sub(taken_bytes);
+        Taken::Work(taken)
+    }
+
+    /// Takes nothing more; later submissions are refused with `error`. What waits stays.
+    pub(crate) fn close(&self, error: StoreError) {
+        self.lock().closed.get_or_insert(error);
+        self.arrived.notify_all();
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in this file panics between two changes that belong together.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,186 @@
+//! Reads messages back.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tidings_core::{Message, Offset, Timestamp, Topic, TopicState};
+
+use super::batch::{BATCH_HEAD, BatchHead, RawRecord, Seed, SegmentId};
+use super::index::Run;
+use super::record::Record;
+use super::segments::Segment;
+use super::shared::{Shared, count};
+use crate::store::{ReadBatch, ReadFrom, ReadLimit, StoreError};
+
+/// Runs looked up at once: bounds how long the index is held.
+const RUNS_PER_STEP: usize = 64;
+
+/// Damaged places remembered, so that each is counted and logged once.
+const DAMAGE_MAX: usize = 10_000;
+
+/// Damaged places that were met by readers.
+#[derive(Debug, Default)]
+pub(crate) struct KnownDamage(Mutex<BTreeSet<(SegmentId, u32)>>);
+
+impl KnownDamage {
+    /// Whether this place is met for the first time.
+    fn is_new(&self, segment: SegmentId, position: u32) -> bool {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        places.len() < DAMAGE_MAX && places.insert((segment, position))
+    }
+}
+
+/// A run to be read, and which of its messages are wanted.
+struct Piece {
+    run: Run,
+    segment: Arc<Segment>,
+    wanted: RangeInclusive<Offset>,
+}
+
+impl Shared {
+    /// Messages of a topic in order.
+    pub(crate) fn read(
+        &self,
+        topic: &Topic,
+        from: ReadFrom,
+        limit: ReadLimit,
+    ) -> Result<ReadBatch, StoreError> {
+        let mut state = self.topic_state(topic);
+        let mut from = from;
+        let since = match from {
+            ReadFrom::Time(time) => time,
+            ReadFrom::Offset(_) => Timestamp::default(),
+        };
+        let mut gathered = Gathered { limit, since, messages: Vec::new(), bytes: 0 };
+        while let Some((found, pieces)) = self.pieces(topic, from, &gathered) {
+            state = found;
+            let Some(last) = pieces.last().map(|piece| *piece.wanted.end()) else { break };
+            for piece in pieces {
+                let messages = self.messages_in(topic, &piece)?;
+                if let Some(next) = gathered.add(messages) {
+                    return Ok(ReadBatch { messages: gathered.messages, state, next });
+                }
+            }
+            from = ReadFrom::Offset(last.next());
+        }
+        Ok(ReadBatch { messages: gathered.messages, state, next: state.head.next() })
+    }
+
+    /// The next runs to read, with how the topic stands; `None` if it has no log.
+    fn pieces(
+        &self,
+        topic: &Topic,
+        from: ReadFrom,
+        gathered: &Gathered,
+    ) -> Option<(TopicState, Vec<Piece>)> {
+        let index = self.index();
+        let slot = index.slot(topic.as_str())?;
+        let state = index.state(slot, self.reading.epoch);
+        let log = index.log(slot);
+        let (first_run, first) = match from {
+            ReadFrom::Offset(offset) => (log.run_from(offset.max(log.first)), offset),
+            ReadFrom::Time(time) => (log.run_from_time(time), Offset::FIRST),
+        };
+        let (mut messages, mut bytes) = (0, 0);
+        let mut pieces = Vec::new();
+        for run in log.runs.iter().skip(first_run).take(RUNS_PER_STEP) {
+            if messages > gathered.messages_left() || bytes > gathered.bytes_left() {
+                break;
+            }
+            messages += run.messages as usize;
+            bytes += run.bytes as usize;
+            let wanted = first.max(log.first).max(run.first)..=run.last();
+            // A segment that a run points to is in the table: it is taken out after the run.
+            if let Some(segment) = self.segments.get(run.segment) {
+                pieces.push(Piece { run: *run, segment, wanted });
+            }
+        }
+        Some((state, pieces))
+    }
+
+    fn messages_in(&self, topic: &Topic, piece: &Piece) -> Result<Vec<Arc<Message>>, StoreError> {
+        let Piece { run, segment, wanted } = piece;
+        let bytes = segment
+            .read(run.position, run.span)
+            .map_err(|error| StoreError::Read { reason: error.to_string() })?;
+        let seed = Seed::new(self.salt, run.segment);
+        let mut messages: Vec<Arc<Message>> = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let Some(record) = RawRecord::decode(&bytes, at, seed) else {
+                let head = BatchHead::decode(&bytes, at, run.segment, seed);
+                // What is neither is damaged: look for what comes next byte by byte.
+                at += if head.is_some() { BATCH_HEAD } else { 1 };
+                continue;
+            };
+            at = record.end;
+            if let Ok(Record::Message(_, view)) = Record::decode(record.kind, record.body)
+                && view.topic == topic.as_str()
+                && wanted.contains(&view.offset)
+                && messages.last().is_none_or(|last| last.offset < view.offset)
+                && let Ok(message) = view.to_message(topic, self.reading.epoch)
+            {
+                messages.push(Arc::new(message));
+            }
+        }
+        let expected = wanted.end().next().distance_from(*wanted.start());
+        let lost = expected.saturating_sub(messages.len() as u64);
+        if lost > 0 && self.known_damage.is_new(run.segment, run.position) {
+            let (file, position) = (run.segment.file_name(), run.position);
+            tracing::error!(file, position, span = run.span, lost, "damaged records are left out");
+            count(&self.counters.damaged, lost);
+        }
+        Ok(messages)
+    }
+
+    /// The messages of a run, to be written again elsewhere.
+    pub(crate) fn messages_of(
+        &self,
+        topic: &Topic,
+        run: Run,
+        first: Offset,
+    ) -> Result<Vec<Arc<Message>>, StoreError> {
+        let Some(segment) = self.segments.get(run.segment) else { return Ok(Vec::new()) };
+        let wanted = run.first.max(first)..=run.last();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.messages_in(topic, &Piece { run, segment, wanted })
+    }
+}
+
+/// What a read has gathered so far.
+struct Gathered {
+    limit: ReadLimit,
+    since: Timestamp,
+    messages: Vec<Arc<Message>>,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn messages_left(&self) -> usize {
+        self.limit.messages.max(1).saturating_sub(self.messages.len())
+    }
+
+    const fn bytes_left(&self) -> usize {
+        self.limit.bytes.saturating_sub(self.bytes)
+    }
+
+    /// Adds messages until a bound is reached; then returns where to go on.
+    fn add(&mut self, messages: Vec<Arc<Message>>) -> Option<Offset> {
+        for message in messages {
+            if self.messages.is_empty() && message.published_at < self.since {
+                continue;
+            }
+            let bytes = message.content.data.bytes().len();
+            let is_full = self.messages_left() == 0 || bytes > self.bytes_left();
+            if is_full && !self.messages.is_empty() {
+                return Some(message.offset);
+            }
+            self.bytes += bytes;
+            self.messages.push(message);
+        }
+        None
+    }
+}

@@ -1,0 +1,159 @@
+//! Walks over the batches of a segment: the one reader of the log that both recovery and the
+//! checkpointer use.
+//!
+//! What is not an intact batch with the number that comes next is one of three things. If the
+//! next segment goes on with that number, it is the unused end of this one. If a later batch is
+//! found, it is damage, and the records in it that still verify are kept. Otherwise it is the
+//! end of the log, where an unfinished batch may lie, which was never acknowledged.
+
+use super::batch::{BATCH_HEAD, BatchHead, Next, RawRecord, SEGMENT_HEAD, Seed, SegmentId};
+use crate::codec::Malformed;
+
+/// Who is told what a segment holds, in the order of the log.
+pub(crate) trait Visitor {
+    /// A record that starts at `position`, with `end` where the next one would start.
+    fn record(&mut self, position: usize, record: RawRecord<'_>) -> Result<(), Malformed>;
+    /// A batch ends: what follows is apart from it.
+    fn batch_end(&mut self);
+    /// `bytes` bytes from `position` could not be used, and `records` records are lost.
+    fn damaged(&mut self, position: usize, bytes: usize, records: u64);
+}
+
+/// A segment's bytes from its beginning.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentBytes<'a> {
+    pub(crate) id: SegmentId,
+    pub(crate) seed: Seed,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// Where the walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ScanEnd {
+    /// After the last batch that counts.
+    pub(crate) position: usize,
+    /// What is to be cut off there.
+    pub(crate) cut: Option<Cut>,
+}
+
+/// An unfinished batch at the end of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// How far it reaches, bytes.
+    pub(crate) bytes: usize,
+    /// How many records it may have held.
+    pub(crate) records: u64,
+}
+
+impl<'a> SegmentBytes<'a> {
+    /// Tells `visitor` what lies from `from` on. `next` is what should come, and is moved on;
+    /// `after` is what a later segment begins with, if one is in use.
+    pub(crate) fn scan(
+        self,
+        from: usize,
+        next: &mut Next,
+        after: Option<Next>,
+        visitor: &mut dyn Visitor,
+    ) -> ScanEnd {
+        let mut at = from;
+        loop {
+            if let Some(end) = self.visit_batch(at, next, visitor) {
+                at = end;
+                continue;
+            }
+            if after.is_some_and(|after| after.batch == next.batch) {
+                return ScanEnd { position: at, cut: None };
+            }
+            let later = BatchHead::find(self.bytes, at, self.id, self.seed, next.batch + 1);
+            if let Some((found, head)) = later {
+                self.salvage(at..found, next, head.number, visitor);
+                at = found;
+            } else if let Some(after) = after {
+                self.salvage(at..self.bytes.len(), next, after, visitor);
+                return ScanEnd { position: at, cut: None };
+            } else {
+                return ScanEnd { position: at, cut: self.unfinished(at) };
+            }
+        }
+    }
+
+    /// The first batch of the segment, if it was ever used.
+    pub(crate) fn first_batch(self) -> Option<Next> {
+        BatchHead::find(self.bytes, SEGMENT_HEAD, self.id, self.seed, 0)
+            .map(|(_, head)| head.number)
+    }
+
+    /// Visits the batch at `at` if it is the next one and all of it is intact.
+    fn visit_batch(self, at: usize, next: &mut Next, visitor: &mut dyn Visitor) -> Option<usize> {
+        let head = BatchHead::decode(self.bytes, at, self.id, self.seed)?;
+        let end = self.intact_end(at, head)?;
+        if head.number != *next {
+            return None;
+        }
+        let mut position = at + BATCH_HEAD;
+        while position < end {
+            let record = RawRecord::decode(self.bytes, position, self.seed)?;
+            self.visit(position, record, visitor);
+            position = record.end;
+        }
+        visitor.batch_end();
+        *next = Next { batch: next.batch + 1, record: next.record + u64::from(head.count) };
+        Some(end)
+    }
+
+    /// Where the batch ends, if each of its records verifies.
+    fn intact_end(self, at: usize, head: BatchHead) -> Option<usize> {
+        let start = at + BATCH_HEAD;
+        let end = start.checked_add(usize::try_from(head.body).ok()?)?;
+        let mut position = start;
+        for _ in 0..head.count {
+            position = RawRecord::decode(self.bytes, position, self.seed)?.end;
+        }
+        (position == end).then_some(end)
+    }
+
+    fn visit(self, position: usize, record: RawRecord<'_>, visitor: &mut dyn Visitor) {
+        if visitor.record(position, record) == Err(Malformed) {
+            visitor.damaged(position, record.end - position, 1);
+        }
+    }
+
+    /// Keeps the records of a damaged place that verify, and moves on to `found`.
+    fn salvage(
+        self,
+        place: std::ops::Range<usize>,
+        next: &mut Next,
+        found: Next,
+        visitor: &mut dyn Visitor,
+    ) {
+        let bytes = self.bytes.get(..place.end).unwrap_or(self.bytes);
+        let mut at = place.start;
+        let (mut kept, mut kept_bytes) = (0, 0);
+        while let Some((start, record)) = RawRecord::find(bytes, at, self.seed) {
+            self.visit(start, record, visitor);
+            kept += 1;
+            kept_bytes += record.end - start;
+            at = record.end;
+        }
+        visitor.batch_end();
+        let lost = found.record.saturating_sub(next.record).saturating_sub(kept);
+        visitor.damaged(place.start, place.len().saturating_sub(kept_bytes), lost);
+        *next = found;
+    }
+
+    /// Measures an unfinished batch at the end of the log.
+    fn unfinished(self, at: usize) -> Option<Cut> {
+        let head = BatchHead::decode(self.bytes, at, self.id, self.seed);
+        let foretold = head.map_or(0, |head| BATCH_HEAD + head.body as usize);
+        let mut end = at.saturating_add(foretold).min(self.bytes.len());
+        let mut records = 0;
+        let mut from = at;
+        while let Some((_, record)) = RawRecord::find(self.bytes, from, self.seed) {
+            records += 1;
+            from = record.end;
+            end = end.max(record.end);
+        }
+        let records = records.max(head.map_or(0, |head| u64::from(head.count)));
+        (end > at).then_some(Cut { bytes: end - at, records })
+    }
+}

@@ -1,0 +1,10 @@
+//! The embedded store on a simulated disk: crashes, damage, failures, and a disk that is full.
+
+mod cleaning;
+mod crashes;
+mod damage;
+mod failures;
+mod power;
+mod rig;
+mod sim_disk;
+mod torn;

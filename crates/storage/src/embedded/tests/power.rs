@@ -1,0 +1,64 @@
+//! What a power cut may take back is never given again.
+
+use tidings_core::Durability;
+
+use super::rig::Plan;
+use super::sim_disk::SimDisk;
+use crate::embedded::writer::UNSYNCED_RECORDS_MAX;
+
+#[test]
+fn offsets_nobody_waited_for_are_skipped_after_a_power_cut() {
+    let disk = SimDisk::new();
+    let plan = Plan::default();
+    let mut rig = plan.open(&disk);
+    for n in 0..5 {
+        rig.publish_as("unwaited", &n.to_string(), Durability::Async);
+    }
+    rig.publish("waited", "x");
+    for n in 5..8 {
+        rig.publish_as("unwaited", &n.to_string(), Durability::Async);
+    }
+    let killed = plan.open(&disk.after_kill());
+    assert_eq!(killed.head("unwaited"), 8, "a kill takes nothing back");
+    for seed in 0..20 {
+        let after = disk.after_power_loss(seed);
+        let mut rig = plan.open(&after);
+        assert!(rig.recovered.unclean);
+        assert!(rig.read("unwaited").len() >= 5);
+        assert_eq!(rig.publish("waited", "y").offset.get(), 2);
+        let next = rig.publish_as("unwaited", "new", Durability::Async).offset.get();
+        assert!(next > UNSYNCED_RECORDS_MAX, "{next}");
+        // Once is enough.
+        drop(rig);
+        let rig = plan.open(&after);
+        assert_eq!(rig.head("unwaited"), next);
+    }
+}
+
+#[test]
+fn a_store_that_was_closed_skips_nothing() {
+    let disk = SimDisk::new();
+    let plan = Plan::default();
+    let mut rig = plan.open(&disk);
+    rig.publish_as("unwaited", "x", Durability::Async);
+    drop(rig);
+    let rig = plan.open(&disk.after_power_loss(1));
+    assert!(!rig.recovered.unclean);
+    assert_eq!((rig.head("unwaited"), rig.read("unwaited").len()), (1, 1));
+}
+
+#[test]
+fn async_writes_are_synced_within_the_interval() {
+    let disk = SimDisk::new();
+    let mut plan = Plan::default();
+    plan.config.async_sync_interval = std::time::Duration::from_millis(1);
+    let mut rig = plan.open(&disk);
+    // The first of a topic is synced at once, the next one by the interval.
+    rig.publish_as("unwaited", "1", Durability::Async);
+    rig.publish_as("unwaited", "2", Durability::Async);
+    let end = rig.store.shared.synced().next;
+    super::rig::eventually("the sync", || {
+        plan.open(&disk.after_power_loss(3)).read("unwaited").len() == 2
+    });
+    assert!(rig.store.shared.synced().next.batch >= end.batch);
+}

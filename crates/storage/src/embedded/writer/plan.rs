@@ -1,0 +1,318 @@
+//! What one batch will do: each message's place, decided before anything is written.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use tidings_core::{
+    Durability, Message, MessageId, NewMessage, Offset, Position, Timestamp, Topic,
+};
+
+use super::Writer;
+use crate::dedup::First;
+use crate::embedded::index::{Run, Slot};
+use crate::embedded::queue::{Queued, Work};
+use crate::embedded::record::{Appended, Waited};
+use crate::embedded::shared::Shared;
+use crate::hash::KeyHash;
+use crate::keep::Change;
+use crate::store::{Committed, Outcome, StoreError, Ticket};
+
+/// One piece of work with what will be told about it.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) ticket: Option<Ticket>,
+    pub(super) what: What,
+}
+
+/// What becomes of a piece of work once the batch is written.
+#[derive(Debug)]
+pub(super) enum What {
+    /// The batch makes no difference.
+    Told(Outcome),
+    /// A message is kept.
+    Message(Arc<Message>),
+    /// A cursor or session changes.
+    Change(Change),
+    /// Messages lie elsewhere.
+    Moved(SyncSender<Result<(), StoreError>>),
+}
+
+/// Messages of one topic, written one after the other so that a reader finds them together.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) slot: Slot,
+    pub(super) appended: Appended,
+    pub(super) messages: Vec<(Arc<Message>, Waited)>,
+    /// Where they lie, once written.
+    pub(super) run: Option<Run>,
+}
+
+/// What one batch will do.
+#[derive(Debug)]
+pub(super) struct Plan {
+    planned: Vec<Planned>,
+    pub(super) groups: Vec<Group>,
+    by_slot: HashMap<Slot, usize>,
+    /// Keys of this batch: repeated ones may be in it as well.
+    by_key: HashMap<KeyHash, First>,
+    /// The same, in the order of submission.
+    pub(super) keys: Vec<(KeyHash, First)>,
+    pub(super) wants_sync: bool,
+    pub(super) appended: u64,
+    pub(super) duplicates: u64,
+    changes: usize,
+    time: Timestamp,
+    /// Whether the log takes records.
+    room: Result<(), StoreError>,
+}
+
+/// Work that no plan was made for, because nothing can be written.
+pub(super) fn unplanned(work: Vec<Queued>) -> Vec<Planned> {
+    let planned = work.into_iter().map(|item| match item.work {
+        Work::Publish(_, _, ticket) => Planned { ticket, what: What::Told(Outcome::Saved) },
+        Work::Change(change, ticket) => Planned { ticket, what: What::Change(change) },
+        Work::Move(_, done) => Planned { ticket: None, what: What::Moved(done) },
+    });
+    planned.collect()
+}
+
+impl Plan {
+    fn new(room: Result<(), StoreError>, time: Timestamp, works: usize) -> Self {
+        Self {
+            planned: Vec::with_capacity(works),
+            groups: Vec::new(),
+            by_slot: HashMap::new(),
+            by_key: HashMap::new(),
+            keys: Vec::new(),
+            wants_sync: false,
+            appended: 0,
+            duplicates: 0,
+            changes: 0,
+            time,
+            room,
+        }
+    }
+
+    /// How many records the batch has.
+    pub(super) fn records(&self) -> usize {
+        let messages: usize = self.groups.iter().map(|group| group.messages.len()).sum();
+        messages + self.changes
+    }
+
+    /// The changes to cursors and sessions, in the order of submission.
+    pub(super) fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.planned.iter().filter_map(|planned| match &planned.what {
+            What::Change(change) => Some(change),
+            What::Told(_) | What::Message(_) | What::Moved(_) => None,
+        })
+    }
+
+    pub(super) fn into_planned(self) -> Vec<Planned> {
+        self.planned
+    }
+
+    /// Lets readers find the messages.
+    pub(super) fn show_runs(&self, shared: &Shared) {
+        if self.groups.is_empty() {
+            return;
+        }
+        let mut index = shared.index_mut();
+        for group in &self.groups {
+            let Some(run) = group.run else { continue };
+            match group.appended {
+                Appended::New => {
+                    let unwaited = group.messages.iter().any(|(_, w)| *w == Waited::NotForSync);
+                    let waited = if unwaited { Waited::NotForSync } else { Waited::ForSync };
+                    index.append(group.slot, run, waited);
+                }
+                Appended::Moved => index.relocate(group.slot, run),
+            }
+        }
+    }
+
+    /// Makes the changes to cursors and sessions.
+    pub(super) fn apply_changes(&self, shared: &Shared) {
+        if self.changes == 0 {
+            return;
+        }
+        let mut keep = shared.keep_mut();
+        for change in self.changes() {
+            keep.apply(change.clone());
+        }
+    }
+
+    /// What is told when all of it is done.
+    pub(super) fn into_outcomes(self) -> Vec<Committed> {
+        let outcomes = self.planned.into_iter().filter_map(|Planned { ticket, what }| {
+            let outcome = match what {
+                What::Told(outcome) => outcome,
+                What::Message(message) => Outcome::Published(message),
+                What::Change(_) => Outcome::Saved,
+                What::Moved(done) => {
+                    let _ = done.try_send(Ok(()));
+                    return None;
+                }
+            };
+            Some(Committed { ticket, outcome })
+        });
+        outcomes.collect()
+    }
+
+    fn add(&mut self, ticket: Option<Ticket>, what: What) {
+        self.planned.push(Planned { ticket, what });
+    }
+
+    fn refuse(&mut self, ticket: Option<Ticket>, error: StoreError) {
+        self.add(ticket, What::Told(Outcome::Refused(error)));
+    }
+}
+
+impl Writer {
+    /// Decides what becomes of each piece of work. `room` says whether the log takes records.
+    pub(super) fn plan(&mut self, work: Vec<Queued>, room: Result<(), StoreError>) -> Plan {
+        let time = self.stamp.time(self.shared.clock.now());
+        let mut plan = Plan::new(room, time, work.len());
+        for Queued { work, bytes } in work {
+            match work {
+                Work::Publish(message, durability, ticket) => {
+                    self.plan_publish(&mut plan, ticket, message, durability, bytes);
+                }
+                Work::Change(change, ticket) => match self.takes(&plan, bytes) {
+                    Ok(()) => {
+                        plan.changes += 1;
+                        plan.add(ticket, What::Change(change));
+                    }
+                    Err(error) => plan.refuse(ticket, error),
+                },
+                Work::Move(messages, done) => match self.takes(&plan, bytes) {
+                    Ok(()) => self.plan_move(&mut plan, messages, done),
+                    Err(error) => {
+                        let _ = done.try_send(Err(error));
+                    }
+                },
+            }
+        }
+        plan
+    }
+
+    fn takes(&self, plan: &Plan, bytes: usize) -> Result<(), StoreError> {
+        if bytes > self.record_bytes_max {
+            return Err(StoreError::TooLarge { bytes, bytes_max: self.record_bytes_max });
+        }
+        plan.room.clone()
+    }
+
+    fn plan_publish(
+        &mut self,
+        plan: &mut Plan,
+        ticket: Option<Ticket>,
+        message: NewMessage,
+        durability: Durability,
+        bytes: usize,
+    ) {
+        let key = message.key.as_ref().map(|key| {
+            KeyHash::new(self.shared.reading.secret, message.topic.as_str(), key.as_str())
+        });
+        if let Some(key) = key {
+            let first = plan.by_key.get(&key).copied();
+            if let Some(First { id, position }) = first.or_else(|| self.dedup.first(key, plan.time))
+            {
+                // The first one may have been published without waiting for the disk.
+                plan.wants_sync |= durability == Durability::Sync;
+                plan.duplicates += 1;
+                return plan.add(ticket, What::Told(Outcome::Duplicate { id, position }));
+            }
+        }
+        let waited = match durability {
+            Durability::Sync => Waited::ForSync,
+            Durability::Async => Waited::NotForSync,
+            Durability::Memory => {
+                let position = self.shared.unlogged_mut().place(&message.topic);
+                let message = self.stamped(plan.time, position, message);
+                plan.remember(key, message.id, position);
+                return plan.add(ticket, What::Told(Outcome::Published(message)));
+            }
+        };
+        if let Err(error) = self.takes(plan, bytes) {
+            return plan.refuse(ticket, error);
+        }
+        let (slot, group) = self.group_of(plan, &message.topic, waited);
+        let offset = self.next_offset(slot, &plan.groups[group]);
+        let position = Position { epoch: self.shared.reading.epoch, offset };
+        let message = self.stamped(plan.time, position, message);
+        plan.remember(key, message.id, position);
+        plan.wants_sync |= waited == Waited::ForSync;
+        plan.appended += 1;
+        plan.groups[group].messages.push((Arc::clone(&message), waited));
+        plan.add(ticket, What::Message(message));
+    }
+
+    /// The group of a topic's new messages in this batch.
+    fn group_of(&self, plan: &mut Plan, topic: &Topic, waited: Waited) -> (Slot, usize) {
+        let (slot, was_unwaited) = {
+            let index = self.shared.index();
+            let slot = index.slot(topic.as_str());
+            (slot, slot.is_some_and(|slot| index.log(slot).unwaited))
+        };
+        // There is room for the message, so a topic that gets a slot here gets a message.
+        let slot = slot.unwrap_or_else(|| self.shared.index_mut().slot_or_insert(topic));
+        if waited == Waited::NotForSync && !was_unwaited {
+            // That offsets of this topic may be taken back must itself not be taken back.
+            plan.wants_sync = true;
+        }
+        let next = plan.groups.len();
+        let group = *plan.by_slot.entry(slot).or_insert(next);
+        if group == next {
+            let appended = Appended::New;
+            plan.groups.push(Group { slot, appended, messages: Vec::new(), run: None });
+        }
+        (slot, group)
+    }
+
+    fn next_offset(&self, slot: Slot, group: &Group) -> Offset {
+        match group.messages.last() {
+            Some((last, _)) => last.offset.next(),
+            None => self.shared.index().log(slot).head.next(),
+        }
+    }
+
+    fn stamped(
+        &mut self,
+        time: Timestamp,
+        position: Position,
+        content: NewMessage,
+    ) -> Arc<Message> {
+        Arc::new(Message {
+            id: self.stamp.id(time),
+            epoch: position.epoch,
+            offset: position.offset,
+            published_at: time,
+            content,
+        })
+    }
+
+    fn plan_move(
+        &self,
+        plan: &mut Plan,
+        messages: Vec<Arc<Message>>,
+        done: SyncSender<Result<(), StoreError>>,
+    ) {
+        let topic = messages.first().map(|message| message.topic().clone());
+        if let Some(slot) = topic.and_then(|topic| self.shared.index().slot(topic.as_str())) {
+            let messages = messages.into_iter().map(|message| (message, Waited::ForSync)).collect();
+            plan.groups.push(Group { slot, appended: Appended::Moved, messages, run: None });
+        }
+        plan.add(None, What::Moved(done));
+    }
+}
+
+impl Plan {
+    fn remember(&mut self, key: Option<KeyHash>, id: MessageId, position: Position) {
+        if let Some(key) = key {
+            let first = First { id, position };
+            self.by_key.insert(key, first);
+            self.keys.push((key, first));
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Where topics, cursors and sessions live.
+//!
+//! [`Store`] is the contract, in words; [`conformance`] checks it; [`MemoryStore`] and
+//! [`EmbeddedStore`] keep it. This crate decides nothing about delivery: it gives messages their
+//! place, makes them last, and reads them back.
+//!
+//! The embedded store's files are drawn byte by byte in `docs/storage-format.md`.
+
+mod clock;
+mod codec;
+pub mod conformance;
+mod dedup;
+mod embedded;
+mod hash;
+mod keep;
+mod memory;
+mod stamp;
+mod store;
+mod unlogged;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use embedded::{Damage, EmbeddedConfig, EmbeddedStore, OpenError, Recovered};
+pub use memory::{MemoryConfig, MemoryStore};
+pub use store::{
+    Commit, CommitObserver, Committed, Outcome, ReadBatch, ReadFrom, ReadLimit, Store, StoreError,
+    StoreStatus, Submission, Ticket, Write,
+};

@@ -1,0 +1,143 @@
+//! A store without a disk: for tests, simulation, and trying things out.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tidings_core::{
+    CursorState, DurableKey, Epoch, PolicyTable, Session, SessionId, Topic, TopicState,
+};
+
+use crate::clock::Clock;
+use crate::store::{
+    Commit, CommitObserver, ReadBatch, ReadFrom, ReadLimit, Store, StoreError, StoreStatus,
+    Submission,
+};
+
+mod contents;
+mod log;
+
+use contents::Contents;
+
+/// How a store in memory works.
+#[derive(Clone, Debug)]
+pub struct MemoryConfig {
+    /// Most bytes of messages kept; at the bound publishes are refused until retention trims.
+    pub bytes_max: usize,
+    /// Most bytes of one submission.
+    pub queue_bytes_max: usize,
+    /// How long a publish's key is remembered.
+    pub dedup_window: Duration,
+    /// How many keys are remembered; at the bound the oldest go early.
+    pub dedup_keys_max: usize,
+    /// The number of this server in message ids.
+    pub node: u16,
+    /// The life of the logs. Messages with `Durability::Memory` get the one after it.
+    pub epoch: Epoch,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self {
+            bytes_max: 256 * 1024 * 1024,
+            queue_bytes_max: 64 * 1024 * 1024,
+            dedup_window: Duration::from_secs(24 * 60 * 60),
+            dedup_keys_max: 1_000_000,
+            node: 0,
+            epoch: Epoch::new(1),
+        }
+    }
+}
+
+/// A store that keeps everything in memory and nothing beyond its own life.
+///
+/// There is no thread: the outcome is told from the thread that submits, before `submit` returns.
+/// So a simulation that uses it is deterministic.
+pub struct MemoryStore {
+    observer: Arc<dyn CommitObserver>,
+    clock: Arc<dyn Clock>,
+    queue_bytes_max: usize,
+    /// Held while a commit is made and told, so that commits are told one at a time, in order.
+    committing: Mutex<()>,
+    contents: Mutex<Contents>,
+}
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(
+        config: &MemoryConfig,
+        policies: Arc<PolicyTable>,
+        observer: Arc<dyn CommitObserver>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            observer,
+            clock,
+            queue_bytes_max: config.queue_bytes_max,
+            committing: Mutex::new(()),
+            contents: Mutex::new(Contents::new(config, policies)),
+        }
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn submit(&self, submissions: Vec<Submission>) -> Result<(), StoreError> {
+        let _one_at_a_time = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let outcomes = {
+            let mut contents = self.contents();
+            contents.check_open()?;
+            let bytes = submissions.iter().map(contents::bytes_of).sum();
+            if submissions.len() > 1 && bytes > self.queue_bytes_max {
+                return Err(StoreError::Overloaded { waiting_bytes: bytes });
+            }
+            submissions.into_iter().map(|submission| contents.commit(submission, now)).collect()
+        };
+        // The contents are free again: the observer may read.
+        self.observer.committed(Commit { outcomes });
+        Ok(())
+    }
+
+    fn topic_state(&self, topic: &Topic) -> TopicState {
+        self.contents().topic_state(topic, self.clock.now())
+    }
+
+    fn read(
+        &self,
+        topic: &Topic,
+        from: ReadFrom,
+        limit: ReadLimit,
+    ) -> Result<ReadBatch, StoreError> {
+        Ok(self.contents().read(topic, from, limit, self.clock.now()))
+    }
+
+    fn cursor(&self, key: &DurableKey) -> Option<CursorState> {
+        self.contents().keep.cursors.get(key).cloned()
+    }
+
+    fn session(&self, id: &SessionId) -> Option<Session> {
+        self.contents().keep.sessions.get(id).cloned()
+    }
+
+    fn topics(&self, after: Option<&Topic>, limit: usize) -> Vec<(Topic, TopicState)> {
+        self.contents().topics(after, limit)
+    }
+
+    fn status(&self) -> StoreStatus {
+        self.contents().status(self.clock.now())
+    }
+
+    fn close(&self) {
+        let _one_at_a_time = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.contents().close();
+    }
+}

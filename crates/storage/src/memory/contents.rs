@@ -1,0 +1,204 @@
+//! What a store in memory holds.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use tidings_core::{
+    Durability, Epoch, Message, NewMessage, PolicyTable, Position, Timestamp, Topic, TopicState,
+};
+
+use super::MemoryConfig;
+use super::log::MemoryLog;
+use crate::dedup::{Dedup, First};
+use crate::hash::{HashSecret, KeyHash};
+use crate::keep::{Keep, Request};
+use crate::stamp::Stamp;
+use crate::store::{
+    Committed, Outcome, ReadBatch, ReadFrom, ReadLimit, StoreError, StoreStatus, Submission, Write,
+};
+use crate::unlogged::Unlogged;
+
+/// Largest message taken: what the embedded store takes as well.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Everything in the store.
+#[derive(Debug)]
+pub(super) struct Contents {
+    policies: Arc<PolicyTable>,
+    epoch: Epoch,
+    bytes_max: usize,
+    bytes: usize,
+    topics: BTreeMap<Topic, MemoryLog>,
+    pub(super) keep: Keep,
+    dedup: Dedup,
+    stamp: Stamp,
+    unlogged: Unlogged,
+    figures: StoreStatus,
+    is_closed: bool,
+}
+
+/// Keys need no secret here: nothing is kept beyond the process, and tests want sameness.
+const SECRET: HashSecret = HashSecret([0; 16]);
+
+/// Bytes that a submission brings.
+pub(super) fn bytes_of(submission: &Submission) -> usize {
+    match &submission.write {
+        Write::Publish { message, .. } => message.data.bytes().len(),
+        Write::SaveCursor { .. }
+        | Write::DeleteCursor { .. }
+        | Write::SaveSession(_)
+        | Write::DeleteSession(_) => 0,
+    }
+}
+
+impl Contents {
+    pub(super) fn new(config: &MemoryConfig, policies: Arc<PolicyTable>) -> Self {
+        Self {
+            policies,
+            epoch: config.epoch,
+            bytes_max: config.bytes_max,
+            bytes: 0,
+            topics: BTreeMap::new(),
+            keep: Keep::default(),
+            dedup: Dedup::new(config.dedup_window, config.dedup_keys_max),
+            stamp: Stamp::new(config.node, 1, Timestamp::default()),
+            unlogged: Unlogged::new(Epoch::new(config.epoch.get().wrapping_add(1))),
+            figures: StoreStatus::default(),
+            is_closed: false,
+        }
+    }
+
+    pub(super) const fn check_open(&self) -> Result<(), StoreError> {
+        if self.is_closed { Err(StoreError::Closed) } else { Ok(()) }
+    }
+
+    pub(super) const fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// Makes one write.
+    pub(super) fn commit(&mut self, submission: Submission, now: Timestamp) -> Committed {
+        let outcome = match Request::from(submission.write) {
+            Request::Publish(message, durability) => self.publish(message, durability, now),
+            Request::Change(change) => {
+                self.keep.apply(change);
+                Outcome::Saved
+            }
+        };
+        self.figures.commits += 1;
+        Committed { ticket: submission.ticket, outcome }
+    }
+
+    fn publish(&mut self, content: NewMessage, durability: Durability, now: Timestamp) -> Outcome {
+        let time = self.stamp.time(now);
+        let topic = content.topic.clone();
+        let key = content.key.as_ref();
+        let key = key.map(|key| KeyHash::new(SECRET, topic.as_str(), key.as_str()));
+        if let Some(First { id, position }) = key.and_then(|key| self.dedup.first(key, time)) {
+            self.figures.duplicates += 1;
+            return Outcome::Duplicate { id, position };
+        }
+        let position = match durability {
+            Durability::Memory => self.unlogged.place(&topic),
+            Durability::Sync | Durability::Async => match self.place(&content, time) {
+                Ok(position) => position,
+                Err(error) => return Outcome::Refused(error),
+            },
+        };
+        let id = self.stamp.id(time);
+        let Position { epoch, offset } = position;
+        let message = Arc::new(Message { id, epoch, offset, published_at: time, content });
+        if let Some(key) = key {
+            self.dedup.remember(key, First { id, position }, time);
+        }
+        if durability != Durability::Memory {
+            self.figures.appended += 1;
+            self.bytes += message.content.data.bytes().len();
+            self.topics
+                .entry(topic.clone())
+                .or_insert_with(MemoryLog::new)
+                .append(Arc::clone(&message));
+            self.trim(&topic, time);
+        }
+        Outcome::Published(message)
+    }
+
+    fn place(&mut self, content: &NewMessage, now: Timestamp) -> Result<Position, StoreError> {
+        let bytes = content.data.bytes().len();
+        if bytes > MESSAGE_BYTES_MAX {
+            return Err(StoreError::TooLarge { bytes, bytes_max: MESSAGE_BYTES_MAX });
+        }
+        if self.bytes + bytes > self.bytes_max {
+            self.trim_all(now);
+        }
+        if self.bytes + bytes > self.bytes_max {
+            return Err(StoreError::Full { directory: "memory".to_owned() });
+        }
+        let head = self.topics.get(&content.topic).map(|log| log.head).unwrap_or_default();
+        Ok(Position { epoch: self.epoch, offset: head.next() })
+    }
+
+    fn trim(&mut self, topic: &Topic, now: Timestamp) {
+        let Some(log) = self.topics.get_mut(topic) else { return };
+        let (messages, bytes) = log.trim(self.policies.policy(topic).retention, now);
+        self.figures.trimmed += messages;
+        self.bytes -= bytes;
+    }
+
+    fn trim_all(&mut self, now: Timestamp) {
+        for (topic, log) in &mut self.topics {
+            let (messages, bytes) = log.trim(self.policies.policy(topic).retention, now);
+            self.figures.trimmed += messages;
+            self.bytes -= bytes;
+        }
+    }
+
+    pub(super) fn topic_state(&mut self, topic: &Topic, now: Timestamp) -> TopicState {
+        self.trim(topic, now);
+        if let Some(log) = self.topics.get(topic) {
+            return TopicState { epoch: self.epoch, first: log.first, head: log.head };
+        }
+        if let Some(state) = self.unlogged.state(topic) {
+            return state;
+        }
+        match self.policies.policy(topic).durability {
+            Durability::Memory => self.unlogged.empty(),
+            Durability::Sync | Durability::Async => TopicState::empty(self.epoch),
+        }
+    }
+
+    pub(super) fn read(
+        &mut self,
+        topic: &Topic,
+        from: ReadFrom,
+        limit: ReadLimit,
+        now: Timestamp,
+    ) -> ReadBatch {
+        let state = self.topic_state(topic, now);
+        let read = self.topics.get(topic).map(|log| log.read(from, limit));
+        let (messages, next) = read.unwrap_or_else(|| (Vec::new(), state.head.next()));
+        ReadBatch { messages, state, next }
+    }
+
+    pub(super) fn topics(&self, after: Option<&Topic>, limit: usize) -> Vec<(Topic, TopicState)> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let topics = self.topics.range::<Topic, _>((start, Bound::Unbounded)).take(limit);
+        topics
+            .map(|(topic, log)| {
+                let state = TopicState { epoch: self.epoch, first: log.first, head: log.head };
+                (topic.clone(), state)
+            })
+            .collect()
+    }
+
+    pub(super) fn status(&mut self, now: Timestamp) -> StoreStatus {
+        self.trim_all(now);
+        StoreStatus {
+            topics: self.topics.len() as u64,
+            messages: self.topics.values().map(|log| log.count() as u64).sum(),
+            keys_evicted_early: self.dedup.evicted_early(),
+            ..self.figures.clone()
+        }
+    }
+}

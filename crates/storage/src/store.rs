@@ -1,0 +1,273 @@
+//! The contract of a store, in words. `conformance` checks it; an engine passes or is not shipped.
+
+use std::sync::Arc;
+
+use tidings_core::{
+    CursorState, Durability, DurableKey, Message, MessageId, NewMessage, Offset, Position, Session,
+    SessionId, Timestamp, Topic, TopicState,
+};
+
+/// Whom the outcome of a write is for. The store hands it back untouched.
+///
+/// `lane` is the part of the program that waits (a shard, the HTTP door), `tag` is that part's
+/// own name for the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Which part of the program waits.
+    pub lane: u32,
+    /// What it waits for.
+    pub tag: u64,
+}
+
+/// One change to what the store keeps.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Append a message: give it an id, an offset and a time, unless its key was seen before.
+    Publish {
+        /// What to append.
+        message: NewMessage,
+        /// What must have happened before the outcome is told. `Memory` messages get a place
+        /// and are told at once, but are kept nowhere.
+        durability: Durability,
+    },
+    /// Remember where a durable subscription stands. A later save replaces an earlier one.
+    SaveCursor {
+        /// Whose cursor.
+        key: DurableKey,
+        /// Where it stands.
+        state: CursorState,
+    },
+    /// Forget a durable subscription's cursor. Forgetting one that does not exist is fine.
+    DeleteCursor {
+        /// Whose cursor.
+        key: DurableKey,
+    },
+    /// Remember a session, replacing one with the same id.
+    SaveSession(Session),
+    /// Forget a session. Forgetting one that does not exist is fine.
+    DeleteSession(SessionId),
+}
+
+/// A write and whom to tell.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// What to do.
+    pub write: Write,
+    /// Whom to tell; `None` if nobody waits.
+    pub ticket: Option<Ticket>,
+}
+
+/// What came of one write.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The message has its place and is as durable as was asked.
+    Published(Arc<Message>),
+    /// A message with this key in this topic had been published before, within the window;
+    /// nothing was appended.
+    Duplicate {
+        /// The first message's name.
+        id: MessageId,
+        /// The first message's place.
+        position: Position,
+    },
+    /// The cursor or session is saved (or forgotten) as durably as an `Async` publish.
+    Saved,
+    /// Nothing was kept, and the write may be tried again if the error is temporary.
+    Refused(StoreError),
+}
+
+/// One write's outcome.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// Whom to tell.
+    pub ticket: Option<Ticket>,
+    /// What to tell.
+    pub outcome: Outcome,
+}
+
+/// The outcomes of one group commit, in the order of the log.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// In the order of the log: of one topic, by rising offset.
+    pub outcomes: Vec<Committed>,
+}
+
+/// Who is told of commits.
+///
+/// Called from the store's own thread, in the order of the log, one commit at a time. It must
+/// not block and not call back into [`Store::submit`] with a wait: the log stands still
+/// meanwhile.
+pub trait CommitObserver: Send + Sync {
+    /// These writes are done.
+    fn committed(&self, commit: Commit);
+}
+
+/// Why a store refuses. Cheap to clone: one failed sync is told to all who waited.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// More is waiting to be written than the store's queue may hold. Temporary.
+    #[error("the store's write queue is full ({waiting_bytes} bytes wait)")]
+    Overloaded {
+        /// How much waits, bytes.
+        waiting_bytes: usize,
+    },
+    /// There is no space for another segment. Temporary: writing goes on when there is.
+    #[error("no space left for the log in {directory}: free some, or shorten the retention")]
+    Full {
+        /// Where the log is.
+        directory: String,
+    },
+    /// A write or a sync failed. Final for this process: what the disk holds is unknown
+    /// ("fsyncgate"; Rebello et al., ATC 2020), so nothing is acknowledged any more. Reads go on.
+    #[error(
+        "the store has stopped writing after a failed {operation}: {reason}; restart the server once the disk is sound"
+    )]
+    Poisoned {
+        /// What failed (`fdatasync`, `write`).
+        operation: &'static str,
+        /// What the system said.
+        reason: String,
+    },
+    /// The write is larger than a segment can hold. Final.
+    #[error("a record of {bytes} bytes is larger than the log takes ({bytes_max})")]
+    TooLarge {
+        /// How large it is.
+        bytes: usize,
+        /// How large it may be.
+        bytes_max: usize,
+    },
+    /// The store is closed. Final.
+    #[error("the store is closed")]
+    Closed,
+    /// Reading failed.
+    #[error("reading the log failed: {reason}")]
+    Read {
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// Whether the same write may succeed later without an operator's help to the process.
+    pub const fn is_temporary(&self) -> bool {
+        match self {
+            Self::Overloaded { .. } | Self::Full { .. } => true,
+            Self::Poisoned { .. } | Self::TooLarge { .. } | Self::Closed | Self::Read { .. } => {
+                false
+            }
+        }
+    }
+}
+
+/// Where a read starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// The first message kept with this offset or a later one.
+    Offset(Offset),
+    /// The first message kept that was published at this time or later.
+    Time(Timestamp),
+}
+
+/// How much one read returns: it stops at whichever bound is reached first, but returns at least
+/// one message if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimit {
+    /// Most messages.
+    pub messages: usize,
+    /// Most bytes of data.
+    pub bytes: usize,
+}
+
+/// What a read returned.
+#[derive(Clone, Debug)]
+pub struct ReadBatch {
+    /// By rising offset. Gaps are messages that were trimmed or damaged.
+    pub messages: Vec<Arc<Message>>,
+    /// What the log held when it was read.
+    pub state: TopicState,
+    /// Where the next read of the same kind goes on; everything kept before it was returned.
+    /// One past the head when nothing is left.
+    pub next: Offset,
+}
+
+/// How the store is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// Why it does not take writes, if it does not.
+    pub refusing: Option<StoreError>,
+    /// Topics that have a log.
+    pub topics: u64,
+    /// Messages kept.
+    pub messages: u64,
+    /// Bytes of disk used.
+    pub disk_bytes: u64,
+    /// Group commits since the start.
+    pub commits: u64,
+    /// Syncs to disk since the start.
+    pub syncs: u64,
+    /// Messages appended since the start.
+    pub appended: u64,
+    /// Publishes recognised as repeated since the start.
+    pub duplicates: u64,
+    /// Messages trimmed by retention since the start.
+    pub trimmed: u64,
+    /// Deduplication keys forgotten before their time because there were too many.
+    pub keys_evicted_early: u64,
+    /// Records found damaged since the start, never served.
+    pub damaged: u64,
+    /// Bytes waiting in the write queue.
+    pub waiting_bytes: u64,
+}
+
+/// Where topics, cursors and sessions live.
+///
+/// # What every store promises
+///
+/// - **Order.** Offsets of a topic start at 1 and rise strictly, in the order of submission by
+///   any one thread. The observer hears of commits in that order.
+/// - **Durability.** `Published` with [`Durability::Sync`] is told only after the message, its
+///   deduplication entry and its place are on disk *together*: after a crash there are all of
+///   them or none. `Async` survives a crash of the process, and of the machine within the
+///   store's sync bound.
+/// - **No reader is ahead of durability.** A message is returned by [`read`](Self::read) and
+///   counted by [`topic_state`](Self::topic_state) only once its commit was told (P3).
+/// - **Once.** A publish with a key seen in the same topic within the window is answered with the
+///   first one's place, also after a restart, also when both are in one commit.
+/// - **Cursors lag, never lead.** A cursor returned after a crash is one that was saved.
+/// - **Failure.** After a failed write or sync no write is ever told as done; reads go on.
+/// - **Bounds.** The queue of submissions is bounded; at the bound `submit` refuses.
+/// - **Threads.** All methods may be called from any thread.
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Queues writes in this order and returns at once; the outcome goes to the observer. An
+    /// error means that none of them was queued.
+    fn submit(&self, submissions: Vec<Submission>) -> Result<(), StoreError>;
+
+    /// What the topic's log holds. Answers from memory. A topic that never had a message is
+    /// empty, in the epoch its first message will have.
+    fn topic_state(&self, topic: &Topic) -> TopicState;
+
+    /// Messages of a topic in order. May block on the disk: not for a shard's thread. Damaged
+    /// records are skipped, counted and logged.
+    fn read(
+        &self,
+        topic: &Topic,
+        from: ReadFrom,
+        limit: ReadLimit,
+    ) -> Result<ReadBatch, StoreError>;
+
+    /// Where a durable subscription stood when it was last saved. Answers from memory.
+    fn cursor(&self, key: &DurableKey) -> Option<CursorState>;
+
+    /// The session with this id, expired or not. Answers from memory.
+    fn session(&self, id: &SessionId) -> Option<Session>;
+
+    /// Topics with a log, by name, after `after`, at most `limit`.
+    fn topics(&self, after: Option<&Topic>, limit: usize) -> Vec<(Topic, TopicState)>;
+
+    /// How the store is.
+    fn status(&self) -> StoreStatus;
+
+    /// Writes and syncs what is queued, tells the outcomes, and takes no more. Blocks until done.
+    /// Closing twice is fine.
+    fn close(&self);
+}

@@ -1,0 +1,1 @@
+//! Directories as operators meet them.

@@ -1,0 +1,7 @@
+//! Fuzzes `http`: any bytes decode or are refused, and what decodes reads back.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tidings_fuzz::exercise;
+
+fuzz_target!(|bytes: &[u8]| exercise::http(bytes));

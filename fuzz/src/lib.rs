@@ -1,0 +1,3 @@
+//! Fuzzing of the protocol's decoders. See README.md.
+
+pub mod exercise;

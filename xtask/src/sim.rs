@@ -1,0 +1,69 @@
+//! `cargo xtask sim`: the seeded simulation, over more seeds than a test run takes, or over the
+//! one that failed.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::step::Step;
+
+/// Which seeds to run.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Seeds {
+    /// The first seed; a failing run prints its own
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How many seeds, counted from the first
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    /// Build optimised: worth it from some thousands of seeds on
+    #[arg(long)]
+    release: bool,
+}
+
+/// Runs the tests of the simulation over these seeds.
+pub(crate) fn run(root: &Path, seeds: &Seeds) -> Result<()> {
+    step(seeds).run(root)?;
+    Ok(())
+}
+
+fn step(seeds: &Seeds) -> Step {
+    let arguments = if seeds.release {
+        "test --package tidings-sim --release --locked -- --nocapture"
+    } else {
+        "test --package tidings-sim --locked -- --nocapture"
+    };
+    let mut step = Step::cargo("simulation", arguments);
+    if let Some(seed) = seeds.seed {
+        step = step.with_env("TIDINGS_SIM_SEED", seed.to_string());
+    }
+    // A seed alone means that seed alone: somebody is replaying a failure.
+    if let Some(count) = seeds.seeds.or(seeds.seed.map(|_| 1)) {
+        step = step.with_env("TIDINGS_SIM_SEEDS", count.to_string());
+    }
+    step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_alone_is_replayed_alone() {
+        let step = step(&Seeds { seed: Some(77), seeds: None, release: false });
+        assert_eq!(
+            step.to_string(),
+            "TIDINGS_SIM_SEED=77 TIDINGS_SIM_SEEDS=1 \
+             cargo test --package tidings-sim --locked -- --nocapture"
+        );
+    }
+
+    #[test]
+    fn without_flags_the_tests_choose() {
+        let step = step(&Seeds { seed: None, seeds: None, release: true });
+        assert_eq!(
+            step.to_string(),
+            "cargo test --package tidings-sim --release --locked -- --nocapture"
+        );
+    }
+}
