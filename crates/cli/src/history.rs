@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 use tidings_client::{Client, History as Part, HistoryFrom, HistoryRequest};
+use tidings_core::limits::READ_MESSAGES_MAX;
 use tidings_core::{Position, Topic};
 
 use crate::clock_text::{day, now};
@@ -54,7 +55,7 @@ impl History {
         };
         let mut left = if self.limit == 0 { u64::MAX } else { self.limit };
         loop {
-            let asked = u32::try_from(left).ok();
+            let asked = Some(left.min(READ_MESSAGES_MAX as u64) as u32);
             let request = HistoryRequest { topic: self.topic.clone(), from, limit: asked };
             let part = client.history(request).await?;
             if !part.recovered {

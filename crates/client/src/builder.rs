@@ -158,8 +158,7 @@ impl ClientBuilder {
     /// Checks everything and starts the client. It connects on its own; watch
     /// [`Client::state`] or wait with [`Client::ready`].
     pub fn build(self) -> Result<Client, BuildError> {
-        let runtime =
-            tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let address = Address::parse(&self.url)?;
         let tls = match address.tls {
             true => Some(client_config(self.root_certificates.as_deref())?),

@@ -39,11 +39,7 @@ impl Gate {
         let messages_max = messages_max.clamp(1, Semaphore::MAX_PERMITS);
         // What a message counts for is asked for in one request of 32 bits.
         let bytes_max = bytes_max.clamp(1, u32::MAX as usize);
-        Self {
-            messages: Semaphore::new(messages_max),
-            bytes: Semaphore::new(bytes_max),
-            bytes_max,
-        }
+        Self { messages: Semaphore::new(messages_max), bytes: Semaphore::new(bytes_max), bytes_max }
     }
 
     /// Waits until a message of `weight` bytes fits. First come, first served; cancelling gives

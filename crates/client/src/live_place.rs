@@ -158,7 +158,10 @@ mod tests {
     fn goes_on_after_the_last_message_and_drops_repeats() {
         let mut place = LivePlace::of_topic(StartFrom::First);
         place.subscribed(&told(3, 21, true));
-        assert_eq!([3, 4, 4, 3, 5].map(|o| receive(&mut place, o)), [true, true, false, false, true]);
+        assert_eq!(
+            [3, 4, 4, 3, 5].map(|o| receive(&mut place, o)),
+            [true, true, false, false, true]
+        );
         place.disconnected();
         assert_eq!(place.start(), after(5));
         place.subscribed(&told(3, 30, true));

@@ -18,7 +18,7 @@ fn id_of(number: u32) -> RequestId {
 
 /// How many publishes after `first` the one with this id was sent; `None` for other requests' ids.
 const fn distance(id: RequestId, first: u32) -> Option<usize> {
-    if id.get() % 2 != 0 {
+    if !id.get().is_multiple_of(2) {
         return None;
     }
     let number = (id.get() / 2 - 1) as u64;
@@ -74,7 +74,11 @@ impl<T> Outbox<T> {
 
     /// The next frame to send, if one may be sent now: then say [`Self::sent`] or
     /// [`Self::take_next`].
-    pub(crate) fn next_frame(&mut self, now: Instant, in_flight_max: usize) -> Option<&ClientFrame> {
+    pub(crate) fn next_frame(
+        &mut self,
+        now: Instant,
+        in_flight_max: usize,
+    ) -> Option<&ClientFrame> {
         if self.resume_at.is_some_and(|at| at > now) || self.in_flight.len() >= in_flight_max {
             return None;
         }

@@ -180,9 +180,11 @@ impl Future for PublishTicket {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(Pin::new(&mut self.answer).poll(cx));
-        Poll::Ready(answer.unwrap_or_else(|_| {
-            Err(PublishError::Closed { reason: close_reason(&self.state) })
-        }))
+        Poll::Ready(
+            answer.unwrap_or_else(|_| {
+                Err(PublishError::Closed { reason: close_reason(&self.state) })
+            }),
+        )
     }
 }
 

@@ -119,10 +119,12 @@ impl Socket {
                 SocketEvent::Received(Bytes::new())
             }
             Some(Ok(Message::Close(frame))) => SocketEvent::Ended(closed(frame)),
-            Some(Err(error)) => SocketEvent::Ended(self.broken.take().unwrap_or_else(|| lost(error))),
-            None => SocketEvent::Ended(
-                self.broken.take().unwrap_or(Disconnect::Lost { source: None }),
-            ),
+            Some(Err(error)) => {
+                SocketEvent::Ended(self.broken.take().unwrap_or_else(|| lost(error)))
+            }
+            None => {
+                SocketEvent::Ended(self.broken.take().unwrap_or(Disconnect::Lost { source: None }))
+            }
         }
     }
 

@@ -115,7 +115,9 @@ pub enum SubscribeError {
         other: Filter,
     },
     /// This client has as many subscriptions as it may.
-    #[error("this client has {count} subscriptions, the most there can be: use a filter, or a second client")]
+    #[error(
+        "this client has {count} subscriptions, the most there can be: use a filter, or a second client"
+    )]
     TooMany {
         /// How many.
         count: usize,

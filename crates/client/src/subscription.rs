@@ -188,8 +188,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let goodbye =
-            Feedback { from: self.reference.clone(), what: FeedbackKind::Unsubscribed };
+        let goodbye = Feedback { from: self.reference.clone(), what: FeedbackKind::Unsubscribed };
         // If the queue is full the task finds out with the next message, which finds nobody.
         let _ = self.feedback.try_send(goodbye);
     }

@@ -29,7 +29,9 @@ use self::establish::{Established, establish};
 enum Wish {
     GoOn,
     /// Once everything is said and answered, or at this time.
-    Close { by: Instant },
+    Close {
+        by: Instant,
+    },
 }
 
 /// How a connection ended.

@@ -73,10 +73,13 @@ impl Connection {
         Self { state: ConnectionState::AwaitingConnect { due }, token_expires_at: None }
     }
 
-    /// The `connect` frame was accepted (or a fresh token was shown).
-    pub const fn authenticated(&mut self, now: Instant, token_expires_at: Option<Timestamp>) {
-        self.state = ConnectionState::Active { heard: now };
-        self.token_expires_at = token_expires_at;
+    /// The `connect` frame was accepted (or a fresh token was shown). A connection that is closed
+    /// stays closed.
+    pub fn authenticated(&mut self, now: Instant, token_expires_at: Option<Timestamp>) {
+        if self.state != ConnectionState::Closed {
+            self.state = ConnectionState::Active { heard: now };
+            self.token_expires_at = token_expires_at;
+        }
     }
 
     /// A frame came from the peer, whatever it says.

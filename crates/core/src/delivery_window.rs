@@ -270,6 +270,7 @@ impl DeliveryWindow {
 
     /// The log no longer has the messages `first..=last` (trimmed, expired or damaged): there is
     /// nothing left to deliver, so they are settled.
+    ///
     /// This holds for messages on their way to the dead letters too: what cannot be read cannot
     /// be set aside. Nothing if `last` is before `first`.
     pub fn missing(&mut self, first: Offset, last: Offset) {

@@ -22,7 +22,7 @@ pub(crate) fn open_embedded(
         async_sync_interval: section.async_sync_interval,
         ..EmbeddedConfig::new(&section.directory)
     };
-    let (store, recovered) = EmbeddedStore::open(config, policies, observer)?;
+    let (store, recovered) = EmbeddedStore::open(&config, policies, observer)?;
     tracing::info!(directory = %section.directory.display(), ?recovered, "the log is open");
     Ok(Arc::new(store))
 }

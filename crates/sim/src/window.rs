@@ -151,7 +151,7 @@ impl Scene {
         for _ in 0..self.random.between(40, 160) {
             self.step()?;
             self.check_always()?;
-            if self.troubles.untaken && self.random.chance(30) {
+            if self.troubles.untaken && self.random.chance(60) {
                 self.take_some()?;
                 self.check_always()?;
             } else {

@@ -23,12 +23,12 @@ use crate::run::Run;
 use crate::sometimes::Coverage;
 use crate::trace::{Trace, Tracing};
 use crate::violation::{Promise, Violation};
-use durable::DurableConnections;
+use durable::DurableConnection;
 use event::{ConnectionId, Event, EventQueue, Process};
 use faults::Fault;
 use inbox::DurableClient;
 use link::Link;
-use live::{LiveClient, LiveConnections};
+use live::{LiveClient, LiveConnection};
 use publishing::Publisher;
 use store::{Outcome, Refused, Store, Ticket, Told, Write};
 
@@ -83,8 +83,8 @@ impl Plan {
 struct Server {
     up: bool,
     process: Process,
-    live: LiveConnections,
-    durable: DurableConnections,
+    live: BTreeMap<usize, LiveConnection>,
+    durable: BTreeMap<usize, DurableConnection>,
     /// Durable subscriptions whose first cursor is on its way, and who is to be answered.
     making: BTreeMap<usize, ConnectionId>,
     /// The last message heard of. Readers of the log may be ahead.
@@ -293,6 +293,10 @@ impl World {
                 self.letter_done(durable, connection, offset, outcome);
             }
         }
+    }
+
+    fn is(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
     }
 
     fn record(&mut self, record: Record) {

@@ -63,42 +63,58 @@ pub trait Engine: Send + Sync {
     fn lasting(&self) -> Lasting;
 }
 
-/// Every check, with the promise it is about. Each takes a fresh engine.
-pub const CHECKS: &[(&str, fn(Box<dyn Engine>))] = &[
-    ("offsets start at 1 and rise in the order of submission", publishing::offsets_rise),
-    ("threads keep their own order", publishing::threads_keep_their_order),
-    ("outcomes carry the ticket they are for", publishing::tickets_come_back),
-    ("no reader is ahead, and none is behind what was told", publishing::told_is_readable),
-    ("messages with `Memory` are told and kept nowhere", publishing::memory_is_kept_nowhere),
-    ("a message that is too large is refused alone", publishing::too_large_is_refused_alone),
-    ("after close nothing is taken", publishing::close_is_final),
-    ("a message reads back as it was published", reading::all_fields_read_back),
-    ("reads go on where the one before ended", reading::reads_go_on),
-    ("reads start at a time", reading::reads_start_at_a_time),
-    ("topics are listed by name", reading::topics_are_listed),
-    ("a topic without messages is empty in its epoch", reading::empty_topics_have_an_epoch),
-    ("a repeated key gets the first place", once::repeated_keys),
-    ("a repeated key in one submission gets the first place", once::repeated_in_one_commit),
-    ("a key is its topic's own", once::keys_are_per_topic),
-    ("a key is forgotten after the window", once::window_passes),
-    ("the oldest keys go at the bound", once::oldest_keys_go),
-    ("a cursor is the one saved last", states::cursors),
-    ("a session is the one saved last", states::sessions),
-    ("retention trims by number", retention::by_number),
-    ("retention trims by age", retention::by_age),
-    ("retention trims by bytes", retention::by_bytes),
-    ("messages outlive the store", lasting::messages),
-    ("keys outlive the store", lasting::keys),
-    ("cursors and sessions outlive the store", lasting::cursors_and_sessions),
-    ("trimming outlives the store", lasting::trimming),
-    ("nobody resumes into another life of what is kept nowhere", lasting::memory_epoch_changes),
+/// One promise and how it is checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Check {
+    /// The promise, in words.
+    pub promise: &'static str,
+    /// Checks it with a fresh engine.
+    pub run: fn(Box<dyn Engine>),
+}
+
+const fn check(promise: &'static str, run: fn(Box<dyn Engine>)) -> Check {
+    Check { promise, run }
+}
+
+/// Every check.
+pub const CHECKS: &[Check] = &[
+    check("offsets start at 1 and rise in the order of submission", publishing::offsets_rise),
+    check("threads keep their own order", publishing::threads_keep_their_order),
+    check("outcomes carry the ticket they are for", publishing::tickets_come_back),
+    check("no reader is ahead, and none is behind what was told", publishing::told_is_readable),
+    check("messages with `Memory` are told and kept nowhere", publishing::memory_is_kept_nowhere),
+    check("a message that is too large is refused alone", publishing::too_large_is_refused_alone),
+    check("after close nothing is taken", publishing::close_is_final),
+    check("a message reads back as it was published", reading::all_fields_read_back),
+    check("reads go on where the one before ended", reading::reads_go_on),
+    check("reads start at a time", reading::reads_start_at_a_time),
+    check("topics are listed by name", reading::topics_are_listed),
+    check("a topic without messages is empty in its epoch", reading::empty_topics_have_an_epoch),
+    check("a repeated key gets the first place", once::repeated_keys),
+    check("a repeated key in one submission gets the first place", once::repeated_in_one_commit),
+    check("a key is its topic's own", once::keys_are_per_topic),
+    check("a key is forgotten after the window", once::window_passes),
+    check("the oldest keys go at the bound", once::oldest_keys_go),
+    check("a cursor is the one saved last", states::cursors),
+    check("a session is the one saved last", states::sessions),
+    check("retention trims by number", retention::by_number),
+    check("retention trims by age", retention::by_age),
+    check("retention trims by bytes", retention::by_bytes),
+    check("messages outlive the store", lasting::messages),
+    check("keys outlive the store", lasting::keys),
+    check("cursors and sessions outlive the store", lasting::cursors_and_sessions),
+    check("trimming outlives the store", lasting::trimming),
+    check(
+        "nobody resumes into another life of what is kept nowhere",
+        lasting::memory_epoch_changes,
+    ),
 ];
 
 /// Runs every check, each with a fresh engine.
 pub fn run(make: &dyn Fn() -> Box<dyn Engine>) {
-    for (promise, check) in CHECKS {
-        eprintln!("{promise}");
-        check(make());
+    for check in CHECKS {
+        eprintln!("{}", check.promise);
+        (check.run)(make());
     }
 }
 

@@ -141,7 +141,7 @@ impl EmbeddedStore {
     ///
     /// See [`OpenError`]. Nothing is deleted on the way to an error.
     pub fn open(
-        config: EmbeddedConfig,
+        config: &EmbeddedConfig,
         policies: Arc<PolicyTable>,
         observer: Arc<dyn CommitObserver>,
     ) -> Result<(Self, Recovered), OpenError> {
@@ -154,14 +154,14 @@ impl EmbeddedStore {
     ///
     /// See [`OpenError`].
     pub fn open_with_clock(
-        config: EmbeddedConfig,
+        config: &EmbeddedConfig,
         policies: Arc<PolicyTable>,
         observer: Arc<dyn CommitObserver>,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Recovered), OpenError> {
         config.check()?;
         let disk = Arc::new(RealDisk::open(&config.directory)?);
-        Self::open_on(disk, &config, policies, observer, clock)
+        Self::open_on(disk, config, policies, observer, clock)
     }
 
     fn open_on(
@@ -257,7 +257,7 @@ impl Store for EmbeddedStore {
         self.shared.preparer.close();
         let _ = preparer.join();
         if self.shared.poison.get().is_none() {
-            meta.left = Left::Closed;
+            meta.left = Left::Closed(*self.shared.synced());
             if let Err(error) = meta.save(self.shared.disk.as_ref()) {
                 tracing::warn!(%error, "the store could not be marked as closed");
             }

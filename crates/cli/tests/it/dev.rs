@@ -7,7 +7,10 @@ use crate::program::{Server, fail, text, tidings};
 #[test]
 fn the_first_minute() {
     let mut server = Server::dev();
-    let banner = std::fs::read_to_string(server.path("server.stdout")).unwrap();
+    let banner = crate::program::wait_for("the whole banner", || {
+        let banner = std::fs::read_to_string(server.path("server.stdout")).unwrap();
+        banner.contains("Ctrl-C here").then_some(banner)
+    });
     for part in [
         &server.url(),
         &format!("http://127.0.0.1:{}/v1/publish", server.port),

@@ -9,6 +9,8 @@ use crate::program::{Dice, Process, Server, tidings, wait_for};
 
 const LINES: usize = 100_000;
 
+const LAST: &str = "the end";
+
 /// How often the subscriber and the server are killed.
 const SUBSCRIBER_KILLS: u64 = 5;
 const SERVER_KILLS: u64 = 2;
@@ -20,7 +22,7 @@ const LINE_BYTES_MAX: usize = 8 * 1024;
 fn every_line_once_and_in_order_through_kills() {
     let mut dice = Dice::new();
     let mut server = Server::dev();
-    let lines = real_text();
+    let mut lines = real_text();
     let expected: u64 = lines.iter().map(|line| line.len() as u64).sum();
     let mut publisher = publisher(&server);
     let stdin = publisher.stdin();
@@ -59,8 +61,12 @@ fn every_line_once_and_in_order_through_kills() {
     assert!(publisher.wait().success(), "{}", publisher.stderr());
     let summary = publisher.stderr();
     assert!(summary.contains(&format!("published {LINES} messages to load in ")), "{summary}");
-    wait_for("the whole output", || (length(&output) >= expected).then_some(()));
+    // A last message shows that the last subscriber lives, and has cut and caught up.
+    server.client(&["pub", "load", LAST]);
+    let all = expected + LAST.len() as u64 + 1;
+    wait_for("the whole output", || (length(&output) >= all).then_some(()));
     assert!(subscriber.stop().success());
+    lines.push(format!("{LAST}\n").into_bytes());
     compare(&std::fs::read(&output).unwrap(), &lines);
 }
 

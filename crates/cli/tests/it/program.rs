@@ -109,7 +109,7 @@ impl Process {
 
     /// What it has written to standard error, earlier processes of the same name included.
     pub(crate) fn stderr(&self) -> String {
-        text(&std::fs::read(&self.stderr).unwrap())
+        text(&std::fs::read(&self.stderr).unwrap_or_default())
     }
 
     /// Standard output, if it is a pipe; once.
@@ -165,12 +165,13 @@ impl Drop for Process {
 /// A server on fixed ports and a directory of its own, so that it can be killed and come back.
 #[derive(Debug)]
 pub(crate) struct Server {
+    /// First, so that it ends before its directory goes.
+    process: Option<Process>,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) port: u16,
-    pub(crate) operator_port: u16,
+    operator_port: u16,
     /// Command and flags.
     arguments: Vec<String>,
-    process: Option<Process>,
 }
 
 impl Server {

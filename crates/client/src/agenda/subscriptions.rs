@@ -1,23 +1,22 @@
-//! All subscriptions of a client: who gets what, and what happens when somebody is slow.
+//! All subscriptions of a client, and who gets what.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tidings_core::limits::SUBSCRIPTIONS_PER_CONNECTION_MAX;
 use tidings_core::{Filter, Instant};
-use tidings_protocol::{
-    ClientBody, Delivery, ErrorBody, ErrorCode, Extend, Nack, Reset, SubscribedPlace,
-};
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
+use tidings_protocol::{ClientBody, Delivery, ErrorBody, ErrorCode, Reset, SubscribedPlace};
 
-use super::entry::{Entry, News, Phase, Place};
+use super::entry::{Entry, News, Phase};
 use super::requests::{Request, Requests};
 use crate::client::SubscribeCommand;
-use crate::feedback::{Feedback, FeedbackKind, SubscriptionRef};
+use crate::feedback::SubscriptionRef;
 use crate::limits::{BEHIND_CHECK, RETRY_DEFAULT, STALL_MAX};
 use crate::subscribe::SubscribeError;
 use crate::subscription::{EndReason, Queued};
+
+mod answers;
+mod slow;
 
 /// Something for the application that found no room in its queue.
 #[derive(Debug)]
@@ -229,94 +228,18 @@ impl Subscriptions {
     /// The server says that one lost its place.
     pub(super) fn reset(&mut self, now: Instant, reset: Reset) {
         let Some(entry) = self.entries.get_mut(reset.sub.as_str()) else { return };
-        if entry.phase == Phase::Active {
-            entry.reset(&reset);
-            let reference = entry.reference.clone();
-            self.offer(now, &reference, Queued::Reset(reset));
-        }
-    }
-
-    /// Gives something to the application, or keeps it until there is room.
-    fn offer(&mut self, now: Instant, to: &SubscriptionRef, queued: Queued) {
-        let Some(entry) = find(&mut self.entries, to) else { return };
-        let mut is_full = false;
-        for queued in entry.held.take().into_iter().chain([queued]) {
-            let full = match entry.queue.try_reserve() {
-                Ok(room) if !is_full => {
-                    room.send(queued);
-                    continue;
-                }
-                Ok(_) | Err(TrySendError::Full(())) => queued,
-                Err(TrySendError::Closed(())) => return,
-            };
-            is_full = true;
-            self.stalled.push_back(Stalled { to: to.clone(), queued: full });
-            self.stall_check.get_or_insert(now + STALL_MAX);
-        }
-    }
-
-    /// A subscription or a delivery says something.
-    pub(super) fn feedback(&mut self, feedback: Feedback, requests: Option<&mut Requests>) {
-        let Feedback { from, what } = feedback;
-        let Some(entry) = find(&mut self.entries, &from) else { return };
-        if let FeedbackKind::Unsubscribed = what {
-            return self.remove(&from.sub, requests);
-        }
-        let sub = entry.request.sub.clone();
-        let Place::Durable(ledger) = &mut entry.place else { return };
-        // Only the connection that brought a message can take an answer to it.
-        match (what, requests.filter(|_| entry.phase == Phase::Active)) {
-            (FeedbackKind::Acked(position), _) => {
-                ledger.acked(position);
-                note_acks(entry, &mut self.with_acks);
+        match entry.phase {
+            Phase::Active => {
+                entry.reset(&reset);
+                let reference = entry.reference.clone();
+                self.offer(now, &reference, Queued::Reset(reset));
             }
-            (FeedbackKind::Nacked { position, delay, reason }, Some(requests)) => {
-                if ledger.released(position) {
-                    let offset = position.offset;
-                    let nack = Nack { sub, offset, delay, reason, dead: false };
-                    requests.say(ClientBody::Nack(nack));
-                }
+            Phase::Behind { .. } if !entry.can_resume() => {
+                entry.reset(&reset);
+                entry.held = Some(Queued::Reset(reset));
             }
-            (FeedbackKind::GivenUp { position, reason }, Some(requests)) => {
-                if ledger.given_up(position) {
-                    let offset = position.offset;
-                    let nack = Nack { sub, offset, delay: None, reason, dead: true };
-                    requests.ask(ClientBody::Nack(nack), Request::GiveUp { from, offset });
-                }
-            }
-            (FeedbackKind::Extended { position, by }, Some(requests)) => {
-                if ledger.epoch() == Some(position.epoch) {
-                    let offset = position.offset;
-                    requests.say(ClientBody::Extend(Extend { sub, offset, by }));
-                }
-            }
-            // Without a connection, or let go: the server sends it again, and it is handed out.
-            (
-                FeedbackKind::Nacked { position, .. }
-                | FeedbackKind::GivenUp { position, .. }
-                | FeedbackKind::LetGo(position),
-                _,
-            ) => {
-                ledger.released(position);
-            }
-            (FeedbackKind::Extended { .. }, None) | (FeedbackKind::Unsubscribed, _) => {}
-        }
-    }
-
-    /// The server has answered to a giving up.
-    pub(super) fn gave_up(
-        &mut self,
-        from: &SubscriptionRef,
-        offset: tidings_core::Offset,
-        result: Result<(), &ErrorBody>,
-    ) {
-        let Some(entry) = find(&mut self.entries, from) else { return };
-        if let Place::Durable(ledger) = &mut entry.place {
-            match result {
-                Ok(()) => ledger.give_up_confirmed(offset),
-                Err(_) => ledger.give_up_refused(offset),
-            }
-            note_acks(entry, &mut self.with_acks);
+            // One that is asked for again shows its place, and hears then that it is gone.
+            Phase::Waiting { .. } | Phase::Asked { .. } | Phase::Behind { .. } => {}
         }
     }
 
@@ -332,26 +255,6 @@ impl Subscriptions {
     /// Whether acks are due.
     pub(super) fn has_acks(&self) -> bool {
         !self.with_acks.is_empty()
-    }
-
-    /// The queue that has no room, if there is one: while there is, nothing more is to be read.
-    pub(super) fn full_queue(&self) -> Option<mpsc::Sender<Queued>> {
-        let first = self.stalled.front()?;
-        let entry = self.entries.get(&first.to.sub)?;
-        Some(entry.queue.clone())
-    }
-
-    pub(super) fn is_stalled(&self) -> bool {
-        !self.stalled.is_empty()
-    }
-
-    /// There is room in the full queue; without one, nobody reads it any more.
-    pub(super) fn room(&mut self, now: Instant, room: Option<mpsc::OwnedPermit<Queued>>) {
-        let Some(first) = self.stalled.pop_front() else { return };
-        if let Some(room) = room {
-            room.send(first.queued);
-        }
-        self.stall_check = (!self.stalled.is_empty()).then(|| now + STALL_MAX);
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -381,61 +284,11 @@ impl Subscriptions {
             self.behind_check = None;
             self.catch_up(now, requests);
         }
-        let is_due = |entry: &&Entry| {
-            matches!(entry.phase, Phase::Waiting { until: Some(until) } if until <= now)
-        };
+        let is_due = |entry: &&Entry| matches!(entry.phase, Phase::Waiting { until: Some(until) } if until <= now);
         let due = self.entries.values().filter(is_due);
         let due: Vec<_> = due.map(|entry| Arc::clone(&entry.reference.sub)).collect();
         for sub in due {
             self.ask(&sub, News::Tell, requests);
-        }
-    }
-
-    /// The slow ones no longer hold the others up: they let messages pass, and come back to them
-    /// from the log if they can.
-    fn fall_behind(&mut self, now: Instant, requests: &mut Requests) {
-        for Stalled { to, queued } in std::mem::take(&mut self.stalled) {
-            let Some(entry) = find(&mut self.entries, &to) else { continue };
-            entry.not_kept(queued);
-            if entry.is_durable() {
-                // Its window bounds it; the one message comes again.
-                continue;
-            }
-            tracing::debug!(sub = %to.sub, "the application is slow: its subscription falls behind");
-            entry.phase = Phase::Behind { missed: 1 };
-            if entry.can_resume() {
-                let body = ClientBody::Unsubscribe { sub: entry.request.sub.clone() };
-                requests.ask(body, Request::Unsubscribe);
-            }
-            self.behind_check.get_or_insert(now + BEHIND_CHECK);
-        }
-    }
-
-    /// Takes those up again whose application has caught up by half a queue.
-    fn catch_up(&mut self, now: Instant, requests: &mut Requests) {
-        let mut ready = Vec::new();
-        let mut abandoned = Vec::new();
-        for entry in self.entries.values_mut() {
-            if entry.is_abandoned() {
-                abandoned.push(Arc::clone(&entry.reference.sub));
-                continue;
-            }
-            let Phase::Behind { missed } = entry.phase else { continue };
-            if entry.queue.capacity() * 2 < entry.queue.max_capacity() {
-                self.behind_check = Some(now + BEHIND_CHECK);
-            } else if entry.can_resume() {
-                ready.push(Arc::clone(&entry.reference.sub));
-            } else {
-                entry.phase = Phase::Active;
-                // At least half of the queue is free.
-                let _ = entry.queue.try_send(Queued::Missed { count: missed });
-            }
-        }
-        for sub in abandoned {
-            self.remove(&sub, Some(requests));
-        }
-        for sub in ready {
-            self.ask(&sub, News::Spare, requests);
         }
     }
 }

@@ -219,7 +219,10 @@ fn loses_nothing_and_repeats_nothing_acked_whatever_gets_lost() {
                 1..10 => {
                     let Some(offset) = server.send(random) else { continue };
                     if ledger.received(Offset::new(offset)) == Verdict::HandOut {
-                        assert!(!in_hand.contains(&offset), "seed {seed}: {offset} handed out twice");
+                        assert!(
+                            !in_hand.contains(&offset),
+                            "seed {seed}: {offset} handed out twice"
+                        );
                         assert!(!done.contains(&offset), "seed {seed}: {offset} after its ack");
                         in_hand.push(offset);
                     }

@@ -37,10 +37,9 @@ impl Socket {
             detail: error.to_string(),
         };
         let mut request = address.uri.clone().into_client_request().map_err(not_tidings)?;
-        request.headers_mut().insert(
-            header::SEC_WEBSOCKET_PROTOCOL,
-            HeaderValue::from_static(codec.subprotocol()),
-        );
+        request
+            .headers_mut()
+            .insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(codec.subprotocol()));
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BYTES)
@@ -61,9 +60,8 @@ async fn connect(
         address: address.to_string(),
         source: Arc::new(source),
     };
-    let socket = TcpStream::connect((address.host.as_str(), address.port))
-        .await
-        .map_err(unreachable)?;
+    let socket =
+        TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
     // Frames leave in batches of the SDK's making; waiting for more would only delay them.
     socket.set_nodelay(true).map_err(unreachable)?;
     let Some(config) = tls else { return Ok(Box::new(socket)) };
@@ -82,9 +80,7 @@ fn upgrade_failed(address: &Address, codec: Codec, error: tungstenite::Error) ->
     let address = address.to_string();
     match error {
         tungstenite::Error::Http(response) => status(address, &response),
-        tungstenite::Error::Io(source) => {
-            Disconnect::Lost { source: Some(Arc::new(source)) }
-        }
+        tungstenite::Error::Io(source) => Disconnect::Lost { source: Some(Arc::new(source)) },
         // The server went away in the middle of the request: nothing is wrong with the address.
         tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => {
             Disconnect::Lost { source: None }

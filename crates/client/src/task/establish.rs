@@ -43,8 +43,7 @@ async fn welcome(
     state: &watch::Sender<State>,
 ) -> Result<Established, Disconnect> {
     let token = settings.token.token().await?;
-    let mut socket =
-        Socket::open(&settings.address, settings.tls.as_ref(), settings.codec).await?;
+    let mut socket = Socket::open(&settings.address, settings.tls.as_ref(), settings.codec).await?;
     state.send_replace(State::Authenticating);
     let connect = Connect { token, client: settings.client.clone(), session };
     let id = Some(NonZeroU32::MIN);

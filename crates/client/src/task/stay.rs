@@ -241,10 +241,9 @@ impl Link {
     /// The cause of the end, as the server announced it if it did.
     fn ended(self, cause: Disconnect) -> Disconnect {
         match (self.goaway, cause) {
-            (Some((goaway, _)), Disconnect::Lost { .. }) => Disconnect::Goaway {
-                reason: goaway.reason,
-                retry_after: goaway.retry_after,
-            },
+            (Some((goaway, _)), Disconnect::Lost { .. }) => {
+                Disconnect::Goaway { reason: goaway.reason, retry_after: goaway.retry_after }
+            }
             // The code's range decides whether to come back, and the announcement when.
             (Some((goaway, _)), Disconnect::Closed { code, .. })
                 if tidings_core::Comeback::after(code) == tidings_core::Comeback::WithBackoff =>

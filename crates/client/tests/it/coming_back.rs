@@ -129,9 +129,8 @@ async fn a_silent_server_is_left() {
     line.say(ServerBody::Pong).await;
     assert_eq!(line.next().await.body, ClientBody::Ping);
     let mut state = client.state();
-    let left = |state: &State| {
-        matches!(state, State::Reconnecting { cause: Disconnect::Silent, .. })
-    };
+    let left =
+        |state: &State| matches!(state, State::Reconnecting { cause: Disconnect::Silent, .. });
     within("the client to leave", state.wait_for(left)).await.unwrap();
     peer.accept().await;
 }

@@ -86,10 +86,7 @@ async fn temporary_errors_are_retried_as_asked_and_others_are_told() {
     assert_eq!(key, key_again);
     line.refuse(Some(id), ErrorCode::PermissionDenied).await;
     let error = within("the refusal", first).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the server refused the message: not today (permission_denied)"
-    );
+    assert_eq!(error.to_string(), "the server refused the message: not today (permission_denied)");
     let PublishError::Refused { error } = error else { panic!("{error:?}") };
     assert_eq!(error.code, ErrorCode::PermissionDenied);
 }
@@ -111,14 +108,14 @@ async fn the_servers_limits_are_kept() {
     let with_headers = client.enqueue(sized(2900).header("h", "x".repeat(500))).await;
     let mut ids = Vec::new();
     for _ in 0..5 {
-        ids.push(publish_id(line.next().await));
+        ids.push(publish_id(&line.next().await));
     }
     let sixth = tokio::time::timeout(Duration::from_millis(200), line.next()).await;
     assert!(sixth.is_err(), "only five may be without an answer");
     for (place, offset) in (1..=7).enumerate() {
         line.published(ids[place], offset).await;
         if ids.len() < 7 {
-            ids.push(publish_id(line.next().await));
+            ids.push(publish_id(&line.next().await));
         }
     }
     for (offset, ticket) in (1..=7).zip(tickets) {
@@ -132,7 +129,7 @@ async fn the_servers_limits_are_kept() {
     assert!(line.largest <= 4096, "{}", line.largest);
 }
 
-fn publish_id(frame: ClientFrame) -> tidings_protocol::RequestId {
+fn publish_id(frame: &ClientFrame) -> tidings_protocol::RequestId {
     assert!(matches!(frame.body, ClientBody::Publish(_)), "{frame:?}");
     frame.id.unwrap()
 }

@@ -70,11 +70,8 @@ async fn a_live_subscription_resumes_after_the_last_message() {
 #[tokio::test]
 async fn a_lost_place_is_told() {
     let peer = Peer::start().await;
-    let lost = SubscribedPlace {
-        recovered: false,
-        reason: Some(ResetReason::Trimmed),
-        ..place(10, 20)
-    };
+    let lost =
+        SubscribedPlace { recovered: false, reason: Some(ResetReason::Trimmed), ..place(10, 20) };
     let request = SubscribeRequest::live("t").unwrap().from(StartFrom::After(at(2)));
     let (_client, mut line, mut subscription) = subscribed(&peer, request, lost).await;
     let Event::Reset(reset) = next(&mut subscription).await else { panic!("a reset") };

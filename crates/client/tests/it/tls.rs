@@ -56,8 +56,7 @@ async fn trusts_the_given_root_and_nothing_else() {
     let (socket, _) = within("a connection", listener.accept()).await.unwrap();
     assert!(within("no TLS", acceptor.accept(socket)).await.is_err());
     let mut state = client.state();
-    let left = |state: &State| {
-        matches!(state, State::Reconnecting { cause: Disconnect::Tls { .. }, .. })
-    };
+    let left =
+        |state: &State| matches!(state, State::Reconnecting { cause: Disconnect::Tls { .. }, .. });
     within("the client", state.wait_for(left)).await.unwrap();
 }

@@ -297,7 +297,9 @@ impl<'a> Value<'a> {
             (Some(name), Reading::Strict) => {
                 Err(self.at.bad(format_args!("has `{}` twice", shown(&name))))
             }
-            (_, Reading::Strict | Reading::Tolerant) => rules::headers(self.at, headers),
+            (None, Reading::Strict) => rules::headers(self.at, headers),
+            // The server adds headers of its own, to dead letters.
+            (_, Reading::Tolerant) => Ok(headers),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tidings_core::{Data, DataKind, Headers, Offset, Timestamp};
+use tidings_core::{Data, DataKind, Offset, Timestamp};
 
 use super::schema;
 use super::wire::{
@@ -114,14 +114,13 @@ pub(super) fn delivery_from_schema(message: schema::Message) -> Result<Delivery,
         .content_type
         .map(|text| rules::content_type(at("content_type"), &text))
         .transpose()?;
-    let headers: Headers = rules::headers(at("headers"), message.headers)?;
     Ok(Delivery {
         topic: rules::topic(at("topic"), &message.topic)?,
         offset: Offset::new(message.offset),
         id: rules::message_id(at("id"), &message.id)?,
         data,
         content_type,
-        headers,
+        headers: message.headers,
         from: message.from.map(|text| rules::id(at("from"), &text)).transpose()?,
         at: Timestamp::from_ms(message.at),
         attempt: message.attempt.max(1),

@@ -1,5 +1,6 @@
 //! What is encoded decodes to the same, whatever it is.
 
+use tidings_core::limits;
 use tidings_protocol::http::{
     BatchReply, HistoryReply, Problem, PublishReply, decode_publish, decode_publish_batch,
     encode_publish, encode_publish_batch,
@@ -56,6 +57,21 @@ fn a_message_from_the_log_is_encoded_as_its_frame() {
             encode_server_frame(codec, &ServerFrame { id: None, body: body.clone() }, &mut framed);
             assert_eq!(straight, framed, "seed {seed}, {codec:?}");
         }
+    }
+}
+
+/// The server adds headers to dead letters, so a message can have more than a publish may.
+#[test]
+fn a_message_with_many_headers_reads_back() {
+    let mut message = Draw::new(1).message();
+    let reasons = "x".repeat(limits::HEADERS_BYTES_MAX);
+    let name = |n: usize| (format!("tidings-{n}"), reasons.clone());
+    message.content.headers = (0..=limits::HEADERS_MAX).map(name).collect();
+    let expected = ServerFrame { id: None, body: ServerBody::Message(Delivery::of(&message, 1)) };
+    for codec in Codec::ALL {
+        let mut bytes = Vec::new();
+        encode_message(codec, &message, 1, &mut bytes);
+        assert_eq!(decode_server_frame(codec, &mut &bytes[..]), Some(Ok(expected.clone())));
     }
 }
 

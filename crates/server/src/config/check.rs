@@ -1,6 +1,6 @@
 //! How the keys go together. Every check is made, so that one run tells everything.
 
-use std::fmt::{Debug, Display};
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -53,7 +53,7 @@ impl Problems {
 }
 
 /// What has bounds, and how it is written in the file.
-trait Quantity: PartialOrd + Debug {
+trait Quantity: Copy + PartialOrd {
     fn show(&self) -> String;
 }
 

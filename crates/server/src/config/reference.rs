@@ -56,7 +56,7 @@ pub struct ConfigVariable {
     pub example: String,
 }
 
-/// Every environment variable that sets a key, in the order of sections and keys.
+/// Every environment variable that sets a key, by name.
 pub fn config_variables() -> Vec<ConfigVariable> {
     let mut variables = Vec::new();
     for (section, value) in &*FULL {

@@ -126,7 +126,7 @@ impl Shard {
                 Ok(frame) => self.request(slot, frame),
                 Err(error) => {
                     self.send_error(slot, error.id, error.body);
-                    self.count_bad_frame(slot);
+                    self.close_stranger(slot);
                 }
             }
             if !self.is_open(slot) {

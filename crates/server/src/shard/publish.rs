@@ -76,14 +76,10 @@ impl Shard {
                 self.publish_answered(connection, id, outcome);
             }
             PendingWrite::DeadLetter { connection, topic, offset } => {
-                let refused = match outcome {
-                    Err(Outcome::Refused(error)) => Some(error.clone()),
-                    Ok(_)
-                    | Err(Outcome::Published(_) | Outcome::Duplicate { .. } | Outcome::Saved) => {
-                        None
-                    }
-                };
-                self.dead_letter_answered(connection, &topic, offset, refused.as_ref());
+                self.dead_letter_answered(connection, &topic, offset, refused(&outcome));
+            }
+            PendingWrite::Open { key, connection } => {
+                self.opened(&key, connection, refused(&outcome));
             }
             PendingWrite::Release { key, connection } => self.release(&key, connection),
         }
@@ -117,5 +113,13 @@ impl Shard {
             Err(Outcome::Published(_) | Outcome::Saved) => return,
         };
         self.send(key.slot, Some(id), body);
+    }
+}
+
+/// Why a write was not kept, if it was not.
+const fn refused<'o>(outcome: &Result<Published, &'o Outcome>) -> Option<&'o StoreError> {
+    match outcome {
+        Err(Outcome::Refused(error)) => Some(error),
+        Ok(_) | Err(Outcome::Published(_) | Outcome::Duplicate { .. } | Outcome::Saved) => None,
     }
 }

@@ -76,9 +76,8 @@ impl Shard {
         id
     }
 
-    /// A client that sends what is no frame again and again is closed, rather than answered for
-    /// ever.
-    pub(super) fn count_bad_frame(&mut self, slot: u32) {
+    /// Whoever has not connected and sends what is no frame does not speak the protocol.
+    pub(super) fn close_stranger(&mut self, slot: u32) {
         let Some(connection) = self.connections.get(slot as usize) else { return };
         if !matches!(connection.phase, Phase::Active(_)) {
             self.close(slot, CloseCode::BadFrame);

@@ -1,8 +1,8 @@
 //! Subscriptions come and go.
 
 use tidings_core::{
-    Capabilities, CursorState, DeliveryWindow, Durability, DurableKey, Filter, LiveCursor, Offset,
-    Operation, Position, Recovery, ResetReason, Topic, TopicState, recover,
+    Capabilities, DurableKey, Filter, LiveCursor, Offset, Operation, Recovery, ResetReason, Topic,
+    TopicState, recover,
 };
 use tidings_protocol::{
     ErrorBody, ErrorCode, RequestId, ServerBody, StartFrom, Subscribe, SubscribeMode, Subscribed,
@@ -10,11 +10,9 @@ use tidings_protocol::{
 };
 use tidings_storage::Write;
 
-use super::subscription::{Durable, Kind, Lagging, Subscription, WaitingDurable};
+use super::subscription::{Kind, Lagging, Stage, Subscription, WaitingDurable};
 use super::topics::{FilterSubscriber, LiveSubscriber};
 use super::{PendingWrite, Shard};
-use crate::directory::{Claim, Place};
-use crate::inbox::Letter;
 
 impl Shard {
     pub(super) fn subscribe(&mut self, slot: u32, id: RequestId, subscribe: Subscribe) {
@@ -37,7 +35,7 @@ impl Shard {
                 let key = DurableKey { user: active.principal.user.clone(), name, topic };
                 let window = window.unwrap_or(self.env.settings.window_default);
                 let window = window.clamp(1, self.env.settings.limits.window);
-                let waiting = WaitingDurable { id: Some(id), key, window, from };
+                let waiting = WaitingDurable { id, key, window, from, stage: Stage::Held };
                 self.claim_durable(slot, sub, waiting);
             }
             (None, SubscribeMode::Live { from: StartFrom::New }) => {
@@ -69,7 +67,7 @@ impl Shard {
         Ok(())
     }
 
-    fn add(&mut self, slot: u32, sub: Filter, kind: Kind) {
+    pub(super) fn add(&mut self, slot: u32, sub: Filter, kind: Kind) {
         if let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) {
             active.subscriptions.push(Subscription { sub, kind });
             self.env.metrics.subscriptions.inc();
@@ -103,103 +101,6 @@ impl Shard {
         self.add(slot, sub.clone(), Kind::LiveFilter(Box::<Lagging>::default()));
         let subscribed = Subscribed { sub, place: None };
         self.send(slot, Some(id), ServerBody::Subscribed(subscribed));
-    }
-
-    /// Takes a durable subscription, or waits for the connection that holds it to let go.
-    fn claim_durable(&mut self, slot: u32, sub: Filter, waiting: WaitingDurable) {
-        let topic = &waiting.key.topic;
-        if self.env.policies.policy(topic).durability == Durability::Memory {
-            let message = format!(
-                "`{topic}` keeps nothing (`durability = \"memory\"`), so nothing can be durable"
-            );
-            let error = ErrorBody::new(ErrorCode::Unsupported, message);
-            return self.send_error(slot, waiting.id, error);
-        }
-        let Some(connection) = self.key(slot) else { return };
-        let place = Place { lane: self.inbox.lane(), connection };
-        match self.env.directory.claim(&waiting.key, place) {
-            Claim::Granted => self.attach(slot, sub, &waiting),
-            Claim::Wait { holder, displaced } => {
-                let key = waiting.key.clone();
-                self.add(slot, sub, Kind::Waiting(Box::new(waiting)));
-                for evicted in [Some(holder), displaced].into_iter().flatten() {
-                    let letter = Letter::Evict { key: key.clone(), holder: evicted.connection };
-                    self.env.inboxes[evicted.lane as usize].post(letter);
-                }
-            }
-        }
-    }
-
-    /// The durable subscription is this connection's: goes on from its cursor.
-    fn attach(&mut self, slot: u32, sub: Filter, waiting: &WaitingDurable) {
-        let WaitingDurable { id, key, window, from } = waiting;
-        let state = self.env.store.topic_state(&key.topic);
-        let saved = self.env.store.cursor(key);
-        let (start, cursor) = match saved {
-            Some(saved) => {
-                let after = Position { epoch: saved.epoch, offset: saved.next.previous() };
-                match recover(after, state) {
-                    recovered @ Recovery::Recovered { .. } => (recovered, saved),
-                    reset @ Recovery::Reset { next, .. } => {
-                        (reset, CursorState::at(state.epoch, next))
-                    }
-                }
-            }
-            None => {
-                let start = start(*from, state);
-                (start, CursorState::at(state.epoch, start.next()))
-            }
-        };
-        let policy = self.env.policies.policy(&key.topic).delivery;
-        let seed = self.env.random_seed();
-        let window = DeliveryWindow::new(policy, *window, cursor, state.head, seed);
-        let pending = window.pending();
-        self.topics.entry(&key.topic, state.head).durable.push(slot);
-        let durable = Durable {
-            key: key.clone(),
-            window,
-            wanted: Vec::new(),
-            reading: false,
-            unsaved: true,
-            reasons: std::collections::BTreeMap::new(),
-        };
-        // Saved at once, so that a subscription exists from its first moment on.
-        let write = Write::SaveCursor { key: key.clone(), state: durable.window.state() };
-        self.write(write, None);
-        self.add(slot, sub.clone(), Kind::Durable(Box::new(Durable { unsaved: false, ..durable })));
-        let place = Some(place(state, start, pending));
-        self.send(slot, *id, ServerBody::Subscribed(Subscribed { sub, place }));
-        self.pump(slot, &key.topic, None);
-    }
-
-    /// The connection that held a durable subscription has let go.
-    pub(super) fn released(&mut self, key: &DurableKey, waiter: super::ConnectionKey) {
-        let is_it = |kind: &Kind| matches!(kind, Kind::Waiting(waiting) if waiting.key == *key);
-        let waiting = self.connection(waiter).and_then(|c| c.active()).and_then(|active| {
-            let at = active.subscriptions.iter().position(|s| is_it(&s.kind))?;
-            Some(active.subscriptions.swap_remove(at))
-        });
-        let Some(Subscription { sub, kind: Kind::Waiting(waiting) }) = waiting else {
-            // Gone in the meantime: the next one, if any.
-            return self.release(key, waiter);
-        };
-        self.env.metrics.subscriptions.dec();
-        self.attach(waiter.slot, sub, &waiting);
-    }
-
-    /// Another connection wants a durable subscription that this one holds or waits for.
-    pub(super) fn evict(&mut self, key: &DurableKey, holder: super::ConnectionKey) {
-        let sub = self.connection(holder).and_then(|c| c.active()).and_then(|active| {
-            let mine = |s: &&Subscription| match &s.kind {
-                Kind::Durable(durable) => durable.key == *key,
-                Kind::Waiting(waiting) => waiting.key == *key,
-                Kind::Live { .. } | Kind::LiveFilter(_) => false,
-            };
-            active.subscriptions.iter().find(mine).map(|s| s.sub.clone())
-        });
-        if let Some(sub) = sub {
-            self.end_subscription(holder.slot, &sub, UnsubscribeReason::TakenOver);
-        }
     }
 
     pub(super) fn unsubscribe(&mut self, slot: u32, id: Option<RequestId>, sub: &Filter) {
@@ -251,16 +152,12 @@ impl Shard {
                 let pending = PendingWrite::Release { key: durable.key, connection };
                 self.write(write, Some(pending));
             }
-            Kind::Waiting(waiting) => self.release(&waiting.key, connection),
-        }
-    }
-
-    /// A durable subscription is free: whoever waits for it gets it.
-    pub(super) fn release(&mut self, key: &DurableKey, connection: super::ConnectionKey) {
-        let place = Place { lane: self.inbox.lane(), connection };
-        if let Some(next) = self.env.directory.release(key, place) {
-            let letter = Letter::Released { key: key.clone(), waiter: next.connection };
-            self.env.inboxes[next.lane as usize].post(letter);
+            Kind::Waiting(waiting) => match waiting.stage {
+                Stage::Held => self.release(&waiting.key, connection),
+                // Let go once the cursor is saved: whoever comes next must find it, not make a
+                // second one that begins later.
+                Stage::Opening { .. } => {}
+            },
         }
     }
 
@@ -283,7 +180,7 @@ impl Shard {
 }
 
 /// Where a subscription without a cursor starts.
-fn start(from: StartFrom, state: TopicState) -> Recovery {
+pub(super) fn start(from: StartFrom, state: TopicState) -> Recovery {
     match from {
         StartFrom::New => Recovery::Recovered { next: state.head.next() },
         StartFrom::First => Recovery::Recovered { next: state.first.max(Offset::FIRST) },
@@ -291,7 +188,7 @@ fn start(from: StartFrom, state: TopicState) -> Recovery {
     }
 }
 
-fn place(state: TopicState, start: Recovery, pending: u64) -> SubscribedPlace {
+pub(super) fn place(state: TopicState, start: Recovery, pending: u64) -> SubscribedPlace {
     let reason: Option<ResetReason> = match start {
         Recovery::Recovered { .. } => None,
         Recovery::Reset { reason, .. } => Some(reason),

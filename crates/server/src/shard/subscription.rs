@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tidings_core::{DeliveryWindow, DurableKey, Filter, GiveUp, LiveCursor, Offset, Topic};
+use tidings_core::{
+    DeliveryWindow, DurableKey, Filter, GiveUp, LiveCursor, Offset, Recovery, Topic,
+};
 use tidings_protocol::{RequestId, StartFrom};
 
 /// A subscription by the name the client gave it: its topic or filter.
@@ -21,7 +23,7 @@ pub(super) enum Kind {
     LiveFilter(Box<Lagging>),
     /// The server remembers, and the delivery window decides.
     Durable(Box<Durable>),
-    /// Another connection still holds the durable subscription.
+    /// A durable subscription that is not this connection's yet.
     Waiting(Box<WaitingDurable>),
 }
 
@@ -66,11 +68,21 @@ pub(super) enum Purpose {
     DeadLetter { attempts: u32, reason: GiveUp },
 }
 
-/// A request for a durable subscription that waits for its holder to let go.
+/// A request for a durable subscription that cannot be answered yet.
 #[derive(Debug)]
 pub(super) struct WaitingDurable {
-    pub(super) id: Option<RequestId>,
+    pub(super) id: RequestId,
     pub(super) key: DurableKey,
     pub(super) window: u32,
     pub(super) from: StartFrom,
+    pub(super) stage: Stage,
+}
+
+/// What a durable subscription waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stage {
+    /// Another connection still holds it.
+    Held,
+    /// Its first cursor is being saved: answered before, a crash could move its beginning.
+    Opening { start: Recovery },
 }

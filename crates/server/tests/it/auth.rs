@@ -55,7 +55,9 @@ async fn a_token_says_who_and_what() {
         let reply = alice.ask(forbidden.clone()).await;
         assert_eq!(reply["error"]["code"], "permission_denied", "{forbidden}");
     }
-    assert!(alice.ask(json!({"subscribe": {"filter": "room/+"}})).await.get("subscribed").is_some());
+    assert!(
+        alice.ask(json!({"subscribe": {"filter": "room/+"}})).await.get("subscribed").is_some()
+    );
     server.shutdown().await;
 }
 
@@ -76,9 +78,8 @@ async fn a_token_without_caps_reads_its_own_inbox_and_nothing_else() {
 /// A token with this header, signed with the secret by HMAC whatever the header says.
 fn odd_token(header: &Value, claims: &Value, signature: &str) -> String {
     use base64::Engine as _;
-    let part = |value: &Value| {
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string())
-    };
+    let part =
+        |value: &Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}.{signature}", part(header), part(claims))
 }
 
@@ -88,7 +89,8 @@ async fn every_kind_of_bad_token_is_refused() {
     let good = token(claims("alice"));
     let forged = format!("{}AAAA", &good[..good.len() - 4]);
     let none = odd_token(&json!({"alg": "none", "typ": "JWT"}), &claims("alice"), "");
-    let other_algorithm = odd_token(&json!({"alg": "RS256", "typ": "JWT"}), &claims("alice"), "AAAA");
+    let other_algorithm =
+        odd_token(&json!({"alg": "RS256", "typ": "JWT"}), &claims("alice"), "AAAA");
     let huge = token(json!({"sub": "a", "exp": now() + 600, "junk": "x".repeat(9_000)}));
     for (name, token, code, close) in [
         ("garbage", "garbage".to_owned(), "unauthenticated", 4000),
@@ -98,10 +100,20 @@ async fn every_kind_of_bad_token_is_refused() {
         ("another algorithm", other_algorithm, "unauthenticated", 4000),
         ("no exp", token(json!({"sub": "a"})), "unauthenticated", 4000),
         ("no sub", token(json!({"exp": now() + 600})), "unauthenticated", 4000),
-        ("bad caps", token(json!({"sub": "a", "exp": now() + 600, "caps": [{"match": "a#", "ops": []}]})), "unauthenticated", 4000),
+        (
+            "bad caps",
+            token(json!({"sub": "a", "exp": now() + 600, "caps": [{"match": "a#", "ops": []}]})),
+            "unauthenticated",
+            4000,
+        ),
         ("too large", huge, "bad_field", 4001),
         ("expired", token(json!({"sub": "a", "exp": now() - 600})), "token_expired", 4200),
-        ("not yet valid", token(json!({"sub": "a", "exp": now() + 900, "nbf": now() + 600})), "token_expired", 4200),
+        (
+            "not yet valid",
+            token(json!({"sub": "a", "exp": now() + 900, "nbf": now() + 600})),
+            "token_expired",
+            4200,
+        ),
     ] {
         let (mut peer, reply) = connect_with(&server, &token).await;
         assert_eq!(reply["error"]["code"], code, "{name}: {reply}");

@@ -71,7 +71,11 @@ async fn what_was_acked_is_not_sent_to_the_next_connection() {
     peer.ask(durable("t")).await;
     let (third, fifth) = (peer.message().await, peer.message().await);
     assert_eq!((&third["data"], &fifth["data"]), (&json!(3), &json!(5)));
-    assert_eq!((&third["attempt"], &fifth["attempt"]), (&json!(2), &json!(2)), "a redelivery says so");
+    assert_eq!(
+        (&third["attempt"], &fifth["attempt"]),
+        (&json!(2), &json!(2)),
+        "a redelivery says so"
+    );
     peer.assert_quiet().await;
     server.shutdown().await;
 }

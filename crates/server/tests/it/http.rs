@@ -90,14 +90,30 @@ async fn errors_are_problems_with_a_code() {
         ("GET", "/v1/publish", "", String::new(), (405, "method_not_allowed")),
         ("POST", "/v1/publish", "application/json", "{".to_owned(), (400, "bad_frame")),
         ("POST", "/v1/publish", "text/plain", "{}".to_owned(), (415, "unsupported_media_type")),
-        ("POST", "/v1/publish", "application/json", r#"{"topic":"+","data":1}"#.to_owned(), (400, "bad_topic")),
-        ("POST", "/v1/publish", "application/json", format!("\"{}\"", "x".repeat(3 << 20)), (413, "too_large")),
+        (
+            "POST",
+            "/v1/publish",
+            "application/json",
+            r#"{"topic":"+","data":1}"#.to_owned(),
+            (400, "bad_topic"),
+        ),
+        (
+            "POST",
+            "/v1/publish",
+            "application/json",
+            format!("\"{}\"", "x".repeat(3 << 20)),
+            (413, "too_large"),
+        ),
         ("GET", "/v1/ws", "", String::new(), (400, "bad_frame")),
     ] {
         let (status, head, text) =
             http(address, method, path, &[("content-type", content_type)], &body).await;
         let problem: Value = serde_json::from_str(&text).unwrap_or_default();
-        assert_eq!((status, problem["code"].as_str()), (expected.0, Some(expected.1)), "{path} {text}");
+        assert_eq!(
+            (status, problem["code"].as_str()),
+            (expected.0, Some(expected.1)),
+            "{path} {text}"
+        );
         assert!(head.contains("application/problem+json"), "{head}");
         assert_eq!(problem["status"], status);
         assert!(problem["request_id"].is_string());
@@ -111,10 +127,7 @@ async fn pages_on_the_list_may_use_http() {
     config.http.cors_origins = vec!["https://app.example".to_owned()];
     let server = start(config).await;
     let address = server.public_addr();
-    let preflight = [
-        ("origin", "https://app.example"),
-        ("access-control-request-method", "POST"),
-    ];
+    let preflight = [("origin", "https://app.example"), ("access-control-request-method", "POST")];
     let (status, head, _) = http(address, "OPTIONS", "/v1/publish", &preflight, "").await;
     assert_eq!(status, 204);
     assert!(head.contains("access-control-allow-origin: https://app.example"), "{head}");

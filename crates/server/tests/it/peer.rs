@@ -127,7 +127,8 @@ impl Peer {
     /// The close code the server ends the connection with.
     pub(crate) async fn close_code(&mut self) -> u16 {
         loop {
-            match tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("a close in time") {
+            match tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("a close in time")
+            {
                 Some(Ok(Message::Close(Some(close)))) => return close.code.into(),
                 Some(Ok(_)) => {}
                 other => panic!("the connection ended without a close frame: {other:?}"),
@@ -155,7 +156,8 @@ pub(crate) async fn http(
     headers: &[(&str, &str)],
     body: &str,
 ) -> (u16, String, String) {
-    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    let mut request =
+        format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
     for (name, value) in headers {
         request += &format!("{name}: {value}\r\n");
     }

@@ -28,8 +28,8 @@ impl Scene {
             0..20 => self.append(),
             20..50 => return self.answer_one(),
             50..58 if self.troubles.strays => return self.answer_astray(),
-            58..76 => self.time_passes(),
-            76..81 if self.troubles.trims => self.lose_messages(),
+            58..74 => self.time_passes(),
+            74..81 if self.troubles.trims => self.lose_messages(),
             81..88 => self.dead_letter_outcome(),
             88..92 if self.save_due => self.save(),
             92..96 if self.troubles.reconnects => self.reconnect(),
@@ -144,6 +144,13 @@ impl Scene {
     /// Retention trims the oldest, or a message is damaged. The window hears of it now, or when
     /// the message is read.
     fn lose_messages(&mut self) {
+        let unasked = |fate| matches!(fate, Fate::GivenUp { letter: Letter::Due, .. });
+        let unasked = self.model.fates().find(|(_, fate)| unasked(*fate));
+        if let Some((offset, _)) = unasked {
+            self.coverage.met(Sometimes::GoneBeforeLetterAsked);
+            self.log.damaged.insert(offset);
+            return self.missing(offset, offset);
+        }
         if self.random.chance(40) {
             let offset = Offset::new(self.random.between(1, self.log.head.get().max(1)));
             if offset <= self.log.head {
@@ -158,11 +165,6 @@ impl Scene {
             self.coverage.met_if(in_flight, Sometimes::TrimmedUnderWindow);
             let ahead = self.model.first_unsent().is_some_and(|unsent| unsent < first);
             self.coverage.met_if(ahead, Sometimes::TrimmedUnsent);
-            let unasked = |(offset, fate)| {
-                offset < first && matches!(fate, Fate::GivenUp { letter: Letter::Due, .. })
-            };
-            let unasked = self.model.fates().any(unasked);
-            self.coverage.met_if(unasked, Sometimes::GoneBeforeLetterAsked);
             self.missing(Offset::FIRST, first.previous());
         } else if self.random.chance(20) {
             // An empty range: nothing is missing.

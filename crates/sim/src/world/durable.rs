@@ -1,8 +1,6 @@
 //! Durable subscriptions, the server's side: a [`DeliveryWindow`] for each, cursors and dead
 //! letters in the store.
 
-use std::collections::BTreeMap;
-
 use tidings_core::{
     CursorState, DeliveryEffect, DeliveryWindow, Epoch, Instant, Offset, Position, Recovery,
 };
@@ -24,8 +22,6 @@ pub(super) struct DurableConnection {
     /// The wake-up that was asked for.
     wakes_at: Option<Instant>,
 }
-
-pub(super) type DurableConnections = BTreeMap<usize, DurableConnection>;
 
 impl World {
     /// The server hears the subscription.
@@ -67,13 +63,13 @@ impl World {
             self.coverage.met(Sometimes::SubscribedWhileMade);
             self.close_taken_over(client, older);
         }
-        if asked_before.is_some() && self.mutation != Some(Mutation::MakesCursorTwice) {
+        if asked_before.is_some() && !self.is(Mutation::MakesCursorTwice) {
             // A second one would begin later and replace the first.
             return;
         }
         let log = self.store.told().state;
         let state = CursorState::at(log.epoch, log.head.next());
-        if self.mutation == Some(Mutation::AnswersBeforeCursor) {
+        if self.is(Mutation::AnswersBeforeCursor) {
             self.server.making.remove(&client);
             self.submit_cursor(client, Some(state.clone()));
             return self.durable_opens(client, connection, state);
@@ -109,19 +105,19 @@ impl World {
         self.coverage.met_if(lags, Sometimes::CursorLagged);
         let first_time = self.durable[client].furthest.is_none();
         let recovery = self.recover_as_mutated(after, log);
-        let (state, frame) = match recovery {
-            _ if self.mutation == Some(Mutation::DurableResumesAtHead) => {
-                let next = log.head.next();
-                (CursorState::at(log.epoch, next), Frame::Subscribed { epoch: log.epoch, next })
+        let (mut state, frame) = match recovery {
+            Recovery::Recovered { next } => {
+                let frame = Frame::Subscribed { epoch: log.epoch, next };
+                (CursorState { epoch: log.epoch, ..state }, frame)
             }
-            Recovery::Recovered { next } => (
-                CursorState { epoch: log.epoch, ..state },
-                Frame::Subscribed { epoch: log.epoch, next },
-            ),
             Recovery::Reset { next, .. } => {
-                (CursorState::at(log.epoch, next), Frame::Reset { epoch: log.epoch, next })
+                let frame = Frame::Reset { epoch: log.epoch, next };
+                (CursorState::at(log.epoch, next), frame)
             }
         };
+        if self.is(Mutation::DurableResumesAtHead) {
+            state = CursorState::at(log.epoch, log.head.next());
+        }
         let (epoch, next) = (log.epoch, state.next);
         let recovered = matches!(recovery, Recovery::Recovered { .. });
         let after = (!first_time).then_some(after);
@@ -215,6 +211,7 @@ impl World {
     }
 
     fn carry_out(&mut self, client: usize, effect: DeliveryEffect) {
+        let settles_early = self.is(Mutation::SettlesWhenLetterSubmitted);
         let Some(durable) = self.server.durable.get_mut(&client) else { return };
         let (connection, epoch) = (durable.connection, durable.epoch);
         let first_kept = self.store.told().state.first;
@@ -233,7 +230,7 @@ impl World {
                 self.durable_sends(client, Frame::Message { position, name });
             }
             DeliveryEffect::DeadLetter { offset, .. } => {
-                if self.mutation == Some(Mutation::SettlesWhenLetterSubmitted) {
+                if settles_early {
                     durable.window.dead_lettered(offset);
                 }
                 let position = Position { epoch, offset };
@@ -256,12 +253,10 @@ impl World {
 
     fn state_as_mutated(&self, client: usize) -> Option<CursorState> {
         let durable = self.server.durable.get(&client)?;
-        Some(match self.mutation {
-            Some(Mutation::SavesWhatWasSent) => {
-                CursorState::at(durable.epoch, durable.window.next())
-            }
-            Some(_) | None => durable.window.state(),
-        })
+        if self.is(Mutation::SavesWhatWasSent) {
+            return Some(CursorState::at(durable.epoch, durable.window.next()));
+        }
+        Some(durable.window.state())
     }
 
     /// Saves where a connection that ends has got to.

@@ -1,7 +1,6 @@
 //! Live subscriptions: the client remembers its position, the server holds a [`LiveCursor`] and
 //! no queue. A socket takes few frames at a time; who is behind reads the log.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings_core::{
@@ -36,8 +35,6 @@ pub(super) struct LiveConnection {
     link: Link,
 }
 
-pub(super) type LiveConnections = BTreeMap<usize, LiveConnection>;
-
 impl World {
     pub(super) fn live_connects(&mut self, client: usize) {
         if self.live[client].connection.is_some() {
@@ -69,10 +66,8 @@ impl World {
             None => Recovery::Recovered { next: state.head.next() },
         };
         let (epoch, next) = (state.epoch, recovery.next());
-        let cursor = LiveCursor::new(match self.mutation {
-            Some(Mutation::JoinsTailAtOnce) => state.head.next(),
-            Some(_) | None => next,
-        });
+        let at_tail = self.is(Mutation::JoinsTailAtOnce);
+        let cursor = LiveCursor::new(if at_tail { state.head.next() } else { next });
         let link = Link::default();
         let opened = LiveConnection {
             connection,
@@ -106,11 +101,9 @@ impl World {
 
     /// What a client that shows a position is told.
     pub(super) fn recover_as_mutated(&mut self, after: Position, state: TopicState) -> Recovery {
-        let asked = match self.mutation {
-            Some(Mutation::ResumeIgnoresEpoch) => Position { epoch: state.epoch, ..after },
-            Some(_) | None => after,
-        };
-        let recovery = recover(asked, state);
+        let same_epoch = self.is(Mutation::ResumeIgnoresEpoch);
+        let epoch = if same_epoch { state.epoch } else { after.epoch };
+        let recovery = recover(Position { epoch, ..after }, state);
         self.coverage.met(match recovery {
             Recovery::Recovered { .. } => Sometimes::Recovered,
             Recovery::Reset { reason: ResetReason::Trimmed, .. } => Sometimes::ResetByTrim,
@@ -120,47 +113,54 @@ impl World {
                 ..
             } => Sometimes::ResetByEpoch,
         });
-        match (self.mutation, recovery) {
-            (
-                Some(Mutation::ResumeIgnoresTrim),
-                Recovery::Reset { reason: ResetReason::Trimmed, next },
-            ) => Recovery::Recovered { next },
-            (Some(Mutation::ResumeAlwaysResets), _) => {
-                Recovery::Reset { reason: ResetReason::Trimmed, next: recovery.next() }
+        let trimmed = ResetReason::Trimmed;
+        match recovery {
+            Recovery::Recovered { next } if self.is(Mutation::ResumeAlwaysResets) => {
+                Recovery::Reset { reason: trimmed, next }
             }
-            (Some(_) | None, _) => recovery,
+            Recovery::Reset { reason, next }
+                if self.is(Mutation::ResumeIgnoresTrim) && reason == trimmed =>
+            {
+                Recovery::Recovered { next }
+            }
+            Recovery::Recovered { .. } | Recovery::Reset { .. } => recovery,
         }
     }
 
-    /// A message was appended to a log whose head was `head_before`.
+    /// Everybody hears of a message, appended to a log whose head was `head_before`.
     pub(super) fn fan_out(&mut self, head_before: Offset, offset: Offset, name: Name) {
         let clients: Vec<_> = self.server.live.keys().copied().collect();
         for client in clients {
-            let Some(live) = self.server.live.get_mut(&client) else { continue };
-            if live.on_wire >= SOCKET_FRAMES_MAX {
-                // The cursor stays: the message is read from the log once the socket has room.
-                self.coverage.met(Sometimes::SocketFull);
-                if self.mutation == Some(Mutation::DropsWhenSocketFull) {
-                    live.cursor.advance_to(offset.next());
-                }
-                continue;
+            self.live_hears(client, head_before, offset, name);
+        }
+    }
+
+    fn live_hears(&mut self, client: usize, head_before: Offset, offset: Offset, name: Name) {
+        let drops = self.is(Mutation::DropsWhenSocketFull);
+        let leaps = self.is(Mutation::DeliversWhileBehind);
+        let Some(live) = self.server.live.get_mut(&client) else { return };
+        if live.on_wire >= SOCKET_FRAMES_MAX {
+            // The cursor stays: the message is read from the log once the socket has room.
+            self.coverage.met(Sometimes::SocketFull);
+            if drops {
+                live.cursor.advance_to(offset.next());
             }
-            let epoch = live.epoch;
-            let frame = Frame::Message { position: Position { epoch, offset }, name };
-            match live.cursor.appended(head_before, offset) {
-                LiveStep::Deliver => {
-                    self.coverage.met(Sometimes::DeliveredAtTail);
+            return;
+        }
+        let frame = Frame::Message { position: Position { epoch: live.epoch, offset }, name };
+        match live.cursor.appended(head_before, offset) {
+            LiveStep::Deliver => {
+                self.coverage.met(Sometimes::DeliveredAtTail);
+                self.live_sends(client, frame);
+            }
+            LiveStep::Skip => self.coverage.met(Sometimes::Skipped),
+            LiveStep::Behind => {
+                self.coverage.met(Sometimes::FoundBehind);
+                if leaps {
+                    live.cursor.advance_to(offset.next());
                     self.live_sends(client, frame);
                 }
-                LiveStep::Skip => self.coverage.met(Sometimes::Skipped),
-                LiveStep::Behind => {
-                    self.coverage.met(Sometimes::FoundBehind);
-                    if self.mutation == Some(Mutation::DeliversWhileBehind) {
-                        live.cursor.advance_to(offset.next());
-                        self.live_sends(client, frame);
-                    }
-                    self.live_reads_if_behind(client);
-                }
+                self.live_reads_if_behind(client);
             }
         }
     }
@@ -201,10 +201,8 @@ impl World {
     fn live_reads_if_behind(&mut self, client: usize) {
         // Behind what was heard of, not behind what can be read: what is still to be heard of is
         // delivered then, and a read would deliver it too.
-        let head = match self.mutation {
-            Some(Mutation::ReadsAheadOfNews) => self.store.told().state.head,
-            Some(_) | None => self.server.heard,
-        };
+        let ahead = self.is(Mutation::ReadsAheadOfNews);
+        let head = if ahead { self.store.told().state.head } else { self.server.heard };
         let Some(live) = self.server.live.get_mut(&client) else { return };
         if live.reading || live.on_wire >= SOCKET_FRAMES_MAX {
             return;
@@ -238,11 +236,11 @@ impl World {
         let (epoch, from) = (live.epoch, live.cursor.next());
         if batch.first_kept > from {
             self.coverage.met(Sometimes::TrimOvertookReader);
-            if self.mutation != Some(Mutation::SkipsTrimSilently) {
+            if !self.is(Mutation::SkipsTrimSilently) {
                 self.live_sends(client, Frame::Reset { epoch, next: batch.first_kept });
             }
         }
-        let more = self.mutation == Some(Mutation::ReadSkipsOne) && !batch.messages.is_empty();
+        let more = self.is(Mutation::ReadSkipsOne) && !batch.messages.is_empty();
         for (offset, name) in batch.messages {
             self.live_sends(client, Frame::Message { position: Position { epoch, offset }, name });
         }

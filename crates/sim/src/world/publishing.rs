@@ -109,9 +109,9 @@ impl World {
 
     fn note_duplicate(&mut self, found: Found) {
         self.coverage.met(match found {
-            Found::InBatch => Sometimes::DuplicateFoundInBatch,
-            Found::InLog => Sometimes::DuplicateFound,
-            Found::InLogOfEarlierProcess => Sometimes::DuplicateFoundAfterRestart,
+            Found::SameCommit => Sometimes::DuplicateFoundInBatch,
+            Found::SameProcess => Sometimes::DuplicateFound,
+            Found::EarlierProcess => Sometimes::DuplicateFoundAfterRestart,
         });
     }
 

@@ -44,9 +44,9 @@ pub(super) enum Outcome {
 /// Where the first of two publishes with one key was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    InBatch,
-    InLog,
-    InLogOfEarlierProcess,
+    SameCommit,
+    SameProcess,
+    EarlierProcess,
 }
 
 /// The store takes no writes: it has failed, or too much waits.
@@ -270,11 +270,11 @@ impl Store {
     fn first_of(&self, name: Name, placed: &BTreeMap<Name, Offset>) -> Option<(Offset, Found)> {
         if let Some(offset) = self.disk.keys.get(&name) {
             let earlier = *offset <= self.first_head;
-            let found = if earlier { Found::InLogOfEarlierProcess } else { Found::InLog };
+            let found = if earlier { Found::EarlierProcess } else { Found::SameProcess };
             return Some((*offset, found));
         }
         let in_batch = placed.get(&name).filter(|_| !self.is(Mutation::MissesKeyInBatch));
-        in_batch.map(|offset| (*offset, Found::InBatch))
+        in_batch.map(|offset| (*offset, Found::SameCommit))
     }
 
     const fn at(&self, offset: Offset) -> Position {

@@ -5,7 +5,7 @@ use std::io;
 
 use tidings_core::{Epoch, MessageId, Offset, Position, Timestamp};
 
-use super::batch::{LogEnd, Next, SegmentId};
+use super::batch::{SegmentId, put_log_end, read_log_end};
 use super::disk::{Disk, DiskFile, read_up_to};
 use super::index::{Run, TopicLog};
 use super::record::{
@@ -120,10 +120,7 @@ impl Put for Sink<'_> {
 }
 
 fn encode(state: &State, out: &mut impl Put) {
-    out.put_u64(state.end.segment.0);
-    out.put_u32(state.end.position);
-    out.put_u64(state.end.next.batch);
-    out.put_u64(state.end.next.record);
+    put_log_end(out, state.end);
     out.put_u64(state.last_time.as_ms());
     out.put_u64(state.index.floor().get());
     out.put_count(state.index.topics());
@@ -181,11 +178,7 @@ fn decode(bytes: &[u8], reading: Reading) -> Result<State, Malformed> {
     }
     let mut reader = Reader::new(body);
     let mut state = State::empty(reading);
-    state.end = LogEnd {
-        segment: SegmentId(reader.u64()?),
-        position: reader.u32()?,
-        next: Next { batch: reader.u64()?, record: reader.u64()? },
-    };
+    state.end = read_log_end(&mut reader)?;
     state.last_time = Timestamp::from_ms(reader.u64()?);
     state.index.set_floor(Offset::new(reader.u64()?));
     for _ in 0..reader.count(22)? {

@@ -5,7 +5,7 @@ use std::io;
 
 use tidings_core::Epoch;
 
-use super::batch::{LOG_DIR, Salt};
+use super::batch::{LOG_DIR, LogEnd, Salt, put_log_end, read_log_end};
 use super::disk::{self, Disk};
 use super::error::OpenError;
 use crate::codec::{Malformed, Put, Reader};
@@ -21,8 +21,8 @@ const BYTES_MAX: usize = 4096;
 /// How the last process left the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// Everything was synced and told.
-    Closed,
+    /// Everything was synced and told, and the log ends here.
+    Closed(LogEnd),
     /// It is open, or the process ended without closing it.
     Open,
 }
@@ -80,7 +80,7 @@ impl Meta {
             salt: Salt(getrandom::u64()?),
             secret: HashSecret(secret),
             lives: 0,
-            left: Left::Closed,
+            left: Left::Closed(LogEnd::START),
             boot: String::new(),
         })
     }
@@ -102,10 +102,12 @@ impl Meta {
         out.put_u64(self.salt.0);
         out.put(&self.secret.0);
         out.put_u64(self.lives);
-        out.put_u8(match self.left {
-            Left::Closed => 0,
-            Left::Open => 1,
-        });
+        let (is_open, end) = match self.left {
+            Left::Closed(end) => (0, end),
+            Left::Open => (1, LogEnd::START),
+        };
+        out.put_u8(is_open);
+        put_log_end(&mut out, end);
         let boot: String = self.boot.chars().take(60).collect();
         out.put_short_text(&boot);
         let sum = crc32c::crc32c(&out);
@@ -132,9 +134,9 @@ impl Meta {
             salt: Salt(reader.u64()?),
             secret: HashSecret(reader.take(16)?.try_into().map_err(|_| Malformed)?),
             lives: reader.u64()?,
-            left: match reader.u8()? {
-                0 => Left::Closed,
-                1 => Left::Open,
+            left: match (reader.u8()?, read_log_end(&mut reader)?) {
+                (0, end) => Left::Closed(end),
+                (1, _) => Left::Open,
                 _ => return Err(Malformed),
             },
             boot: reader.short_text()?.to_owned(),

@@ -57,8 +57,13 @@ impl Opening<'_> {
         check_owner(disk, &segments, &meta)?;
         let mut loaded = self.load(&mut meta, &segments)?;
         let state = &mut loaded.state;
+        // Where a store that was closed ends is known: what is missing before that is damage.
+        let until = match meta.left {
+            Left::Closed(end) => Some(end).filter(|_| !segments.is_empty()),
+            Left::Open => None,
+        };
         let mut replayed =
-            replay(state, meta.salt, &segments, None).map_err(self.failed("read the log of"))?;
+            replay(state, meta.salt, &segments, until).map_err(self.failed("read the log of"))?;
         let mut recovered = Recovered {
             segments_read: replayed.segments.len() as u64,
             cut_bytes: replayed.cut.map_or(0, |cut| cut.bytes as u64),
@@ -98,10 +103,9 @@ impl Opening<'_> {
     /// The newest checkpoint, or an empty state for a log that is there from its beginning.
     fn load(&self, meta: &mut Meta, segments: &[Arc<Segment>]) -> Result<Loaded, OpenError> {
         let disk = self.disk.as_ref();
-        let first = segments.first().map(|segment| segment.id);
         let has_checkpoints =
             !checkpoint::list(disk).map_err(self.failed("list the checkpoints of"))?.is_empty();
-        if meta.lives > 0 && first.is_none() && !has_checkpoints {
+        if meta.lives > 0 && segments.is_empty() && !has_checkpoints {
             tracing::error!(directory = disk.place(), "the log is gone: beginning a new one");
             meta.epoch = Epoch::new(self.random()?);
         }
@@ -111,7 +115,7 @@ impl Opening<'_> {
             dedup_window: self.config.dedup_window,
             dedup_keys_max: self.config.dedup_keys_max,
         };
-        load_newest(disk, reading, first)
+        load_newest(disk, reading, segments)
             .map_err(self.failed("read the checkpoints of"))?
             .ok_or_else(|| OpenError::Checkpoint { directory: disk.place() })
     }

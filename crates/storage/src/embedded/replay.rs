@@ -75,7 +75,10 @@ fn used(
             used.push((Arc::clone(segment), first_batch(segment, salt)?));
         }
     }
-    while used.last().is_some_and(|(segment, first)| first.is_none() && segment.id != from) {
+    // Where the end is known, an empty segment before it is damaged, too.
+    while until.is_none()
+        && used.last().is_some_and(|(segment, first)| first.is_none() && segment.id != from)
+    {
         used.pop();
     }
     Ok(used)

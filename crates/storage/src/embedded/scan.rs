@@ -2,9 +2,12 @@
 //! checkpointer use.
 //!
 //! What is not an intact batch with the number that comes next is one of three things. If the
-//! next segment goes on with that number, it is the unused end of this one. If a later batch is
-//! found, it is damage, and the records in it that still verify are kept. Otherwise it is the
-//! end of the log, where an unfinished batch may lie, which was never acknowledged.
+//! next segment goes on with that number, it is the unused end of this one. If a later batch says
+//! that it had been on disk, it is damage, and the records in it that still verify are kept.
+//! Otherwise it is the end of the log, where unfinished batches may lie, for which nobody waited
+//! or nobody was answered.
+
+use std::ops::Range;
 
 use super::batch::{BATCH_HEAD, BatchHead, Next, RawRecord, SEGMENT_HEAD, Seed, SegmentId};
 use crate::codec::Malformed;
@@ -36,7 +39,7 @@ pub(crate) struct ScanEnd {
     pub(crate) cut: Option<Cut>,
 }
 
-/// An unfinished batch at the end of the log.
+/// Unfinished batches at the end of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
     /// How far it reaches, bytes.
@@ -64,15 +67,18 @@ impl<'a> SegmentBytes<'a> {
             if after.is_some_and(|after| after.batch == next.batch) {
                 return ScanEnd { position: at, cut: None };
             }
+            let was_synced = after.is_some() || self.proves_synced(at, next.batch);
             let later = BatchHead::find(self.bytes, at, self.id, self.seed, next.batch + 1);
-            if let Some((found, head)) = later {
+            if let Some((found, head)) = later.filter(|_| was_synced) {
                 self.salvage(at..found, next, head.number, visitor);
                 at = found;
             } else if let Some(after) = after {
-                self.salvage(at..self.bytes.len(), next, after, visitor);
-                return ScanEnd { position: at, cut: None };
+                let end = self.bytes.len().max(at);
+                self.salvage(at..end, next, after, visitor);
+                // What was kept stays where it is, so writing goes on behind it.
+                return ScanEnd { position: end, cut: None };
             } else {
-                return ScanEnd { position: at, cut: self.unfinished(at) };
+                return ScanEnd { position: at, cut: self.unfinished(at, *next) };
             }
         }
     }
@@ -119,41 +125,68 @@ impl<'a> SegmentBytes<'a> {
     }
 
     /// Keeps the records of a damaged place that verify, and moves on to `found`.
-    fn salvage(
-        self,
-        place: std::ops::Range<usize>,
-        next: &mut Next,
-        found: Next,
-        visitor: &mut dyn Visitor,
-    ) {
+    fn salvage(self, place: Range<usize>, next: &mut Next, found: Next, visitor: &mut dyn Visitor) {
         let bytes = self.bytes.get(..place.end).unwrap_or(self.bytes);
-        let mut at = place.start;
-        let (mut kept, mut kept_bytes) = (0, 0);
+        // From the first byte that could not be used to the last.
+        let mut unused: Option<Range<usize>> = None;
+        let mut note = |gap: Range<usize>| {
+            if !gap.is_empty() {
+                let start = unused.as_ref().map_or(gap.start, |unused| unused.start);
+                unused = Some(start..gap.end);
+            }
+        };
+        let has_head = BatchHead::decode(bytes, place.start, self.id, self.seed).is_some();
+        let mut at = place.start + if has_head { BATCH_HEAD } else { 0 };
+        let mut kept = 0;
         while let Some((start, record)) = RawRecord::find(bytes, at, self.seed) {
+            note(at..start);
             self.visit(start, record, visitor);
             kept += 1;
-            kept_bytes += record.end - start;
             at = record.end;
         }
+        note(at..place.end);
         visitor.batch_end();
         let lost = found.record.saturating_sub(next.record).saturating_sub(kept);
-        visitor.damaged(place.start, place.len().saturating_sub(kept_bytes), lost);
+        let unused = unused.unwrap_or(place.start..place.start);
+        visitor.damaged(unused.start, unused.len(), lost);
         *next = found;
     }
 
-    /// Measures an unfinished batch at the end of the log.
-    fn unfinished(self, at: usize) -> Option<Cut> {
-        let head = BatchHead::decode(self.bytes, at, self.id, self.seed);
-        let foretold = head.map_or(0, |head| BATCH_HEAD + head.body as usize);
-        let mut end = at.saturating_add(foretold).min(self.bytes.len());
+    /// Whether a batch behind `at` says that the one numbered `batch` was on disk before it.
+    fn proves_synced(self, at: usize, batch: u64) -> bool {
+        let mut from = at;
+        while let Some((found, head)) =
+            BatchHead::find(self.bytes, from, self.id, self.seed, batch + 1)
+        {
+            if head.synced > batch {
+                return true;
+            }
+            from = found + BATCH_HEAD;
+        }
+        false
+    }
+
+    /// Measures unfinished batches at the end of the log.
+    fn unfinished(self, at: usize, next: Next) -> Option<Cut> {
+        let mut end = at;
         let mut records = 0;
         let mut from = at;
+        while let Some((found, head)) =
+            BatchHead::find(self.bytes, from, self.id, self.seed, next.batch)
+        {
+            let foretold = found.saturating_add(BATCH_HEAD + head.body as usize);
+            end = end.max(foretold.min(self.bytes.len()));
+            let last = head.number.record.saturating_add(u64::from(head.count));
+            records = records.max(last.saturating_sub(next.record));
+            from = found + BATCH_HEAD;
+        }
+        let (mut from, mut verified) = (at, 0);
         while let Some((_, record)) = RawRecord::find(self.bytes, from, self.seed) {
-            records += 1;
+            verified += 1;
             from = record.end;
             end = end.max(record.end);
         }
-        let records = records.max(head.map_or(0, |head| u64::from(head.count)));
-        (end > at).then_some(Cut { bytes: end - at, records })
+        let records = records.max(verified);
+        (end > at).then(|| Cut { bytes: end - at, records })
     }
 }

@@ -233,8 +233,7 @@ pub(crate) struct Loaded {
 }
 
 fn load(shared: &Shared, segments: &[Arc<Segment>]) -> io::Result<Loaded> {
-    let first = segments.first().map(|segment| segment.id);
-    let loaded = load_newest(shared.disk.as_ref(), shared.reading, first)?;
+    let loaded = load_newest(shared.disk.as_ref(), shared.reading, segments)?;
     loaded.ok_or_else(|| io::Error::other("no checkpoint is whole"))
 }
 
@@ -243,7 +242,7 @@ fn load(shared: &Shared, segments: &[Arc<Segment>]) -> io::Result<Loaded> {
 pub(crate) fn load_newest(
     disk: &dyn super::disk::Disk,
     reading: super::state::Reading,
-    first_segment: Option<SegmentId>,
+    segments: &[Arc<Segment>],
 ) -> io::Result<Option<Loaded>> {
     let ids = checkpoint::list(disk)?;
     let mut damaged = 0;
@@ -261,10 +260,11 @@ pub(crate) fn load_newest(
             }
         }
     }
-    let whole_log = first_segment.is_none_or(|first| first == SegmentId::FIRST);
+    // In between, segments may have been given back: then the log alone is not enough.
+    let is_whole = segments.iter().zip(1..).all(|(segment, n)| segment.id == SegmentId(n));
     let state = State::empty(reading);
-    // Without segments and without checkpoints there is no store yet.
-    let is_usable = whole_log && (damaged == 0 || first_segment.is_some());
+    // Damaged checkpoints without any segment are not the beginning of a store.
+    let is_usable = is_whole && (damaged == 0 || !segments.is_empty());
     Ok(is_usable.then_some(Loaded { state, found: None, damaged }))
 }
 

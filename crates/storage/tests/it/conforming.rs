@@ -36,7 +36,7 @@ impl Engine for Embedded {
             ..EmbeddedConfig::new(self.0.path())
         };
         let opened =
-            EmbeddedStore::open_with_clock(config, setup.policies, setup.observer, setup.clock);
+            EmbeddedStore::open_with_clock(&config, setup.policies, setup.observer, setup.clock);
         let (store, recovered) = opened.expect("the directory is sound");
         assert_eq!(recovered.damage, []);
         assert_eq!(recovered.cut_bytes, 0);

@@ -1,4 +1,6 @@
 //! The stores as their users see them.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod conforming;
 mod directories;
+mod format;

@@ -51,7 +51,7 @@ fn submit_some(rig: &mut Rig, random: &mut Random, model: &mut Model) -> Vec<(u6
             }
             let n = random.below(4);
             // The odd topics are not waited for.
-            let durability = if n % 2 == 0 { Durability::Sync } else { Durability::Async };
+            let durability = if matches!(n, 0 | 2) { Durability::Sync } else { Durability::Async };
             let (name, key) = (format!("t/{n}"), format!("{:x}", random.next()));
             let data = format!("{key} {}", "x".repeat(random.below(700)));
             writes.push(publish(&name, &data, Some(&key), durability));

@@ -117,7 +117,13 @@ fn after_damage_no_offset_is_given_twice() {
         let mut rig = Plan::default().open(&disk);
         let left = Contents::of(&rig);
         let missing = contents.missing_in(&left, seed);
-        assert_eq!(rig.recovered.damaged_records, missing as u64, "seed {seed}");
+        assert_eq!(
+            rig.recovered.damaged_records,
+            missing as u64,
+            "seed {seed}: {:?} {name} {start} {:?}",
+            rig.recovered,
+            healthy.names()
+        );
         for name in TOPICS {
             let next = rig.publish(name, "new").offset.get();
             assert!(

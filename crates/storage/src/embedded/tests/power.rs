@@ -25,7 +25,8 @@ fn offsets_nobody_waited_for_are_skipped_after_a_power_cut() {
         let mut rig = plan.open(&after);
         assert!(rig.recovered.unclean);
         assert!(rig.read("unwaited").len() >= 5);
-        assert_eq!(rig.publish("waited", "y").offset.get(), 2);
+        // At most an unfinished batch is skipped in other topics.
+        assert!(rig.publish("waited", "y").offset.get() <= 2 + 3);
         let next = rig.publish_as("unwaited", "new", Durability::Async).offset.get();
         assert!(next > UNSYNCED_RECORDS_MAX, "{next}");
         // Once is enough.

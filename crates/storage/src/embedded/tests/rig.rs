@@ -31,7 +31,6 @@ pub(super) struct Rig {
     pub(super) store: EmbeddedStore,
     pub(super) recovered: Recovered,
     pub(super) recorder: Arc<Recorder>,
-    pub(super) clock: Arc<ManualClock>,
     tag: u64,
 }
 
@@ -82,9 +81,9 @@ impl Plan {
             &self.config,
             Arc::new(self.policies.clone()),
             Arc::clone(&recorder) as Arc<dyn CommitObserver>,
-            Arc::clone(&clock) as Arc<dyn Clock>,
+            clock as Arc<dyn Clock>,
         )?;
-        Ok(Rig { disk: disk.clone(), store, recovered, recorder, clock, tag: 0 })
+        Ok(Rig { disk: disk.clone(), store, recovered, recorder, tag: 0 })
     }
 
     pub(super) fn open(&self, disk: &SimDisk) -> Rig {

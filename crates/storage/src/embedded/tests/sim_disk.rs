@@ -37,10 +37,16 @@ pub(super) enum Fault {
     Sync,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct SimDisk(Arc<Mutex<Inner>>);
 
-#[derive(Clone, Debug, Default)]
+impl std::fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SimDisk").field(&self.names()).finish()
+    }
+}
+
+#[derive(Clone, Default)]
 struct Inner {
     files: Vec<FileState>,
     names: BTreeMap<String, usize>,
@@ -53,7 +59,7 @@ struct Inner {
     boot: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct FileState {
     current: Vec<u8>,
     synced: Vec<u8>,

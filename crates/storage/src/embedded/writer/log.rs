@@ -27,6 +27,8 @@ pub(crate) struct Log {
     active: Arc<Segment>,
     position: u32,
     next: Next,
+    /// Batches before this one are on disk.
+    synced: u64,
     buffer: Vec<u8>,
     pub(super) unsynced: Option<Unsynced>,
 }
@@ -42,7 +44,8 @@ impl Log {
     /// A log that goes on in `active`, whose bytes before `end` are on disk.
     pub(crate) const fn new(salt: Salt, active: Arc<Segment>, end: LogEnd) -> Self {
         let (position, next) = (end.position, end.next);
-        Self { salt, active, position, next, buffer: Vec::new(), unsynced: None }
+        let synced = next.batch;
+        Self { salt, active, position, next, synced, buffer: Vec::new(), unsynced: None }
     }
 
     /// Where the next batch will lie.
@@ -106,6 +109,7 @@ impl Log {
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.active.file.sync()?;
         self.unsynced = None;
+        self.synced = self.next.batch;
         Ok(())
     }
 
@@ -121,7 +125,7 @@ impl Log {
     fn write(&mut self, count: u32) -> io::Result<()> {
         let segment = self.active.id;
         let body = in_segment(self.buffer.len() - BATCH_HEAD);
-        let head = BatchHead { number: self.next, count, body };
+        let head = BatchHead { number: self.next, synced: self.synced, count, body };
         let head = head.encode(segment, Seed::new(self.salt, segment));
         self.buffer[..BATCH_HEAD].copy_from_slice(&head);
         self.active.file.write_at(&self.buffer, u64::from(self.position))?;
