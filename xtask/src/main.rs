@@ -36,9 +36,6 @@ enum Chore {
     Sim(sim::Seeds),
     /// Feed the decoders with mutated bytes for a while
     Fuzz(fuzz::Length),
-    /// A tour of a running server
-    #[command(hide = true)]
-    Demo,
 }
 
 fn main() -> ExitCode {
@@ -70,8 +67,5 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Bans => bans::run(root),
         Chore::Sim(seeds) => sim::run(root, seeds),
         Chore::Fuzz(length) => fuzz::run(root, length),
-        Chore::Demo => {
-            anyhow::bail!("there is no demo yet: start a server with `cargo run -- dev`")
-        }
     }
 }

@@ -10,11 +10,14 @@ use crate::publish::Publish;
 use crate::serve::Serve;
 use crate::subscribe::Subscribe;
 use crate::token::Token;
+use crate::tour::Tour;
 
 /// Real-time messages that are not lost.
 #[derive(Debug, Parser)]
 #[command(name = "tidings", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Start with `tidings dev`; it says what to do next.")]
+#[command(
+    after_help = "Start with `tidings tour`, or with `tidings dev`; it says what to do next."
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -39,6 +42,8 @@ pub(crate) enum Command {
     Token(Token),
     /// Check, show and explain the configuration
     Config(Configuration),
+    /// Show how a message reaches somebody who was offline
+    Tour(Tour),
     /// Print completions for a shell
     Completions(Completions),
 }
@@ -53,6 +58,7 @@ impl Command {
             Self::Subscribe(subscribe) => subscribe.run(),
             Self::History(history) => history.run(),
             Self::Token(token) => token.run(),
+            Self::Tour(tour) => tour.run(),
             Self::Config(configuration) => configuration.run(),
             Self::Completions(completions) => {
                 completions.run();

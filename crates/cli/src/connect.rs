@@ -66,7 +66,10 @@ impl Connect {
                 State::Reconnecting { cause, .. } if !told => {
                     let hint =
                         if self.url == URL_DEFAULT { " (`tidings dev` starts one)" } else { "" };
-                    eprintln!("{cause}{hint}; trying for {:?}", self.connect_timeout);
+                    eprintln!(
+                        "looking for the server for {:?}: {cause}{hint}",
+                        self.connect_timeout
+                    );
                     told = true;
                 }
                 State::Reconnecting { .. }

@@ -18,6 +18,7 @@ mod shown;
 mod signals;
 mod subscribe;
 mod token;
+mod tour;
 
 use std::process::ExitCode;
 

@@ -194,10 +194,10 @@ impl Ledger {
         let news = through > self.acked_through || (self.repeat_ack && through > Offset::ORIGIN);
         self.repeat_ack = false;
         self.acked_through = self.acked_through.max(through);
-        let mut singles = self.singles.split_off(&done.next());
-        // What this connection has not brought yet is acked when it does.
-        self.singles = singles.split_off(&self.heard.next());
-        Acks { through: news.then_some(through), each: singles.into_iter().collect() }
+        let mut each = std::mem::take(&mut self.singles).split_off(&done.next());
+        // What this connection has not brought is acked when it does.
+        each.split_off(&self.heard.next());
+        Acks { through: news.then_some(through), each: each.into_iter().collect() }
     }
 
     /// Everything up to here is done, as far as the application is concerned.

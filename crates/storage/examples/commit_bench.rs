@@ -40,6 +40,45 @@ fn main() -> Result<(), Failure> {
         cursors_here(&directory.path().join(format!("c{saves}")), saves)?;
         cursors_in_redb(&directory.path().join(format!("r{saves}")), saves)?;
     }
+    recovery(directory.path())
+}
+
+/// How long a start takes over a million messages, after a kill and after a close.
+fn recovery(parent: &Path) -> Result<(), Failure> {
+    let (directory, copy) = (parent.join("full"), parent.join("copy"));
+    // All of the log is read after the kill.
+    let config = EmbeddedConfig { checkpoint_bytes: u64::MAX, ..EmbeddedConfig::new(&directory) };
+    let meter = Arc::new(Meter::new(1000));
+    let observer = Arc::clone(&meter);
+    let (store, _) = EmbeddedStore::open(&config, Arc::default(), observer)?;
+    for round in 0..1000 {
+        let submissions = (0..1000).map(|tag| {
+            let topic = Topic::parse(&format!("bench/{}", (round * 7 + tag) % 10_000));
+            let data = Data::binary(Bytes::from_static(&[7; 128]));
+            let message = NewMessage::new(topic.expect("a valid topic"), data);
+            let write = Write::Publish { message, durability: Durability::Sync };
+            Submission { write, ticket: Some(Ticket { lane: 0, tag }) }
+        });
+        store.submit(submissions.collect())?;
+        let mut told = 0;
+        while told < 1000 {
+            told += meter.take().len();
+        }
+    }
+    for dir in ["log", "checkpoint"] {
+        std::fs::create_dir_all(copy.join(dir))?;
+        for entry in directory.join(dir).read_dir()? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), copy.join(dir).join(entry.file_name()))?;
+        }
+    }
+    std::fs::copy(directory.join("META"), copy.join("META"))?;
+    drop(store);
+    for (what, place) in [("a kill", &copy), ("a close", &directory)] {
+        let config = EmbeddedConfig::new(place);
+        let (_, recovered) = EmbeddedStore::open(&config, Arc::default(), Arc::new(Meter::new(1)))?;
+        println!("start after {what}: {recovered:?}");
+    }
     Ok(())
 }
 

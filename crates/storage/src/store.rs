@@ -230,7 +230,8 @@ pub struct StoreStatus {
 ///   them or none. `Async` survives a crash of the process, and of the machine within the
 ///   store's sync bound.
 /// - **No reader is ahead of durability.** A message is returned by [`read`](Self::read) and
-///   counted by [`topic_state`](Self::topic_state) only once its commit was told (P3).
+///   counted by [`topic_state`](Self::topic_state) only once it is as durable as was asked (P3),
+///   and from just before its commit is told: who hears of it can read it.
 /// - **Once.** A publish with a key seen in the same topic within the window is answered with the
 ///   first one's place, also after a restart, also when both are in one commit.
 /// - **Cursors lag, never lead.** A cursor returned after a crash is one that was saved.

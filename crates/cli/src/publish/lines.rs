@@ -49,8 +49,7 @@ impl Lines {
 fn read_batch(reader: &mut BufReader<impl Read>) -> io::Result<Option<Vec<Vec<u8>>>> {
     let mut batch = Vec::new();
     let mut bytes = 0;
-    loop {
-        let Some(line) = read_line(reader)? else { break };
+    while let Some(line) = read_line(reader)? {
         bytes += line.len();
         batch.push(line);
         let more_is_there = reader.buffer().contains(&b'\n');

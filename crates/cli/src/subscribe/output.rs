@@ -95,10 +95,12 @@ impl OutputFile {
             record.length,
             sidecar_path.display(),
         );
-        file.set_len(record.length)?;
-        let place = place_of(&record).with_context(|| {
-            format!("{} is damaged; remove it to start over", sidecar_path.display())
-        })?;
+        if found > record.length {
+            let cut = found - record.length;
+            eprintln!("{}: cut {cut} bytes that an earlier run had not recorded", path.display());
+            file.set_len(record.length)?;
+        }
+        let place = place_of(&record).with_context(damaged)?;
         let mut output = Self {
             file,
             path: path.to_owned(),

@@ -1,9 +1,13 @@
 //! The binary from the outside: real servers, real clients, real kills.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod configuration;
 mod dev;
 mod kills;
 mod program;
 mod publishing;
+mod rounds;
+mod serving;
 mod subscribing;
 mod tokens;

@@ -207,6 +207,27 @@ async fn dropping_a_subscription_unsubscribes_after_its_acks() {
 }
 
 #[tokio::test]
+async fn an_ack_before_subscribing_again_counts() {
+    let peer = Peer::start().await;
+    let request = durable().ack(AckMode::Manual);
+    let (client, mut line, mut inbox) = subscribed(&peer, request.clone(), place(1, 99)).await;
+    // The ack and the next subscribe take different ways to the task, and either may be first.
+    for offset in 1..=20 {
+        line.messages("user/alice", [offset]).await;
+        next_message(&mut inbox).await.ack();
+        drop(inbox);
+        let serving = async {
+            assert_eq!(line.next().await.body, ack_through(offset));
+            assert!(matches!(line.next().await.body, ClientBody::Unsubscribe { .. }));
+            line.subscribed(place(1, 99)).await;
+        };
+        let (again, ()) = tokio::join!(client.subscribe(request.clone()), serving);
+        inbox = again.unwrap();
+        next_subscribed(&mut inbox).await;
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_work_is_refused_with_the_reason() {
     let peer = Peer::start().await;
     let (client, mut line, _inbox) = subscribed(&peer, durable(), place(1, 0)).await;

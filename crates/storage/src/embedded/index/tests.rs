@@ -106,3 +106,10 @@ fn time_is_found_also_where_the_clock_was_set_back() {
     assert_eq!(log.run_from_time(Timestamp::from_ms(95_000)), 3);
     assert_eq!(log.run_from_time(Timestamp::from_ms(200_000)), 4);
 }
+
+/// The figures of `docs/storage-format.md`.
+#[test]
+fn memory_is_what_the_documentation_says() {
+    assert_eq!(size_of::<Run>(), 48);
+    assert_eq!(size_of::<TopicLog>(), 88);
+}

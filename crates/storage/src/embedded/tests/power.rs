@@ -2,9 +2,10 @@
 
 use tidings_core::Durability;
 
-use super::rig::Plan;
+use super::rig::{Plan, publish};
 use super::sim_disk::SimDisk;
 use crate::embedded::writer::UNSYNCED_RECORDS_MAX;
+use crate::store::Outcome;
 
 #[test]
 fn offsets_nobody_waited_for_are_skipped_after_a_power_cut() {
@@ -46,6 +47,21 @@ fn a_store_that_was_closed_skips_nothing() {
     let rig = plan.open(&disk.after_power_loss(1));
     assert!(!rig.recovered.unclean);
     assert_eq!((rig.head("unwaited"), rig.read("unwaited").len()), (1, 1));
+}
+
+/// Whoever waits for the disk does so also when the message is there already.
+#[test]
+fn a_repeated_publish_that_waits_has_the_first_one_synced() {
+    let disk = SimDisk::new();
+    let plan = Plan::default();
+    let mut rig = plan.open(&disk);
+    rig.publish_as("a", "the first of a topic is synced anyway", Durability::Async);
+    rig.write(publish("a", "x", Some("k"), Durability::Async));
+    let outcome = rig.write(publish("a", "x", Some("k"), Durability::Sync));
+    assert!(matches!(outcome, Outcome::Duplicate { .. }), "{outcome:?}");
+    for seed in 0..20 {
+        assert_eq!(plan.open(&disk.after_power_loss(seed)).read("a").len(), 2, "seed {seed}");
+    }
 }
 
 #[test]
