@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::step::{Step, seconds};
-use crate::tools::{self, C_COMPILER, CLIPPY, DENY, NEXTEST, RUSTFMT};
+use crate::tools::{self, C_COMPILER, CLIPPY, CXX_COMPILER, DENY, NEXTEST, RUSTFMT};
 
 /// Runs every step, stops at the first that fails.
 pub(crate) fn run(root: &Path) -> Result<()> {
@@ -14,9 +14,10 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     tools::require(&[RUSTFMT, CLIPPY, C_COMPILER])?;
     let nextest = NEXTEST.is_here_or_say("tests run with `cargo test`");
     let deny = DENY.is_here_or_say("licences and sources are NOT checked");
+    let fuzzer = CXX_COMPILER.is_here_or_say("decoders are fuzzed by their seeded tests alone");
 
     let mut done = Vec::new();
-    for step in steps(Optional { nextest, deny }) {
+    for step in steps(Optional { nextest, deny, fuzzer }) {
         let elapsed = step.run(root)?;
         done.push((step.title(), elapsed));
     }
@@ -34,6 +35,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 struct Optional {
     nextest: bool,
     deny: bool,
+    fuzzer: bool,
 }
 
 fn steps(optional: Optional) -> Vec<Step> {
@@ -57,6 +59,9 @@ fn steps(optional: Optional) -> Vec<Step> {
         Step::cargo("documentation", "doc --workspace --no-deps --locked")
             .with_env("RUSTDOCFLAGS", "-Dwarnings"),
     ];
+    if optional.fuzzer {
+        steps.push(Step::cargo("fuzzing", "xtask fuzz --seconds 20"));
+    }
     if optional.deny {
         steps.push(Step::cargo("licences and sources", "deny check licenses bans sources"));
     }
@@ -73,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_binary_is_built_before_the_tests() {
-        let titles = titles(Optional { nextest: true, deny: true });
+        let titles = titles(Optional { nextest: true, deny: true, fuzzer: true });
         let place = |wanted| titles.iter().position(|title| *title == wanted).unwrap();
         assert!(place("build") < place("tests"), "{titles:?}");
     }
@@ -81,7 +86,7 @@ mod tests {
     #[test]
     fn tests_run_with_or_without_nextest() {
         for nextest in [true, false] {
-            let steps = steps(Optional { nextest, deny: false });
+            let steps = steps(Optional { nextest, deny: false, fuzzer: true });
             let tests = steps.iter().find(|step| step.title() == "tests").unwrap();
             assert_eq!(tests.to_string().contains("nextest"), nextest);
         }
@@ -89,7 +94,7 @@ mod tests {
 
     #[test]
     fn every_cargo_step_that_resolves_is_locked() {
-        for step in steps(Optional { nextest: false, deny: false }) {
+        for step in steps(Optional { nextest: false, deny: false, fuzzer: true }) {
             let command = step.to_string();
             let resolves = !command.contains(" fmt ") && !command.contains(" xtask ");
             assert_eq!(command.contains("--locked"), resolves, "{command}");

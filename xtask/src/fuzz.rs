@@ -1,82 +1,96 @@
-//! `cargo xtask fuzz`: mutated bytes for the decoders, for longer than a test run takes. With
-//! cargo-fuzz installed it is libFuzzer on the targets in `fuzz/`; without it, the seeded tests
-//! of the decoders with more iterations.
+//! `cargo xtask fuzz`: coverage-guided fuzzing of the decoders, with the stable compiler.
+//!
+//! libFuzzer needs its coverage counters, which are an LLVM pass and no unstable feature of the
+//! compiler, so neither a nightly toolchain nor cargo-fuzz is needed; only a C++ compiler, since
+//! libFuzzer is built from its sources.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use crate::step::Step;
-use crate::tools::CARGO_FUZZ;
+use crate::tools::{CXX_COMPILER, require};
 
-/// Iterations of the first, measuring run of the seeded tests.
-const ITERATIONS_FIRST: u64 = 100_000;
+/// What tells libFuzzer which code an input reached.
+const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=1";
+
+/// Longest input tried: the frames that break decoders are small.
+const INPUT_BYTES_MAX: u32 = 4096;
 
 /// How long to look.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Length {
-    /// About how long to run in all, building aside
+    /// How long to run in all, building aside
     #[arg(long, value_name = "N", default_value_t = 60)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
 }
 
-/// Runs the fuzzer that is here.
+/// Runs every target of `fuzz/` for its part of the time.
 pub(crate) fn run(root: &Path, length: &Length) -> Result<()> {
-    let total = Duration::from_secs(length.seconds);
-    if CARGO_FUZZ.is_here_or_say("the seeded tests run instead") {
-        return run_libfuzzer(&root.join("fuzz"), total);
-    }
-    seeded(None).run(root)?;
-    let started = Instant::now();
-    let first = seeded(Some(ITERATIONS_FIRST)).run(root)?;
-    let left = total.saturating_sub(started.elapsed());
-    if let Some(iterations) = iterations_for(left, first) {
-        seeded(Some(iterations)).run(root)?;
+    require(&[CXX_COMPILER])?;
+    let folder = root.join("fuzz");
+    let host = host()?;
+    let build_folder = build_folder(&folder);
+    // Naming the target keeps the counters out of build scripts, which could not link with them.
+    Step::cargo("build the fuzzers", &format!("build --release --bins --locked --target {host}"))
+        .with_env("RUSTFLAGS", COVERAGE)
+        .with_env("CARGO_TARGET_DIR", build_folder.display().to_string())
+        .run(&folder)?;
+    let targets = targets(&folder)?;
+    let each = (length.seconds / targets.len() as u64).max(1);
+    let found = tempfile::tempdir().context("cannot make a directory for what is found")?;
+    for target in &targets {
+        // What is new goes into a folder of its own; the corpus in the repository is only read.
+        let new = found.path().join(target);
+        std::fs::create_dir(&new)?;
+        let program = build_folder.join(&host).join("release").join(target);
+        let arguments = format!(
+            "-max_total_time={each} -max_len={INPUT_BYTES_MAX} -print_final_stats=1 -verbosity=0 \
+             -artifact_prefix={}/ {} {}",
+            folder.display(),
+            new.display(),
+            folder.join("corpus").join(target).display()
+        );
+        Step::program("fuzz", &program.display().to_string(), &arguments).run(&folder)?;
     }
     Ok(())
 }
 
-/// The tests of the decoders: built only, or run with this many iterations.
-fn seeded(iterations: Option<u64>) -> Step {
-    let test = "test --package tidings-protocol --release --locked";
-    match iterations {
-        None => Step::cargo("build", &format!("{test} --no-run")),
-        Some(iterations) => Step::cargo("seeded tests", test)
-            .with_env("TIDINGS_FUZZ_ITERATIONS", iterations.to_string()),
+/// Apart from everybody else's, since these flags would rebuild every dependency.
+fn build_folder(folder: &Path) -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(shared) => Path::new(&shared).join("fuzz"),
+        None => folder.join("target"),
     }
 }
 
-/// How many iterations fill the time that is left, going by the first run; `None` when they
-/// would be fewer than it had, so that a second run would show nothing new.
-fn iterations_for(left: Duration, first: Duration) -> Option<u64> {
-    let per_second = u128::from(ITERATIONS_FIRST) * 1000 / first.as_millis().max(1);
-    let iterations = u64::try_from(per_second * left.as_millis() / 1000).unwrap_or(u64::MAX);
-    (iterations > ITERATIONS_FIRST).then_some(iterations)
+/// The compiler's own target, such as `x86_64-unknown-linux-gnu`.
+fn host() -> Result<String> {
+    let output = Command::new("rustc").arg("-vV").output().context("cannot run `rustc -vV`")?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("`rustc -vV` names no host")?.to_owned())
 }
 
-fn run_libfuzzer(folder: &Path, total: Duration) -> Result<()> {
-    let output = Command::new("cargo")
-        .args(["fuzz", "list"])
-        .current_dir(folder)
-        .output()
-        .with_context(|| format!("cannot list the fuzz targets of {}", folder.display()))?;
-    if !output.status.success() {
-        bail!("`cargo fuzz list` failed: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+/// The fuzzers, by their files.
+fn targets(folder: &Path) -> Result<Vec<String>> {
+    let sources = folder.join("fuzz_targets");
+    let mut targets = Vec::new();
+    for entry in std::fs::read_dir(&sources)? {
+        let path = entry?.path();
+        let name = path.file_stem().and_then(|name| name.to_str());
+        targets.extend(name.map(str::to_owned));
     }
-    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
-    let targets: Vec<&str> = listed.split_whitespace().collect();
+    targets.sort_unstable();
     if targets.is_empty() {
-        bail!("no fuzz targets in {}: add one to its Cargo.toml", folder.display());
+        bail!("no fuzz targets in {}", sources.display());
     }
-    let each = (total.as_secs() / targets.len() as u64).max(1);
-    for target in targets {
-        let arguments = format!("fuzz run {target} -- -max_total_time={each}");
-        Step::cargo("libFuzzer", &arguments).run(folder)?;
-    }
-    Ok(())
+    Ok(targets)
 }
 
 #[cfg(test)]
@@ -84,14 +98,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_run_fills_the_time_that_is_left() {
-        let iterations = iterations_for(Duration::from_secs(50), Duration::from_secs(2));
-        assert_eq!(iterations, Some(2_500_000));
+    fn every_target_has_a_corpus() {
+        let own_folder = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+        let fuzz = Path::new(&own_folder).join("../fuzz");
+        let targets = targets(&fuzz).unwrap();
+        assert!(targets.len() >= 5, "{targets:?}");
+        for target in targets {
+            let corpus = fuzz.join("corpus").join(&target);
+            assert!(corpus.read_dir().unwrap().next().is_some(), "{target}");
+        }
     }
 
     #[test]
-    fn no_second_run_when_it_would_be_shorter_than_the_first() {
-        assert_eq!(iterations_for(Duration::from_secs(1), Duration::from_secs(2)), None);
-        assert_eq!(iterations_for(Duration::ZERO, Duration::ZERO), None);
+    fn the_host_is_a_triple() {
+        assert!(host().unwrap().split('-').count() >= 3);
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     title: &'static str,
-    program: &'static str,
+    program: String,
     arguments: Vec<String>,
     environment: Vec<(&'static str, String)>,
 }
@@ -21,9 +21,14 @@ pub(crate) struct Step {
 impl Step {
     /// A cargo command; `arguments` are separated by spaces.
     pub(crate) fn cargo(title: &'static str, arguments: &str) -> Self {
+        Self::program(title, "cargo", arguments)
+    }
+
+    /// A command of any program.
+    pub(crate) fn program(title: &'static str, program: &str, arguments: &str) -> Self {
         Self {
             title,
-            program: "cargo",
+            program: program.to_owned(),
             arguments: arguments.split_whitespace().map(str::to_owned).collect(),
             environment: Vec::new(),
         }
@@ -44,7 +49,7 @@ impl Step {
         println!("\n=== {}: {self}", self.title);
         std::io::stdout().flush().context("standard output is closed")?;
         let started = Instant::now();
-        let status = Command::new(self.program)
+        let status = Command::new(&self.program)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())))
             .current_dir(root)
@@ -69,7 +74,7 @@ impl fmt::Display for Step {
         for (name, value) in &self.environment {
             write!(f, "{name}={value} ")?;
         }
-        f.write_str(self.program)?;
+        f.write_str(&self.program)?;
         for argument in &self.arguments {
             write!(f, " {argument}")?;
         }
@@ -102,12 +107,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named() {
-        let step = Step {
-            title: "odd",
-            program: "no-such-program",
-            arguments: Vec::new(),
-            environment: Vec::new(),
-        };
+        let step = Step::program("odd", "no-such-program", "");
         let error = step.run(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_err().to_string();
         assert_eq!(error, "cannot start `no-such-program`: is it installed?");
     }

@@ -41,10 +41,10 @@ pub(crate) const DENY: Tool = Tool {
     purpose: "licences and sources of dependencies",
     install: "cargo install --locked cargo-deny",
 };
-pub(crate) const CARGO_FUZZ: Tool = Tool {
-    probe: &["cargo", "fuzz", "--version"],
-    purpose: "coverage-guided fuzzing",
-    install: "cargo install --locked cargo-fuzz",
+pub(crate) const CXX_COMPILER: Tool = Tool {
+    probe: &["c++", "--version"],
+    purpose: "coverage-guided fuzzing (libFuzzer is C++)",
+    install: "install g++ or clang, for example `apt-get install build-essential`",
 };
 
 impl Tool {

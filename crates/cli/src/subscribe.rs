@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use futures_util::FutureExt;
 use tidings_client::{AckMode, Delivery, Event, StartFrom, SubscribeRequest, Subscription};
+use tidings_core::limits::WINDOW_DEFAULT;
 use tidings_core::{Filter, SubscriptionName, Topic};
 
 use crate::connect::Connect;
@@ -112,7 +113,7 @@ impl Subscribe {
             }
             None => SubscribeRequest::live(self.filter.as_str())?,
         };
-        if let Some(window) = self.window {
+        if let Some(window) = self.window() {
             request = request.window(window);
         }
         // What the file remembers is more recent than any flag.
@@ -126,6 +127,16 @@ impl Subscribe {
             request = request.from(from);
         }
         Ok(request)
+    }
+
+    /// No more than are wanted: what is delivered and not taken counts as a failed delivery.
+    fn window(&self) -> Option<u32> {
+        let wanted = self.count.and_then(|count| u32::try_from(count).ok());
+        match (self.window, wanted) {
+            (Some(window), Some(wanted)) => Some(window.min(wanted)),
+            (None, Some(wanted)) => Some(wanted.min(WINDOW_DEFAULT)),
+            (window, None) => window,
+        }
     }
 }
 

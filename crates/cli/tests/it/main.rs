@@ -8,6 +8,7 @@ mod kills;
 mod program;
 mod publishing;
 mod rounds;
+mod secrets;
 mod serving;
 mod subscribing;
 mod tokens;

@@ -105,3 +105,17 @@ fn a_second_subscriber_of_the_same_name_takes_over() {
     server.client(&["pub", "a", "two"]);
     assert_eq!(second.output(), "two\n");
 }
+
+/// More often than a message is tried: nothing may run out of attempts by waiting its turn.
+#[test]
+fn taking_one_at_a_time_gets_every_message() {
+    let server = Server::dev();
+    let file = server.path("lines");
+    let lines: Vec<String> = (1..=12).map(|n| n.to_string()).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    server.client(&["pub", "a", "--file", &file.display().to_string()]);
+    for line in lines {
+        let raw = server.client(&["sub", "a", "--durable", "d", "--raw", "--count", "1"]);
+        assert_eq!(raw.trim_end(), line);
+    }
+}

@@ -186,3 +186,49 @@ async fn pages_of_other_origins_are_refused_before_the_upgrade() {
     }
     server.shutdown().await;
 }
+
+/// A server that knows one public key, the key pair's private half for signing, and its public
+/// PEM.
+async fn with_public_key(
+    directory: &tempfile::TempDir,
+    algorithm: &str,
+    kind: &'static rcgen::SignatureAlgorithm,
+) -> (tidings_server::RunningServer, String, String) {
+    let pair = rcgen::KeyPair::generate_for(kind).unwrap();
+    let file = directory.path().join("public.pem");
+    std::fs::write(&file, pair.public_key_pem()).unwrap();
+    let mut config = closed();
+    let section = format!("[[keys]]\nalgorithm = {algorithm:?}\npublic_key_file = {file:?}\n");
+    config.auth = toml::from_str(&section).unwrap();
+    (start(config).await, pair.serialize_pem(), pair.public_key_pem())
+}
+
+#[tokio::test]
+async fn tokens_of_every_public_key_algorithm_are_verified() {
+    type Parse = fn(&[u8]) -> jsonwebtoken::errors::Result<EncodingKey>;
+    let cases: [(&str, &'static rcgen::SignatureAlgorithm, Algorithm, Parse); 3] = [
+        ("ES256", &rcgen::PKCS_ECDSA_P256_SHA256, Algorithm::ES256, EncodingKey::from_ec_pem),
+        ("EdDSA", &rcgen::PKCS_ED25519, Algorithm::EdDSA, EncodingKey::from_ed_pem),
+        ("RS256", &rcgen::PKCS_RSA_SHA256, Algorithm::RS256, EncodingKey::from_rsa_pem),
+    ];
+    for (name, kind, algorithm, parse) in cases {
+        let directory = tempfile::tempdir().unwrap();
+        let (server, private, public) = with_public_key(&directory, name, kind).await;
+        let key = parse(private.as_bytes()).unwrap();
+        let good = encode(&Header::new(algorithm), &claims("alice"), &key).unwrap();
+        let (_, connected) = connect_with(&server, &good).await;
+        assert_eq!(connected["connected"]["user"], "alice", "{name}: {connected}");
+        // Another key of the same kind.
+        let other = rcgen::KeyPair::generate_for(kind).unwrap().serialize_pem();
+        let other = parse(other.as_bytes()).unwrap();
+        let forged = encode(&Header::new(algorithm), &claims("alice"), &other).unwrap();
+        // The public key taken for a shared secret: the classic confusion.
+        let secret = EncodingKey::from_secret(public.as_bytes());
+        let confused = encode(&Header::new(Algorithm::HS256), &claims("alice"), &secret).unwrap();
+        for (what, token) in [("forged", forged), ("confused", confused)] {
+            let (_, reply) = connect_with(&server, &token).await;
+            assert_eq!(reply["error"]["code"], "unauthenticated", "{name}, {what}: {reply}");
+        }
+        server.shutdown().await;
+    }
+}
