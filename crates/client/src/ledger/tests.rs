@@ -1,3 +1,5 @@
+//! The ledger against random loss, repeats and nacks, and its rules one by one.
+
 use tidings_core::Jitter;
 
 use super::*;

@@ -1,5 +1,8 @@
 //! The server as clients meet it: real sockets on random ports, nothing private.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::needless_pass_by_value, reason = "`json!` values are made to be handed over")]
+
 mod auth;
 mod bad_input;
 mod delivery;
