@@ -1,5 +1,5 @@
 //! What every engine must pass before it is shipped: one function per promise of
-//! [`Store`](crate::Store).
+//! [`Store`].
 //!
 //! An engine under test is an [`Engine`]: something that opens a store over the same data as
 //! often as it is asked. [`run`] makes a fresh one for each check.

@@ -3,6 +3,8 @@
 //! Every checksum is seeded with a secret of the store and the id of the segment. So bytes left
 //! in a recycled segment never verify, and no client can forge a record inside its data.
 
+use std::ops::Range;
+
 use crate::codec::{Malformed, Put, Reader};
 
 /// The number of a segment: its place in the log. Never given twice.
@@ -204,14 +206,21 @@ impl<'a> RawRecord<'a> {
         Some(Self { kind: *kind, body, end: at + RECORD_HEAD + length })
     }
 
-    /// The first record at or after `from`, and where it starts.
-    pub(crate) fn find(bytes: &'a [u8], from: usize, seed: Seed) -> Option<(usize, Self)> {
+    /// The first record that starts in `places`, and where.
+    pub(crate) fn find(bytes: &'a [u8], places: Range<usize>, seed: Seed) -> Option<(usize, Self)> {
         // Most bytes are no kind, which is quicker to see than a wrong checksum.
-        let kinds = bytes.get(from + RECORD_HEAD..)?.iter().enumerate();
-        let mut places = kinds.filter(|(_, kind)| (1..=KIND_MAX).contains(*kind));
-        places.find_map(|(n, _)| Some((from + n, Self::decode(bytes, from + n, seed)?)))
+        let kinds = bytes.get(places.start + RECORD_HEAD..)?.iter().take(places.len());
+        let mut found = kinds.enumerate().filter(|(_, kind)| (1..=KIND_MAX).contains(*kind));
+        found.find_map(|(n, _)| {
+            let at = places.start + n;
+            Some((at, Self::decode(bytes, at, seed)?))
+        })
     }
 }
+
+/// How far behind the last header the records of a batch can start whose header was not written:
+/// the most that the writer gathers into one batch, with room to spare.
+pub(crate) const UNFINISHED_REACH: usize = 2 * 1024 * 1024;
 
 /// The largest kind of record there is; larger ones are not taken for records.
 pub(crate) const KIND_MAX: u8 = 7;
@@ -317,7 +326,7 @@ mod tests {
     #[test]
     fn a_length_past_the_end_is_no_record() {
         let mut bytes = vec![0xff; 64];
-        assert!(RawRecord::find(&bytes, 0, seed(SEGMENT)).is_none());
+        assert!(RawRecord::find(&bytes, 0..64, seed(SEGMENT)).is_none());
         bytes[..4].copy_from_slice(&60u32.to_le_bytes());
         assert!(RawRecord::decode(&bytes, 0, seed(SEGMENT)).is_none());
     }

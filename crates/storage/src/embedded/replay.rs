@@ -3,9 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use super::batch::{BATCH_HEAD, BatchHead, LogEnd, Next, SEGMENT_HEAD, Salt, Seed, SegmentId};
+use super::batch::{BATCH_HEAD, BatchHead, LogEnd, SEGMENT_HEAD, Salt, Seed, SegmentId};
 use super::error::Damage;
-use super::scan::{Cut, SegmentBytes};
+use super::scan::{Cut, Following, SegmentBytes};
 use super::segments::Segment;
 use super::state::{Fold, State};
 
@@ -39,7 +39,9 @@ pub(crate) fn replay(
         expected = segment.id.next();
         let later = segments.iter().skip(n + 1).find_map(|(_, first)| *first);
         let last = until.filter(|until| until.segment == segment.id);
-        let after = later.or(until.map(|until| until.next));
+        // A place that is known to lie on disk is as good as a batch that says so.
+        let known = until.map(|until| Following { next: until.next, synced: until.next.batch });
+        let following = later.or(known);
         let bytes = segment.read_to(last.map_or(u64::MAX, |until| u64::from(until.position)))?;
         let from = if segment.id == state.end.segment {
             state.end.position as usize
@@ -50,12 +52,15 @@ pub(crate) fn replay(
         let read = SegmentBytes { id: segment.id, seed, bytes: &bytes };
         let mut next = state.end.next;
         let mut fold = Fold::new(state, segment.id);
-        let end = read.scan(from, &mut next, after, &mut fold);
+        let end = read.scan(from, &mut next, following, &mut fold);
         replayed.damage.append(&mut fold.damage);
         let position = u32::try_from(end.position).expect("segments are at most 1 GiB");
         state.end = LogEnd { segment: segment.id, position, next };
         replayed.cut = end.cut;
         replayed.segments.push(Arc::clone(segment));
+        if end.cut.is_some() {
+            break;
+        }
     }
     Ok(replayed)
 }
@@ -67,7 +72,7 @@ fn used(
     salt: Salt,
     segments: &[Arc<Segment>],
     until: Option<LogEnd>,
-) -> io::Result<Vec<(Arc<Segment>, Option<Next>)>> {
+) -> io::Result<Vec<(Arc<Segment>, Option<Following>)>> {
     let mut used = Vec::new();
     for segment in segments {
         let is_wanted = segment.id >= from && until.is_none_or(|until| segment.id <= until.segment);
@@ -77,7 +82,9 @@ fn used(
     }
     // Where the end is known, an empty segment before it is damaged, too.
     while until.is_none()
-        && used.last().is_some_and(|(segment, first)| first.is_none() && segment.id != from)
+        && let Some((segment, None)) = used.last()
+        && segment.id != from
+        && !was_written(segment, salt)?
     {
         used.pop();
     }
@@ -85,12 +92,19 @@ fn used(
 }
 
 /// The first batch of a segment, if it was used.
-fn first_batch(segment: &Segment, salt: Salt) -> io::Result<Option<Next>> {
+fn first_batch(segment: &Segment, salt: Salt) -> io::Result<Option<Following>> {
     let seed = Seed::new(salt, segment.id);
     let start = segment.read(SEGMENT_HEAD as u32, BATCH_HEAD as u32)?;
     if let Some(head) = BatchHead::decode(&start, 0, segment.id, seed) {
-        return Ok(Some(head.number));
+        return Ok(Some(Following::from(head)));
     }
     let bytes = segment.read_to(u64::MAX)?;
     Ok(SegmentBytes { id: segment.id, seed, bytes: &bytes }.first_batch())
+}
+
+/// Whether anything was written to a segment that shows no batch.
+pub(crate) fn was_written(segment: &Segment, salt: Salt) -> io::Result<bool> {
+    let seed = Seed::new(salt, segment.id);
+    let bytes = segment.read_to(u64::MAX)?;
+    Ok(SegmentBytes { id: segment.id, seed, bytes: &bytes }.was_written())
 }

@@ -9,7 +9,9 @@
 
 use std::ops::Range;
 
-use super::batch::{BATCH_HEAD, BatchHead, Next, RawRecord, SEGMENT_HEAD, Seed, SegmentId};
+use super::batch::{
+    BATCH_HEAD, BatchHead, Next, RawRecord, SEGMENT_HEAD, Seed, SegmentId, UNFINISHED_REACH,
+};
 use crate::codec::Malformed;
 
 /// Who is told what a segment holds, in the order of the log.
@@ -28,6 +30,21 @@ pub(crate) struct SegmentBytes<'a> {
     pub(crate) id: SegmentId,
     pub(crate) seed: Seed,
     pub(crate) bytes: &'a [u8],
+}
+
+/// What is known to follow a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Following {
+    /// What it begins with.
+    pub(crate) next: Next,
+    /// Batches before this number had been on disk by then.
+    pub(crate) synced: u64,
+}
+
+impl From<BatchHead> for Following {
+    fn from(head: BatchHead) -> Self {
+        Self { next: head.number, synced: head.synced }
+    }
 }
 
 /// Where the walk ended.
@@ -50,12 +67,12 @@ pub(crate) struct Cut {
 
 impl<'a> SegmentBytes<'a> {
     /// Tells `visitor` what lies from `from` on. `next` is what should come, and is moved on;
-    /// `after` is what a later segment begins with, if one is in use.
+    /// `following` is what a later segment begins with, if one is in use.
     pub(crate) fn scan(
         self,
         from: usize,
         next: &mut Next,
-        after: Option<Next>,
+        following: Option<Following>,
         visitor: &mut dyn Visitor,
     ) -> ScanEnd {
         let mut at = from;
@@ -64,17 +81,20 @@ impl<'a> SegmentBytes<'a> {
                 at = end;
                 continue;
             }
-            if after.is_some_and(|after| after.batch == next.batch) {
+            // A batch that comes next but was not on disk when a later segment was written to is
+            // that segment's, and unfinished there.
+            let lost = following.filter(|following| following.synced > next.batch);
+            if following.is_some() && lost.is_none() {
                 return ScanEnd { position: at, cut: None };
             }
-            let was_synced = after.is_some() || self.proves_synced(at, next.batch);
+            let was_synced = lost.is_some() || self.proves_synced(at, next.batch);
             let later = BatchHead::find(self.bytes, at, self.id, self.seed, next.batch + 1);
             if let Some((found, head)) = later.filter(|_| was_synced) {
                 self.salvage(at..found, next, head.number, visitor);
                 at = found;
-            } else if let Some(after) = after {
+            } else if let Some(lost) = lost {
                 let end = self.bytes.len().max(at);
-                self.salvage(at..end, next, after, visitor);
+                self.salvage(at..end, next, lost.next, visitor);
                 // What was kept stays where it is, so writing goes on behind it.
                 return ScanEnd { position: end, cut: None };
             } else {
@@ -83,10 +103,16 @@ impl<'a> SegmentBytes<'a> {
         }
     }
 
+    /// Whether anything was ever written to the segment, be it unfinished.
+    pub(crate) fn was_written(self) -> bool {
+        let places = SEGMENT_HEAD..SEGMENT_HEAD + UNFINISHED_REACH;
+        RawRecord::find(self.bytes, places, self.seed).is_some()
+    }
+
     /// The first batch of the segment, if it was ever used.
-    pub(crate) fn first_batch(self) -> Option<Next> {
-        BatchHead::find(self.bytes, SEGMENT_HEAD, self.id, self.seed, 0)
-            .map(|(_, head)| head.number)
+    pub(crate) fn first_batch(self) -> Option<Following> {
+        let (_, head) = BatchHead::find(self.bytes, SEGMENT_HEAD, self.id, self.seed, 0)?;
+        Some(Following::from(head))
     }
 
     /// Visits the batch at `at` if it is the next one and all of it is intact.
@@ -138,7 +164,7 @@ impl<'a> SegmentBytes<'a> {
         let has_head = BatchHead::decode(bytes, place.start, self.id, self.seed).is_some();
         let mut at = place.start + if has_head { BATCH_HEAD } else { 0 };
         let mut kept = 0;
-        while let Some((start, record)) = RawRecord::find(bytes, at, self.seed) {
+        while let Some((start, record)) = RawRecord::find(bytes, at..bytes.len(), self.seed) {
             note(at..start);
             self.visit(start, record, visitor);
             kept += 1;
@@ -180,8 +206,10 @@ impl<'a> SegmentBytes<'a> {
             records = records.max(last.saturating_sub(next.record));
             from = found + BATCH_HEAD;
         }
+        // Further on there are only bytes of the segment's former life, slow to look through.
+        let reach = end.saturating_add(UNFINISHED_REACH);
         let (mut from, mut verified) = (at, 0);
-        while let Some((_, record)) = RawRecord::find(self.bytes, from, self.seed) {
+        while let Some((_, record)) = RawRecord::find(self.bytes, from..reach, self.seed) {
             verified += 1;
             from = record.end;
             end = end.max(record.end);

@@ -110,26 +110,14 @@ impl<'a> Fold<'a> {
         let slot = self.slot(message.topic)?;
         let position = u32::try_from(position).map_err(|_| Malformed)?;
         let end = u32::try_from(end).map_err(|_| Malformed)?;
-        match &mut self.group {
-            Some(group) if group.can_take(slot, appended, message) => {
-                group.run.messages += 1;
-                group.run.span = end - group.run.position;
-                group.run.bytes += end - position;
-            }
-            Some(_) | None => {
-                self.flush();
-                let run = Run {
-                    first: message.offset,
-                    segment: self.segment,
-                    time: message.published_at,
-                    time_max: message.published_at,
-                    messages: 1,
-                    position,
-                    span: end - position,
-                    bytes: end - position,
-                };
-                self.group = Some(Group { slot, appended, waited: message.waited, run });
-            }
+        let taken_in = self.group.as_mut().is_some_and(|group| {
+            group.can_take(slot, appended, message) && group.run.take_in(position, end)
+        });
+        if !taken_in {
+            self.flush();
+            let (offset, time) = (message.offset, message.published_at);
+            let run = Run::of_one(offset, time, self.segment, position, end);
+            self.group = Some(Group { slot, appended, waited: message.waited, run });
         }
         if let Some(group) = &mut self.group
             && message.waited == Waited::NotForSync

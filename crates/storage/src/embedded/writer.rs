@@ -84,7 +84,9 @@ impl Writer {
             Ok(plan) => self.publish(plan),
             Err((planned, error)) => refuse(planned, &error),
         };
-        observer.committed(Commit { outcomes });
+        if !outcomes.is_empty() {
+            observer.committed(Commit { outcomes });
+        }
     }
 
     /// Plans, writes and syncs a batch. An error is final.

@@ -33,6 +33,31 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// A run of one message, whose record lies at `position..end`.
+    pub(crate) const fn of_one(
+        first: Offset,
+        time: Timestamp,
+        segment: SegmentId,
+        position: u32,
+        end: u32,
+    ) -> Self {
+        let bytes = end.saturating_sub(position);
+        Self { first, segment, time, time_max: time, messages: 1, position, span: bytes, bytes }
+    }
+
+    /// Takes in the next message of the topic, whose record lies at `position..end` in the same
+    /// batch; `false` if the run is long enough without it.
+    pub(crate) const fn take_in(&mut self, position: u32, end: u32) -> bool {
+        let span = end.saturating_sub(self.position);
+        if span > SPAN_MAX {
+            return false;
+        }
+        self.messages += 1;
+        self.span = span;
+        self.bytes += end.saturating_sub(position);
+        true
+    }
+
     /// The offset of the last message.
     pub(crate) const fn last(&self) -> Offset {
         self.first.plus(self.count()).previous()

@@ -1,3 +1,5 @@
+//! The index finds what was appended, trimmed and moved.
+
 use super::*;
 
 fn topic(name: &str) -> Topic {
@@ -111,5 +113,5 @@ fn time_is_found_also_where_the_clock_was_set_back() {
 #[test]
 fn memory_is_what_the_documentation_says() {
     assert_eq!(size_of::<Run>(), 48);
-    assert_eq!(size_of::<TopicLog>(), 88);
+    assert_eq!(size_of::<TopicLog>(), 80);
 }

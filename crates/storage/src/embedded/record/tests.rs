@@ -1,3 +1,5 @@
+//! Records read back as they were written, and damage shows.
+
 use super::*;
 use crate::embedded::batch::{RawRecord, Salt, SegmentId};
 

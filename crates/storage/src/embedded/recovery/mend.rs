@@ -11,7 +11,7 @@ use crate::embedded::disk::Disk;
 use crate::embedded::meta::{Left, Meta};
 use crate::embedded::preparer;
 use crate::embedded::record::{Skip, SkipScope};
-use crate::embedded::replay::Replayed;
+use crate::embedded::replay::{Replayed, was_written};
 use crate::embedded::scan::Cut;
 use crate::embedded::segments::Segment;
 use crate::embedded::state::State;
@@ -109,11 +109,14 @@ impl Mending<'_> {
                 has_unknown = true;
                 continue;
             }
-            let is_next = self.ready.is_empty() && segment.id == end.next();
             let name = segment.id.file_name();
-            let fits = segment.bytes == u64::from(self.config.segment_bytes);
+            let is_usable = self.ready.is_empty()
+                && !has_unknown
+                && segment.id == end.next()
+                && segment.bytes == u64::from(self.config.segment_bytes)
+                && !was_written(&segment, self.salt)?;
             match Arc::into_inner(segment) {
-                Some(segment) if is_next && fits && !has_unknown => self.ready.push_back(segment),
+                Some(segment) if is_usable => self.ready.push_back(segment),
                 Some(_) | None => self.disk.remove(&name)?,
             }
         }

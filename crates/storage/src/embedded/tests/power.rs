@@ -79,3 +79,31 @@ fn async_writes_are_synced_within_the_interval() {
     });
     assert!(rig.store.shared.synced().next.batch >= end.batch);
 }
+
+/// What was lost before anybody waited for it is no damage, also where a segment begins.
+#[test]
+fn unsynced_batches_across_segments_are_cut_without_alarm() {
+    for seed in 0..150 {
+        let disk = SimDisk::new();
+        let plan = Plan::default();
+        let mut rig = plan.open(&disk);
+        rig.publish("waited", "x");
+        for n in 0..20 + seed % 13 {
+            rig.publish_as("unwaited", &format!("{n} {}", "x".repeat(2000)), Durability::Async);
+        }
+        let after = disk.after_power_loss(seed);
+        let mut rig = plan.open(&after);
+        assert_eq!(rig.recovered.damage, [], "seed {seed}");
+        let kept: Vec<u64> = rig.read("unwaited").into_keys().collect();
+        assert_eq!(kept, (1..=kept.len() as u64).collect::<Vec<_>>(), "a prefix is kept");
+        rig.publish("waited", "y");
+        for _ in 0..20 {
+            rig.publish_as("unwaited", &"y".repeat(2000), Durability::Async);
+        }
+        let (expected, waited) = (rig.read("unwaited"), rig.read("waited"));
+        drop(rig);
+        let rig = plan.open(&after);
+        assert_eq!(rig.recovered.damage, [], "seed {seed}");
+        assert_eq!((rig.read("unwaited"), rig.read("waited")), (expected, waited), "seed {seed}");
+    }
+}

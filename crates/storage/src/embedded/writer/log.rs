@@ -69,22 +69,16 @@ impl Log {
     pub(super) fn write_batch(&mut self, plan: &mut Plan) -> io::Result<()> {
         let seed = self.begin();
         for group in &mut plan.groups {
-            let start = self.buffer.len();
             for (message, waited) in &group.messages {
+                let position = self.position + in_segment(self.buffer.len());
                 put_message(&mut self.buffer, seed, group.appended, *waited, message);
+                let end = self.position + in_segment(self.buffer.len());
+                if group.runs.last_mut().is_some_and(|run| run.take_in(position, end)) {
+                    continue;
+                }
+                let (offset, time) = (message.offset, message.published_at);
+                group.runs.push(Run::of_one(offset, time, self.active.id, position, end));
             }
-            let bytes = self.buffer.len() - start;
-            let Some((message, _)) = group.messages.first() else { continue };
-            group.run = Some(Run {
-                first: message.offset,
-                segment: self.active.id,
-                time: message.published_at,
-                time_max: message.published_at,
-                messages: in_segment(group.messages.len()),
-                position: self.position + in_segment(start),
-                span: in_segment(bytes),
-                bytes: in_segment(bytes),
-            });
         }
         for change in plan.changes() {
             put_change(&mut self.buffer, seed, change);

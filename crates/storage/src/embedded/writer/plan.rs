@@ -45,7 +45,7 @@ pub(super) struct Group {
     pub(super) appended: Appended,
     pub(super) messages: Vec<(Arc<Message>, Waited)>,
     /// Where they lie, once written.
-    pub(super) run: Option<Run>,
+    pub(super) runs: Vec<Run>,
 }
 
 /// What one batch will do.
@@ -119,14 +119,13 @@ impl Plan {
         }
         let mut index = shared.index_mut();
         for group in &self.groups {
-            let Some(run) = group.run else { continue };
-            match group.appended {
-                Appended::New => {
-                    let unwaited = group.messages.iter().any(|(_, w)| *w == Waited::NotForSync);
-                    let waited = if unwaited { Waited::NotForSync } else { Waited::ForSync };
-                    index.append(group.slot, run, waited);
+            let unwaited = group.messages.iter().any(|(_, w)| *w == Waited::NotForSync);
+            let waited = if unwaited { Waited::NotForSync } else { Waited::ForSync };
+            for run in &group.runs {
+                match group.appended {
+                    Appended::New => index.append(group.slot, *run, waited),
+                    Appended::Moved => index.relocate(group.slot, *run),
                 }
-                Appended::Moved => index.relocate(group.slot, run),
             }
         }
     }
@@ -265,7 +264,7 @@ impl Writer {
         let group = *plan.by_slot.entry(slot).or_insert(next);
         if group == next {
             let appended = Appended::New;
-            plan.groups.push(Group { slot, appended, messages: Vec::new(), run: None });
+            plan.groups.push(Group { slot, appended, messages: Vec::new(), runs: Vec::new() });
         }
         (slot, group)
     }
@@ -301,7 +300,7 @@ impl Writer {
         let topic = messages.first().map(|message| message.topic().clone());
         if let Some(slot) = topic.and_then(|topic| self.shared.index().slot(topic.as_str())) {
             let messages = messages.into_iter().map(|message| (message, Waited::ForSync)).collect();
-            plan.groups.push(Group { slot, appended: Appended::Moved, messages, run: None });
+            plan.groups.push(Group { slot, appended: Appended::Moved, messages, runs: Vec::new() });
         }
         plan.add(None, What::Moved(done));
     }
