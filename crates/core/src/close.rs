@@ -19,6 +19,8 @@ pub enum CloseCode {
     Normal = 1000,
     /// A frame broke RFC 6455.
     ProtocolError = 1002,
+    /// A message was binary where the subprotocol has text, or the other way round.
+    UnsupportedData = 1003,
     /// A text frame was not UTF-8.
     InvalidData = 1007,
     /// A frame or message was larger than allowed.
@@ -45,9 +47,10 @@ pub enum CloseCode {
 
 impl CloseCode {
     /// Every code.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Normal,
         Self::ProtocolError,
+        Self::UnsupportedData,
         Self::InvalidData,
         Self::TooBig,
         Self::Unauthenticated,
@@ -71,6 +74,7 @@ impl CloseCode {
         match self {
             Self::Normal => "normal",
             Self::ProtocolError => "protocol_error",
+            Self::UnsupportedData => "unsupported_data",
             Self::InvalidData => "invalid_data",
             Self::TooBig => "too_big",
             Self::Unauthenticated => "unauthenticated",

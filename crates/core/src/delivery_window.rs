@@ -29,7 +29,7 @@ pub struct CursorState {
     pub next: Offset,
     /// Ranges (first, last) after `next` that are settled already, rising and apart.
     pub settled: Vec<(Offset, Offset)>,
-    /// Deliveries so far of unsettled messages, rising by offset. Those without an entry had none
+    /// Attempts so far of unsettled messages, rising by offset. Those without an entry had none
     /// that is known.
     pub attempts: Vec<(Offset, u32)>,
 }
@@ -238,12 +238,25 @@ impl DeliveryWindow {
         SettleOutcome::Done
     }
 
+    /// A [`DeliveryEffect::Send`] was not carried out, and never will be: it does not count as an
+    /// attempt, and is wanted again at `again_at`.
+    pub fn not_sent(&mut self, offset: Offset, again_at: Instant) {
+        let Some(Flight::AwaitingAck { attempt, .. }) = self.in_flight.get(&offset).copied() else {
+            return;
+        };
+        let attempt = attempt.saturating_sub(1);
+        self.in_flight.insert(offset, Flight::BackingOff { attempt, until: again_at });
+        self.note_deadline(again_at);
+    }
+
     /// Time has passed; anything due is sent again or given up.
     pub fn deadline_passed(&mut self, now: Instant) {
         if self.deadline.is_none_or(|at| at > now) {
             return;
         }
         self.deadline = None;
+        // Retries that nobody has taken yet are decided again below.
+        self.effects.retain(|effect| !matches!(effect, DeliveryEffect::Send { .. }));
         let flights: Vec<_> = self.in_flight.iter().map(|(o, f)| (*o, *f)).collect();
         for (offset, flight) in flights {
             match flight {
@@ -325,19 +338,29 @@ impl DeliveryWindow {
         self.deadline
     }
 
-    /// What to save.
+    /// What to save: how things would stand if the connection ended now.
+    ///
+    /// A connection that ends is an attempt of the first message in flight alone: if anything
+    /// made the subscriber fail, it was that one. The others were interrupted, which is no failure
+    /// of theirs, or a bad network would use up the attempts of a whole inbox; they are marked as
+    /// sent before, and no more than that.
     pub fn state(&self) -> CursorState {
+        let first = self.in_flight.keys().next();
         let flying = self.in_flight.iter().map(|(offset, flight)| match *flight {
+            Flight::AwaitingAck { attempt, .. } if Some(offset) != first && attempt > 1 => {
+                (*offset, attempt - 1)
+            }
             Flight::AwaitingAck { attempt, .. } | Flight::BackingOff { attempt, .. } => {
                 (*offset, attempt)
             }
             Flight::AwaitingDeadLetter { attempts, .. } => (*offset, attempts),
         });
+        let attempts = flying.chain(self.earlier_attempts.iter().map(|(o, a)| (*o, *a)));
         CursorState {
             epoch: self.epoch,
             next: self.cursor,
             settled: self.settled.ranges().collect(),
-            attempts: flying.chain(self.earlier_attempts.iter().map(|(o, a)| (*o, *a))).collect(),
+            attempts: attempts.filter(|(_, attempts)| *attempts > 0).collect(),
         }
     }
 

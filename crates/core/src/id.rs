@@ -75,24 +75,23 @@ macro_rules! text_id {
                 Self::parse(text)
             }
         }
+    };
+}
 
-        impl fmt::Display for $name {
-            fmt_text!();
+/// For ids that may stand in logs and error messages.
+macro_rules! shown {
+    ($($name:ident),*) => {
+        $(impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Debug::fmt(&self.0, f)
             }
-        }
-    };
-}
-
-macro_rules! fmt_text {
-    () => {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(&self.0)
-        }
+        })*
     };
 }
 
@@ -106,7 +105,8 @@ text_id!(
 );
 text_id!(
     /// What a client shows to take its session up again. A secret: whoever knows it and the
-    /// user's token takes the session over.
+    /// user's token takes the session over. So it is no text to be shown: only
+    /// [`as_str`](Self::as_str) tells it.
     SessionId, "session", ID_BYTES_MAX
 );
 text_id!(
@@ -121,6 +121,14 @@ text_id!(
     /// What makes a repeated publish recognisable: unique per message, chosen by the publisher.
     DedupKey, "key", DEDUP_KEY_BYTES_MAX
 );
+
+shown!(UserId, ClientId, SubscriptionName, NodeId, DedupKey);
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId(…)")
+    }
+}
 
 /// The name of one message, unique across topics, servers and time.
 ///
@@ -205,6 +213,13 @@ mod tests {
             assert_eq!(id.to_string().parse(), Ok(id));
         }
         assert_eq!(early.time_ms(), 1_795_000_000_000);
+    }
+
+    #[test]
+    fn a_session_does_not_tell_its_id() {
+        let session = SessionId::parse("s3cret").unwrap();
+        assert_eq!(format!("{session:?}"), "SessionId(…)");
+        assert_eq!(session.as_str(), "s3cret");
     }
 
     #[test]

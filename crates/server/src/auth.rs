@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tidings_core::{Capabilities, Principal, Timestamp, UserId};
 use tidings_protocol::ErrorCode;
 
-pub(crate) use origin::OriginRule;
+pub(crate) use origin::OriginRules;
 
 use crate::config::AuthSection;
 use api_key::ApiKeys;

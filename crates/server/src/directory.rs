@@ -19,14 +19,17 @@ pub(crate) struct Place {
 pub(crate) enum Claim {
     /// The subscription is the claimant's now.
     Granted,
-    /// `holder` has it and must let go first; the claimant is told when it has. `displaced` had
-    /// been waiting for it and no longer is.
-    Wait { holder: Place, displaced: Option<Place> },
+    /// Somebody has it and must let go first; the claimant is told when they have. `evict` is who
+    /// to ask (nobody if the claimant itself is still letting go), `displaced` had been waiting
+    /// and no longer is.
+    Wait { evict: Option<Place>, displaced: Option<Place> },
 }
 
 #[derive(Debug)]
 struct Holding {
     holder: Place,
+    /// The holder's last cursor is being saved; it releases once that is done.
+    leaving: bool,
     waiter: Option<Place>,
 }
 
@@ -42,32 +45,47 @@ impl Directory {
     pub(crate) fn claim(&self, key: &DurableKey, claimant: Place) -> Claim {
         let mut durable = lock(&self.durable);
         let Some(holding) = durable.get_mut(key) else {
-            durable.insert(key.clone(), Holding { holder: claimant, waiter: None });
+            let holding = Holding { holder: claimant, leaving: false, waiter: None };
+            durable.insert(key.clone(), holding);
             return Claim::Granted;
         };
-        if holding.holder == claimant {
-            return Claim::Granted;
-        }
         let displaced = holding.waiter.replace(claimant).filter(|waiter| *waiter != claimant);
-        Claim::Wait { holder: holding.holder, displaced }
+        let evict = Some(holding.holder).filter(|holder| *holder != claimant && !holding.leaving);
+        Claim::Wait { evict, displaced }
     }
 
-    /// `place` lets go, as holder or as waiter. Returns who holds it now and must be told.
+    /// The holder stops using the subscription, and will [`release`](Self::release) it once what
+    /// it has still to save is saved.
+    pub(crate) fn leave(&self, key: &DurableKey, place: Place) {
+        if let Some(holding) = lock(&self.durable).get_mut(key)
+            && holding.holder == place
+        {
+            holding.leaving = true;
+        }
+    }
+
+    /// The holder lets go. Returns who holds it now and must be told.
     pub(crate) fn release(&self, key: &DurableKey, place: Place) -> Option<Place> {
+        release(&mut lock(&self.durable), key, place)
+    }
+
+    /// A waiter waits no more. It may have become the holder without having heard of it: then it
+    /// lets go, and who holds it now is returned.
+    pub(crate) fn withdraw(&self, key: &DurableKey, place: Place) -> Option<Place> {
         let mut durable = lock(&self.durable);
         let holding = durable.get_mut(key)?;
         if holding.waiter == Some(place) {
             holding.waiter = None;
-        }
-        if holding.holder != place {
             return None;
         }
-        let Some(next) = holding.waiter.take() else {
-            durable.remove(key);
-            return None;
-        };
-        holding.holder = next;
-        Some(next)
+        let unheard = holding.holder == place && !holding.leaving;
+        if unheard { release(&mut durable, key, place) } else { None }
+    }
+
+    /// Whether `place` holds the subscription and means to keep it.
+    pub(crate) fn is_holder(&self, key: &DurableKey, place: Place) -> bool {
+        let durable = lock(&self.durable);
+        durable.get(key).is_some_and(|holding| holding.holder == place && !holding.leaving)
     }
 
     /// `place` takes a session up; returns the connection that had it.
@@ -76,13 +94,30 @@ impl Directory {
         before.filter(|before| *before != place)
     }
 
-    /// `place` leaves a session, unless another connection has taken it over.
-    pub(crate) fn leave_session(&self, session: &SessionId, place: Place) {
+    /// `place` leaves a session. `false` if another connection has taken it over.
+    pub(crate) fn leave_session(&self, session: &SessionId, place: Place) -> bool {
         let mut sessions = lock(&self.sessions);
-        if sessions.get(session) == Some(&place) {
+        let is_ours = sessions.get(session) == Some(&place);
+        if is_ours {
             sessions.remove(session);
         }
+        is_ours
     }
+}
+
+fn release(
+    durable: &mut FxHashMap<DurableKey, Holding>,
+    key: &DurableKey,
+    place: Place,
+) -> Option<Place> {
+    let holding = durable.get_mut(key).filter(|holding| holding.holder == place)?;
+    let Some(next) = holding.waiter.take() else {
+        durable.remove(key);
+        return None;
+    };
+    holding.holder = next;
+    holding.leaving = false;
+    Some(next)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -99,28 +134,53 @@ mod tests {
         Place { lane, connection: ConnectionKey { slot: 1, generation: 1 } }
     }
 
-    #[test]
-    fn a_durable_subscription_has_one_holder_and_the_last_waiter_follows() {
-        let directory = Directory::default();
-        let key = DurableKey {
+    fn key() -> DurableKey {
+        DurableKey {
             user: UserId::parse("alice").unwrap(),
             name: SubscriptionName::parse("phone").unwrap(),
             topic: Topic::parse("user/alice").unwrap(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_durable_subscription_has_one_holder_and_the_last_waiter_follows() {
+        let (directory, key) = (Directory::default(), key());
         assert_eq!(directory.claim(&key, place(1)), Claim::Granted);
-        assert_eq!(
-            directory.claim(&key, place(2)),
-            Claim::Wait { holder: place(1), displaced: None }
-        );
-        assert_eq!(
-            directory.claim(&key, place(3)),
-            Claim::Wait { holder: place(1), displaced: Some(place(2)) }
-        );
-        assert_eq!(directory.release(&key, place(2)), None);
+        let evict = Some(place(1));
+        assert_eq!(directory.claim(&key, place(2)), Claim::Wait { evict, displaced: None });
+        let displaced = Some(place(2));
+        assert_eq!(directory.claim(&key, place(3)), Claim::Wait { evict, displaced });
+        assert_eq!(directory.withdraw(&key, place(2)), None);
         assert_eq!(directory.release(&key, place(1)), Some(place(3)));
         assert_eq!(directory.release(&key, place(1)), None, "no longer the holder");
         assert_eq!(directory.release(&key, place(3)), None);
         assert_eq!(directory.claim(&key, place(4)), Claim::Granted);
+    }
+
+    #[test]
+    fn a_connection_that_subscribes_again_waits_for_its_own_release() {
+        let (directory, key) = (Directory::default(), key());
+        assert_eq!(directory.claim(&key, place(1)), Claim::Granted);
+        directory.leave(&key, place(1));
+        let wait = Claim::Wait { evict: None, displaced: None };
+        assert_eq!(directory.claim(&key, place(1)), wait);
+        assert!(!directory.is_holder(&key, place(1)));
+        // Giving up the second request must not cut short the first one's release.
+        assert_eq!(directory.withdraw(&key, place(1)), None);
+        assert_eq!(directory.claim(&key, place(1)), wait);
+        assert_eq!(directory.release(&key, place(1)), Some(place(1)));
+        assert!(directory.is_holder(&key, place(1)));
+    }
+
+    #[test]
+    fn a_waiter_that_leaves_before_it_hears_that_it_holds_lets_go() {
+        let (directory, key) = (Directory::default(), key());
+        directory.claim(&key, place(1));
+        directory.claim(&key, place(2));
+        directory.leave(&key, place(1));
+        assert_eq!(directory.release(&key, place(1)), Some(place(2)));
+        directory.claim(&key, place(3));
+        assert_eq!(directory.withdraw(&key, place(2)), Some(place(3)));
     }
 
     #[test]
@@ -129,7 +189,7 @@ mod tests {
         let session = SessionId::parse("s").unwrap();
         assert_eq!(directory.take_session(&session, place(1)), None);
         assert_eq!(directory.take_session(&session, place(2)), Some(place(1)));
-        directory.leave_session(&session, place(1));
+        assert!(!directory.leave_session(&session, place(1)));
         assert_eq!(directory.take_session(&session, place(3)), Some(place(2)));
     }
 }

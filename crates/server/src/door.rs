@@ -1,7 +1,9 @@
 //! The door: sockets are accepted, TLS is agreed on, HTTP is answered, and WebSockets are handed
 //! to a shard for good. Runs on tokio; nothing of a delivery passes through here.
 
+mod admission;
 mod listener;
+mod patience;
 mod tls;
 mod upgrade;
 
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use admission::Admission;
 pub use listener::ListenError;
 pub(crate) use listener::listen;
 pub use tls::TlsError;
@@ -45,20 +48,6 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Retry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
-/// A connection's seat on its way from the accept loop to the shard: whoever takes it keeps it.
-#[derive(Clone, Debug)]
-pub(crate) struct SeatHolder(Arc<std::sync::Mutex<Option<Seat>>>);
-
-impl SeatHolder {
-    fn new(seat: Seat) -> Self {
-        Self(Arc::new(std::sync::Mutex::new(Some(seat))))
-    }
-
-    pub(crate) fn take(&self) -> Option<Seat> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
-    }
-}
 
 /// The public listener and everything it needs to answer.
 pub(crate) struct Door {
@@ -102,6 +91,8 @@ impl Door {
             if let Err(error) = socket.set_nodelay(true) {
                 tracing::debug!(%error, "cannot set TCP_NODELAY");
             }
+            // Whoever leaves an answer untaken keeps a seat from others.
+            patience::bound(&socket, door.env.settings.request_timeout);
             match &door.tls {
                 None => door.answer(socket, peer, seat).await,
                 Some(acceptor) => {
@@ -142,11 +133,11 @@ impl Door {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let seat = SeatHolder::new(seat);
+        let admission = Admission::new(seat, &self.tasks, &self.stop);
         let router = self.router.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(axum::body::Body::new);
-            request.extensions_mut().insert(seat.clone());
+            request.extensions_mut().insert(admission.clone());
             request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
             router.clone().oneshot(request)
         });

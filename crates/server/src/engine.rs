@@ -20,6 +20,7 @@ pub(crate) fn open_embedded(
         dedup_window: section.dedup_window,
         dedup_keys_max: section.dedup_keys_max,
         async_sync_interval: section.async_sync_interval,
+        cursor_expiry: section.cursor_expiry,
         ..EmbeddedConfig::new(&section.directory)
     };
     let (store, recovered) = EmbeddedStore::open(&config, policies, observer)?;

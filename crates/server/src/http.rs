@@ -9,19 +9,23 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use tidings_protocol::ErrorCode;
 
-use crate::auth::OriginRule;
+use crate::auth::OriginRules;
 use crate::door::upgrade;
 use crate::env::Env;
 use crate::problem::HttpError;
 
+/// Where WebSockets are opened.
+const WEBSOCKET_PATH: &str = "/v1/ws";
+
 /// Every public route.
-pub(crate) fn router(env: &Arc<Env>, origins: OriginRule) -> Router {
+pub(crate) fn router(env: &Arc<Env>, origins: OriginRules) -> Router {
     let around = frame_around::Around { env: Arc::clone(env), origins: Arc::new(origins) };
     Router::new()
-        .route("/v1/ws", get(upgrade))
+        // `get` would also take HEAD, which cannot be upgraded.
+        .route(WEBSOCKET_PATH, any(upgrade))
         .route("/v1/publish", post(publish::publish))
         .route("/v1/publish/batch", post(publish::publish_batch))
         .route("/v1/history", get(history::history))

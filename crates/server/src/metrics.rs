@@ -29,6 +29,7 @@ pub(crate) struct Metrics {
     pub(crate) settled: Counter,
     pub(crate) nacks: Counter,
     pub(crate) dead_letters: Counter,
+    pub(crate) dead_letters_discarded: Counter,
     pub(crate) resets: Counter,
     pub(crate) dropped_slow: Counter,
     pub(crate) inbox_overflows: Counter,
@@ -66,8 +67,7 @@ struct CodeLabel {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("tidings");
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version that runs", build);
+        register_build(&mut registry);
         let mut counter = |name: &str, help: &str| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
@@ -81,6 +81,10 @@ impl Metrics {
         let settled = counter("settled", "Deliveries settled by acks and nacks");
         let nacks = counter("nacks", "Deliveries that were not taken");
         let dead_letters = counter("dead_letters", "Messages given up and kept as dead letters");
+        let dead_letters_discarded = counter(
+            "dead_letters_discarded",
+            "Dead letters given up by their own subscribers; they stay in their topic",
+        );
         let resets = counter("resets", "Subscriptions that lost their place");
         let dropped_slow =
             counter("dropped_slow", "Messages of memory topics that slow readers missed");
@@ -123,6 +127,7 @@ impl Metrics {
             settled,
             nacks,
             dead_letters,
+            dead_letters_discarded,
             resets,
             dropped_slow,
             inbox_overflows,
@@ -156,6 +161,11 @@ impl Metrics {
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
     }
+}
+
+fn register_build(registry: &mut Registry) {
+    let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "The version that runs", build);
 }
 
 fn by_code(

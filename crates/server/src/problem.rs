@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use tidings_protocol::http::{PROBLEM_CONTENT_TYPE, Problem};
 use tidings_protocol::{ErrorBody, ErrorCode};
@@ -61,28 +61,46 @@ impl From<StoreError> for HttpError {
 }
 
 impl IntoResponse for HttpError {
-    /// Without a request id: the door knows it and puts it into both header and body.
+    /// Without a body: [`tell`] writes it, which knows the request id.
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
+        let status = StatusCode::from_u16(self.0.code.http_status());
+        *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.extensions_mut().insert(self.0);
         response
     }
 }
 
-/// The answer that tells `error` to whoever sent the request `request_id`.
-pub(crate) fn problem_response(error: &ErrorBody, request_id: &str) -> Response {
-    let mut body = Vec::new();
-    let problem = Problem { error: error.clone(), request_id: Some(request_id.to_owned()) };
-    problem.encode(&mut body);
-    let mut response = Response::new(Body::from(body));
-    let status = StatusCode::from_u16(error.code.http_status());
-    *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+/// Makes `response` tell `error` to whoever sent the request `request_id`. Its status and the
+/// headers it has, such as `Allow`, stay.
+pub(crate) fn tell(response: &mut Response, error: ErrorBody, request_id: &str) {
+    let (status, retry_after) = (response.status(), error.retry_after);
+    *response.body_mut() = Body::from(problem(error, request_id, status));
     let headers = response.headers_mut();
+    // It was that of the empty body.
+    headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_CONTENT_TYPE));
-    if let Some(retry_after) = error.retry_after {
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 9110 §15.5.2: a 401 names how to show who one is.
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(retry_after) = retry_after {
         // Whole seconds (RFC 9110 §10.2.3), never earlier than meant.
         let seconds = retry_after.as_millis().div_ceil(1000) as u64;
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
-    response
+}
+
+fn problem(error: ErrorBody, request_id: &str, status: StatusCode) -> Vec<u8> {
+    let usual = error.code.http_status();
+    let mut body = Vec::new();
+    Problem { error, request_id: Some(request_id.to_owned()) }.encode(&mut body);
+    if status.as_u16() == usual {
+        return body;
+    }
+    // RFC 9457 §3.1.2: `status` is that of the answer.
+    let mut fields: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(&body).expect("a problem is a JSON object");
+    fields.insert("status".to_owned(), status.as_u16().into());
+    serde_json::Value::Object(fields).to_string().into_bytes()
 }

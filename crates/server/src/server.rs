@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{Authenticator, KeyError, OriginRule};
+use crate::auth::{Authenticator, KeyError, OriginRules};
 use crate::clock::Clock;
 use crate::commit::CommitFanOut;
 use crate::config::{Config, ConfigError};
@@ -23,7 +23,7 @@ use crate::directory::Directory;
 use crate::door::{Door, ListenError, TlsError, listen, tls_acceptor};
 use crate::door_lane::DoorLane;
 use crate::env::{Env, Seats, Seeds, Settings};
-use crate::inbox::Letter;
+use crate::inbox::{Letter, Waiting};
 use crate::metrics::Metrics;
 use crate::reader::Readers;
 use crate::shard::{Shard, ShardSeat};
@@ -233,6 +233,10 @@ impl RunningServer {
                     tracing::error!(thread = name, "a thread ended by a panic");
                 }
             }
+            // A socket that was posted while its shard ended is closed with its letter.
+            for inbox in &env.inboxes {
+                inbox.take(&mut Waiting::default());
+            }
             env.store.close();
         });
         if let Err(error) = join.await {
@@ -248,13 +252,11 @@ impl RunningServer {
         listener: TcpListener,
         tls: Option<tokio_rustls::TlsAcceptor>,
     ) {
-        let allowed = [&config.server.allowed_origins[..], &config.http.cors_origins[..]].concat();
-        let origins = OriginRule::new(allowed, config.auth.open);
         let door = Door {
             env: Arc::clone(&self.env),
             listener,
             tls,
-            router: http::router(&self.env, origins),
+            router: http::router(&self.env, OriginRules::new(config)),
             tasks: self.tasks.clone(),
             stop: self.draining.clone(),
             refusals: AtomicUsize::new(0),
@@ -317,6 +319,7 @@ async fn open_store(
             let memory = MemoryConfig {
                 dedup_window: config.storage.dedup_window,
                 dedup_keys_max: config.storage.dedup_keys_max,
+                cursor_expiry: config.storage.cursor_expiry,
                 // Another life each time, so that nobody resumes into it from an earlier one.
                 epoch: Epoch::new(random_u64()),
                 ..MemoryConfig::default()
@@ -372,6 +375,7 @@ fn settings(config: &Config) -> Settings {
         outbound_bytes: section.outbound_bytes.as_usize(),
         session_expiry: section.session_expiry,
         window_default: section.window_default,
+        cursors_per_user: section.cursors_per_user as usize,
         drain_timeout: config.server.drain_timeout.max(Duration::from_millis(100)),
         http_body_bytes: config.http.body_bytes.as_usize(),
         token_in_query: config.auth.token_in_query,

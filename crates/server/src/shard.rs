@@ -34,8 +34,8 @@ use tidings_storage::{Submission, Ticket, Write};
 
 use crate::env::Env;
 use crate::inbox::{Inbox, Letter, Waiting};
-use connection::Connection;
-pub(crate) use stream::{Handoff, Stream};
+use connection::{Connection, Phase};
+pub(crate) use stream::{Handoff, Hidden, Stream};
 use topics::Topics;
 
 /// History requests of one connection that may be under way.
@@ -66,6 +66,15 @@ enum PendingWrite {
         key: DurableKey,
         connection: ConnectionKey,
     },
+    /// A cursor on its way: marked again if it could not be saved.
+    Cursor {
+        connection: ConnectionKey,
+        topic: tidings_core::Topic,
+    },
+    /// A session on its way: saved again later if it could not be.
+    Session {
+        connection: ConnectionKey,
+    },
     /// A final cursor: the durable subscription is free once it is saved.
     Release {
         key: DurableKey,
@@ -82,6 +91,11 @@ const TIMER_SLOT: Duration = Duration::from_millis(50);
 /// Cursors are saved at most this long after they moved. A crash in between repeats what was
 /// acked meanwhile, and loses nothing.
 const CURSOR_SAVE_INTERVAL: Duration = Duration::from_millis(25);
+
+/// Writes submitted together: small enough that the store's queue refuses few at a time.
+const PIECE_BYTES: usize = 1024 * 1024;
+/// See [`PIECE_BYTES`].
+const PIECE_WRITES: usize = 4096;
 
 /// Events taken from one poll.
 const EVENTS_PER_TURN: usize = 1024;
@@ -162,10 +176,12 @@ impl Shard {
         let mut waiting = Waiting::default();
         while !self.is_drained() {
             if let Err(error) = self.poll.poll(&mut events, self.sleep()) {
-                if error.kind() != std::io::ErrorKind::Interrupted {
-                    tracing::error!(%error, "polling failed");
-                    return;
-                }
+                // Without its poll a shard is deaf: the process must not run on with it.
+                assert_eq!(
+                    error.kind(),
+                    std::io::ErrorKind::Interrupted,
+                    "polling failed: {error}"
+                );
                 events.clear();
             }
             self.now = self.env.clock.now();
@@ -176,7 +192,10 @@ impl Shard {
     /// One turn: what came by socket, what came by inbox, what is due; then everything leaves.
     fn turn(&mut self, events: &Events, waiting: &mut Waiting) {
         for slot in std::mem::take(&mut self.unread) {
-            self.read_input(slot);
+            if let Some(connection) = self.connections.get_mut(slot as usize) {
+                connection.read_queued = false;
+                self.read_input(slot);
+            }
         }
         for event in events {
             if event.token() == WAKER {
@@ -236,7 +255,7 @@ impl Shard {
         let entry = self.connections.vacant_entry();
         let slot = entry.key() as u32;
         self.generation = self.generation.wrapping_add(1);
-        let Handoff { mut stream, codec, token, input, slot_taken } = handoff;
+        let Handoff { mut stream, codec, token, input, seat } = handoff;
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) =
             self.poll.registry().register(stream.source(), Token(slot as usize), interest)
@@ -246,7 +265,7 @@ impl Shard {
         }
         let settings = &self.env.settings.connection;
         let connection =
-            Connection::new(self.generation, stream, codec, token, settings, self.now, slot_taken);
+            Connection::new(self.generation, stream, codec, token, settings, self.now, seat);
         entry.insert(connection);
         self.arm(slot);
         if !input.is_empty() {
@@ -266,9 +285,13 @@ impl Shard {
         (connection.generation == key.generation).then_some(connection)
     }
 
-    /// Queues a frame for a connection; it leaves at the end of the turn.
+    /// Queues a frame for a connection; it leaves at the end of the turn. Nothing follows a close
+    /// frame (RFC 6455 §5.5.1).
     fn send(&mut self, slot: u32, id: Option<RequestId>, body: ServerBody) {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        if matches!(connection.phase, Phase::Closing { .. }) {
+            return;
+        }
         connection.send(&ServerFrame { id, body });
         connection.queue_flush(slot, &mut self.unflushed);
     }
@@ -287,17 +310,35 @@ impl Shard {
         self.submissions.push(Submission { write, ticket });
     }
 
-    /// Hands this turn's writes to the store, in the order they were asked for.
+    /// Hands this turn's writes to the store in the order they were asked for, in pieces, so that
+    /// a burst of one publisher is refused by itself.
     fn submit(&mut self) {
-        if self.submissions.is_empty() {
-            return;
-        }
-        let submissions = std::mem::take(&mut self.submissions);
-        let tickets: Vec<_> = submissions.iter().filter_map(|s| s.ticket).collect();
-        if let Err(error) = self.env.store.submit(submissions) {
-            for ticket in tickets {
-                self.write_refused(ticket.tag, &error);
+        let mut rest = std::mem::take(&mut self.submissions);
+        while !rest.is_empty() {
+            let next = rest.split_off(piece(&rest));
+            let tickets: Vec<_> = rest.iter().filter_map(|s| s.ticket).collect();
+            if let Err(error) = self.env.store.submit(rest) {
+                for ticket in tickets {
+                    self.write_refused(ticket.tag, &error);
+                }
             }
+            rest = next;
         }
     }
+}
+
+/// How many of these writes are submitted together.
+fn piece(submissions: &[Submission]) -> usize {
+    let mut bytes = 0;
+    let fits = |submission: &&Submission| {
+        bytes += match &submission.write {
+            Write::Publish { message, .. } => message.data.bytes().len(),
+            Write::SaveCursor { .. }
+            | Write::DeleteCursor { .. }
+            | Write::SaveSession(_)
+            | Write::DeleteSession(_) => 0,
+        };
+        bytes <= PIECE_BYTES
+    };
+    submissions.iter().take_while(fits).count().clamp(1, PIECE_WRITES)
 }

@@ -9,4 +9,6 @@ mod handshake;
 
 pub(crate) use assembler::{Assembler, Incoming, Violation};
 pub(crate) use frame::{Opcode, write_header};
-pub(crate) use handshake::{Upgrade, bearer_header, check_upgrade};
+pub(crate) use handshake::{
+    HandshakeError, Upgrade, WEBSOCKET_VERSION, bearer_header, check_upgrade,
+};

@@ -71,6 +71,8 @@ sometimes! {
         TrimmedUnderWindow,
         /// Retention took messages never sent.
         TrimmedUnsent,
+        /// A delivery was decided and could not be carried out.
+        NotSent,
         /// A delivery was lost on its way.
         DeliveryLost,
         /// More was to be sent than the window let through.

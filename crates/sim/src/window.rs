@@ -228,6 +228,12 @@ impl Scene {
             self.coverage.met(Sometimes::GoneWhenRead);
             self.coverage.met_if(last > offset, Sometimes::GoneRunWhenRead);
             self.missing(offset, last);
+        } else if self.troubles.losses && self.random.chance(10) {
+            let again_at = self.now + Duration::from_millis(self.random.below(5_000));
+            self.coverage.met(Sometimes::NotSent);
+            self.trace.line(|| format!("          not sent, again at {}", again_at.as_ms()));
+            self.subject.not_sent(offset, again_at);
+            self.model.not_sent(offset, again_at);
         } else if self.troubles.losses && self.random.chance(20) {
             self.coverage.met(Sometimes::DeliveryLost);
         } else {

@@ -37,6 +37,10 @@ pub struct Setup {
     pub dedup_window: Duration,
     /// How many keys are remembered.
     pub dedup_keys_max: usize,
+    /// After how long a cursor is forgotten that is not saved again.
+    pub cursor_expiry: Duration,
+    /// Most bytes that may wait to be written.
+    pub queue_bytes_max: usize,
 }
 
 impl std::fmt::Debug for Setup {
@@ -84,6 +88,10 @@ pub const CHECKS: &[Check] = &[
     check("no reader is ahead, and none is behind what was told", publishing::told_is_readable),
     check("messages with `Memory` are told and kept nowhere", publishing::memory_is_kept_nowhere),
     check("a message that is too large is refused alone", publishing::too_large_is_refused_alone),
+    check(
+        "a submission larger than the queue is refused whole",
+        publishing::too_large_a_submission_is_refused_whole,
+    ),
     check("after close nothing is taken", publishing::close_is_final),
     check("a message reads back as it was published", reading::all_fields_read_back),
     check("reads go on where the one before ended", reading::reads_go_on),
@@ -93,16 +101,24 @@ pub const CHECKS: &[Check] = &[
     check("a repeated key gets the first place", once::repeated_keys),
     check("a repeated key in one submission gets the first place", once::repeated_in_one_commit),
     check("a key is its topic's own", once::keys_are_per_topic),
+    check("the same key of another sender is another message", once::keys_are_per_sender),
     check("a key is forgotten after the window", once::window_passes),
     check("the oldest keys go at the bound", once::oldest_keys_go),
     check("a cursor is the one saved last", states::cursors),
     check("a session is the one saved last", states::sessions),
+    check("a user's cursors are counted", states::cursors_are_counted),
+    check("a session that has expired is forgotten", states::expired_sessions_are_forgotten),
+    check(
+        "a cursor that is not saved for long is forgotten",
+        states::outdated_cursors_are_forgotten,
+    ),
     check("retention trims by number", retention::by_number),
     check("retention trims by age", retention::by_age),
     check("retention trims by bytes", retention::by_bytes),
     check("messages outlive the store", lasting::messages),
     check("keys outlive the store", lasting::keys),
     check("cursors and sessions outlive the store", lasting::cursors_and_sessions),
+    check("when a cursor was saved outlives the store", lasting::times_of_cursors),
     check("trimming outlives the store", lasting::trimming),
     check(
         "nobody resumes into another life of what is kept nowhere",

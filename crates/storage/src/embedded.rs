@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tidings_core::{CursorState, DurableKey, PolicyTable, Session, SessionId, Topic, TopicState};
+use tidings_core::{
+    CursorState, DurableKey, PolicyTable, Session, SessionId, Topic, TopicState, UserId,
+};
 
 use crate::clock::{Clock, SystemClock};
+use crate::keep::{CURSOR_EXPIRY_DEFAULT, Sweep};
 use crate::store::{
     CommitObserver, ReadBatch, ReadFrom, ReadLimit, Store, StoreError, StoreStatus, Submission,
 };
@@ -54,13 +57,16 @@ pub struct EmbeddedConfig {
     /// Size of the log's files, 1 MiB to 1 GiB. The unit in which disk space is taken and given
     /// back; bounds the largest record.
     pub segment_bytes: u32,
-    /// Most bytes that may wait for the writer; at the bound `submit` refuses.
+    /// Most bytes that may wait for the writer; at the bound `submit` refuses. A single write may
+    /// be larger.
     pub queue_bytes_max: usize,
     /// How long a publish's key is remembered.
     pub dedup_window: Duration,
     /// How many keys are remembered, over all topics; at the bound the oldest go early. About
     /// 90 bytes of memory each.
     pub dedup_keys_max: usize,
+    /// After how long a cursor is forgotten that is not saved again.
+    pub cursor_expiry: Duration,
     /// How long writes that nobody waits for may stay unsynced.
     pub async_sync_interval: Duration,
     /// Most bytes of disk the log may take; at the bound publishes are refused.
@@ -82,6 +88,7 @@ impl EmbeddedConfig {
             queue_bytes_max: 64 * 1024 * 1024,
             dedup_window: Duration::from_secs(24 * 60 * 60),
             dedup_keys_max: 1_000_000,
+            cursor_expiry: CURSOR_EXPIRY_DEFAULT,
             async_sync_interval: Duration::from_millis(50),
             log_bytes_max: u64::MAX,
             node: 0,
@@ -175,7 +182,8 @@ impl EmbeddedStore {
         let Opened { shared, writer, checkpoints, meta, recovered } =
             Opening { disk, config, policies, clock }.open()?;
         let stop = Arc::new(Stop::default());
-        let upkeep = Upkeep::new(Arc::clone(&shared), checkpoints, config.checkpoint_bytes);
+        let sweep = Sweep::new(config.cursor_expiry);
+        let upkeep = Upkeep::new(Arc::clone(&shared), checkpoints, config.checkpoint_bytes, sweep);
         let running =
             start(&shared, config, writer, upkeep, stop, observer, meta).map_err(|source| {
                 OpenError::Io { operation: "start threads for", path: place, source }
@@ -208,7 +216,7 @@ fn start(
 
 impl Store for EmbeddedStore {
     fn submit(&self, submissions: Vec<Submission>) -> Result<(), StoreError> {
-        self.shared.queue.submit(submissions)
+        self.shared.queue.submit(submissions, self.shared.clock.now())
     }
 
     fn topic_state(&self, topic: &Topic) -> TopicState {
@@ -225,7 +233,11 @@ impl Store for EmbeddedStore {
     }
 
     fn cursor(&self, key: &DurableKey) -> Option<CursorState> {
-        self.shared.keep().cursors.get(key).cloned()
+        self.shared.keep().cursor(key)
+    }
+
+    fn count_cursors(&self, user: &UserId, limit: usize) -> usize {
+        self.shared.keep().count_cursors(user, limit)
     }
 
     fn session(&self, id: &SessionId) -> Option<Session> {

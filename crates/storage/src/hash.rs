@@ -3,6 +3,8 @@
 //! Deduplication keys are remembered by their hash. It is written to checkpoints, so it must not
 //! change with the standard library; it is keyed, so nobody can choose keys that collide.
 
+use tidings_core::{NewMessage, UserId};
+
 /// The secret that makes hashes unpredictable: drawn once per store.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HashSecret(pub(crate) [u8; 16]);
@@ -18,10 +20,19 @@ impl std::fmt::Debug for HashSecret {
 pub(crate) struct KeyHash(pub(crate) [u64; 2]);
 
 impl KeyHash {
-    /// The hash of `key` in `topic`. A topic holds no zero byte, so the pair is unambiguous.
-    pub(crate) fn new(secret: HashSecret, topic: &str, key: &str) -> Self {
+    /// The hash of a message's key, if it has one.
+    pub(crate) fn of(secret: HashSecret, message: &NewMessage) -> Option<Self> {
+        let (topic, key) = (message.topic.as_str(), message.key.as_ref()?);
+        Some(Self::new(secret, topic, message.sender.as_ref().map(UserId::as_str), key.as_str()))
+    }
+
+    /// The hash of a `sender`'s `key` in `topic`; `None` is the server. Topics and names hold no
+    /// zero byte and are not empty, so the three are unambiguous.
+    pub(crate) fn new(secret: HashSecret, topic: &str, sender: Option<&str>, key: &str) -> Self {
         let mut sip = Sip::new(secret);
         sip.write(topic.as_bytes());
+        sip.write(&[0]);
+        sip.write(sender.unwrap_or_default().as_bytes());
         sip.write(&[0]);
         sip.write(key.as_bytes());
         Self(sip.finish())
@@ -129,9 +140,13 @@ mod tests {
     }
 
     #[test]
-    fn topic_and_key_are_told_apart() {
-        let secret = HashSecret([7; 16]);
-        assert_ne!(KeyHash::new(secret, "a", "bc"), KeyHash::new(secret, "ab", "c"));
-        assert_ne!(KeyHash::new(secret, "a", "b"), KeyHash::new(HashSecret([8; 16]), "a", "b"));
+    fn topic_sender_and_key_are_told_apart() {
+        let hash = |topic, sender, key| KeyHash::new(HashSecret([7; 16]), topic, sender, key);
+        assert_ne!(hash("a", None, "bc"), hash("ab", None, "c"));
+        assert_ne!(hash("a", Some("b"), "c"), hash("a", None, "bc"));
+        assert_ne!(hash("a", Some("b"), "c"), hash("a", Some("x"), "c"));
+        assert_ne!(hash("a", Some("b"), "c"), hash("ab", None, "c"));
+        let other = HashSecret([8; 16]);
+        assert_ne!(hash("a", None, "b"), KeyHash::new(other, "a", None, "b"));
     }
 }

@@ -1,22 +1,46 @@
 //! Cursors and sessions in memory.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use tidings_core::{CursorState, Durability, DurableKey, NewMessage, Session, SessionId};
+use tidings_core::{
+    CursorState, Durability, DurableKey, NewMessage, Session, SessionId, SubscriptionName,
+    Timestamp, Topic, UserId,
+};
 
 use crate::store::Write;
+
+mod sweep;
+
+pub(crate) use sweep::Sweep;
+
+/// After how long a cursor is forgotten that is not saved again, by default: longer than people
+/// are away, shorter than names that nobody uses any more pile up.
+pub(crate) const CURSOR_EXPIRY_DEFAULT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// A cursor, and when it was saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SavedCursor {
+    pub(crate) state: CursorState,
+    pub(crate) saved_at: Timestamp,
+}
 
 /// One change to cursors and sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// A cursor was saved.
-    SaveCursor(DurableKey, CursorState),
+    SaveCursor(DurableKey, SavedCursor),
     /// A cursor was forgotten.
     DeleteCursor(DurableKey),
     /// A session was saved.
     SaveSession(Session),
     /// A session was forgotten.
     DeleteSession(SessionId),
+    /// A cursor is forgotten unless it was saved after this time. Between finding it and
+    /// forgetting it, its owner may have come back.
+    ForgetCursor(DurableKey, Timestamp),
+    /// A session is forgotten unless it expires after this time; as above.
+    ForgetSession(SessionId, Timestamp),
 }
 
 /// A write, as the stores see it: a message, or a change.
@@ -28,11 +52,14 @@ pub(crate) enum Request {
     Change(Change),
 }
 
-impl From<Write> for Request {
-    fn from(write: Write) -> Self {
+impl Request {
+    /// A write that was submitted `now`.
+    pub(crate) fn new(write: Write, now: Timestamp) -> Self {
         match write {
             Write::Publish { message, durability } => Self::Publish(message, durability),
-            Write::SaveCursor { key, state } => Self::Change(Change::SaveCursor(key, state)),
+            Write::SaveCursor { key, state } => {
+                Self::Change(Change::SaveCursor(key, SavedCursor { state, saved_at: now }))
+            }
             Write::DeleteCursor { key } => Self::Change(Change::DeleteCursor(key)),
             Write::SaveSession(session) => Self::Change(Change::SaveSession(session)),
             Write::DeleteSession(id) => Self::Change(Change::DeleteSession(id)),
@@ -44,16 +71,32 @@ impl From<Write> for Request {
 /// checkpoints must not depend on a hash's order.
 #[derive(Debug, Default)]
 pub(crate) struct Keep {
-    pub(crate) cursors: BTreeMap<DurableKey, CursorState>,
+    pub(crate) cursors: BTreeMap<DurableKey, SavedCursor>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
 }
 
 impl Keep {
+    /// Where a cursor stands.
+    pub(crate) fn cursor(&self, key: &DurableKey) -> Option<CursorState> {
+        self.cursors.get(key).map(|saved| saved.state.clone())
+    }
+
+    /// How many cursors a user has, counted up to `limit`.
+    pub(crate) fn count_cursors(&self, user: &UserId, limit: usize) -> usize {
+        // Names have no control characters, so none comes before a space.
+        let first = DurableKey {
+            user: user.clone(),
+            name: SubscriptionName::parse(" ").expect("a space is a name"),
+            topic: Topic::parse(" ").expect("a space is a topic"),
+        };
+        self.cursors.range(first..).take_while(|(key, _)| key.user == *user).take(limit).count()
+    }
+
     /// Makes one change.
     pub(crate) fn apply(&mut self, change: Change) {
         match change {
-            Change::SaveCursor(key, state) => {
-                self.cursors.insert(key, state);
+            Change::SaveCursor(key, saved) => {
+                self.cursors.insert(key, saved);
             }
             Change::DeleteCursor(key) => {
                 self.cursors.remove(&key);
@@ -64,6 +107,73 @@ impl Keep {
             Change::DeleteSession(id) => {
                 self.sessions.remove(&id);
             }
+            Change::ForgetCursor(key, until) => {
+                if self.cursors.get(&key).is_some_and(|saved| saved.saved_at <= until) {
+                    self.cursors.remove(&key);
+                }
+            }
+            Change::ForgetSession(id, until) => {
+                if self.sessions.get(&id).is_some_and(|session| session.expires_at <= until) {
+                    self.sessions.remove(&id);
+                }
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_core::{Epoch, Offset};
+
+    use super::*;
+
+    fn key(user: &str, name: &str, topic: &str) -> DurableKey {
+        DurableKey {
+            user: user.parse().unwrap(),
+            name: name.parse().unwrap(),
+            topic: topic.parse().unwrap(),
+        }
+    }
+
+    fn save(key: DurableKey, saved_at: u64) -> Change {
+        let state = CursorState::at(Epoch::new(1), Offset::FIRST);
+        Change::SaveCursor(key, SavedCursor { state, saved_at: Timestamp::from_ms(saved_at) })
+    }
+
+    fn session(expires_at: u64) -> Session {
+        Session {
+            id: "s".parse().unwrap(),
+            user: "alice".parse().unwrap(),
+            client: "phone".parse().unwrap(),
+            expires_at: Timestamp::from_ms(expires_at),
+        }
+    }
+
+    #[test]
+    fn only_the_users_own_cursors_are_counted_and_no_more_than_asked() {
+        let mut keep = Keep::default();
+        for user in ["alic", "alice", "alice ", "alicf"] {
+            for (name, topic) in [(" ", " "), ("phone", "a"), ("phone", "b"), ("\u{10ffff}", "a")] {
+                keep.apply(save(key(user, name, topic), 0));
+            }
+        }
+        let count = |user: &str, limit| keep.count_cursors(&user.parse().unwrap(), limit);
+        assert_eq!(count("alice", usize::MAX), 4);
+        assert_eq!(count("alice", 3), 3);
+        assert_eq!(count("bob", usize::MAX), 0);
+    }
+
+    #[test]
+    fn what_was_saved_again_is_not_forgotten() {
+        let (mut keep, key) = (Keep::default(), key("alice", "phone", "a"));
+        let time = Timestamp::from_ms;
+        keep.apply(save(key.clone(), 10));
+        keep.apply(Change::SaveSession(session(10)));
+        keep.apply(Change::ForgetCursor(key.clone(), time(9)));
+        keep.apply(Change::ForgetSession(session(0).id, time(9)));
+        assert_eq!((keep.cursors.len(), keep.sessions.len()), (1, 1));
+        keep.apply(Change::ForgetCursor(key, time(10)));
+        keep.apply(Change::ForgetSession(session(0).id, time(10)));
+        assert_eq!((keep.cursors.len(), keep.sessions.len()), (0, 0));
     }
 }

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidings_core::{
-    CursorState, DurableKey, Epoch, PolicyTable, Session, SessionId, Topic, TopicState,
+    CursorState, DurableKey, Epoch, PolicyTable, Session, SessionId, Topic, TopicState, UserId,
 };
 
 use crate::clock::Clock;
+use crate::keep::CURSOR_EXPIRY_DEFAULT;
 use crate::store::{
     Commit, CommitObserver, ReadBatch, ReadFrom, ReadLimit, Store, StoreError, StoreStatus,
     Submission,
@@ -29,6 +30,8 @@ pub struct MemoryConfig {
     pub dedup_window: Duration,
     /// How many keys are remembered; at the bound the oldest go early.
     pub dedup_keys_max: usize,
+    /// After how long a cursor is forgotten that is not saved again.
+    pub cursor_expiry: Duration,
     /// The number of this server in message ids.
     pub node: u16,
     /// The life of the logs. Messages with `Durability::Memory` get the one after it.
@@ -42,6 +45,7 @@ impl Default for MemoryConfig {
             queue_bytes_max: 64 * 1024 * 1024,
             dedup_window: Duration::from_secs(24 * 60 * 60),
             dedup_keys_max: 1_000_000,
+            cursor_expiry: CURSOR_EXPIRY_DEFAULT,
             node: 0,
             epoch: Epoch::new(1),
         }
@@ -98,7 +102,7 @@ impl Store for MemoryStore {
             contents.check_open()?;
             let bytes = submissions.iter().map(contents::bytes_of).sum();
             if submissions.len() > 1 && bytes > self.queue_bytes_max {
-                return Err(StoreError::Overloaded { waiting_bytes: bytes });
+                return Err(StoreError::Overloaded { waiting_bytes: 0, submitted_bytes: bytes });
             }
             submissions.into_iter().map(|submission| contents.commit(submission, now)).collect()
         };
@@ -121,11 +125,15 @@ impl Store for MemoryStore {
     }
 
     fn cursor(&self, key: &DurableKey) -> Option<CursorState> {
-        self.contents().keep.cursors.get(key).cloned()
+        self.contents().keep(self.clock.now()).cursor(key)
     }
 
     fn session(&self, id: &SessionId) -> Option<Session> {
-        self.contents().keep.sessions.get(id).cloned()
+        self.contents().keep(self.clock.now()).sessions.get(id).cloned()
+    }
+
+    fn count_cursors(&self, user: &UserId, limit: usize) -> usize {
+        self.contents().keep(self.clock.now()).count_cursors(user, limit)
     }
 
     fn topics(&self, after: Option<&Topic>, limit: usize) -> Vec<(Topic, TopicState)> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidings_core::{
     CursorState, Durability, DurableKey, Message, MessageId, NewMessage, Offset, Position, Session,
-    SessionId, Timestamp, Topic, TopicState,
+    SessionId, Timestamp, Topic, TopicState, UserId,
 };
 
 /// Whom the outcome of a write is for. The store hands it back untouched.
@@ -30,7 +30,9 @@ pub enum Write {
         /// and are told at once, but are kept nowhere.
         durability: Durability,
     },
-    /// Remember where a durable subscription stands. A later save replaces an earlier one.
+    /// Remember where a durable subscription stands. A later save replaces an earlier one. One
+    /// that is not saved again for the store's cursor expiry may be forgotten: whoever needs it
+    /// for longer, also where nothing moves, saves it again before that.
     SaveCursor {
         /// Whose cursor.
         key: DurableKey,
@@ -105,11 +107,16 @@ pub trait CommitObserver: Send + Sync {
 /// Why a store refuses. Cheap to clone: one failed sync is told to all who waited.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// More is waiting to be written than the store's queue may hold. Temporary.
-    #[error("the store's write queue is full ({waiting_bytes} bytes wait)")]
+    /// The queue of what is to be written has no room for this submission. Temporary for each of
+    /// its writes, but several that are larger together than the whole queue only fit in pieces.
+    #[error(
+        "the store's write queue has no room for {submitted_bytes} bytes ({waiting_bytes} wait): try again later, or in smaller pieces"
+    )]
     Overloaded {
         /// How much waits, bytes.
         waiting_bytes: usize,
+        /// How much was to be added, bytes.
+        submitted_bytes: usize,
     },
     /// There is no space for another segment. Temporary: writing goes on when there is.
     #[error("no space left for the log in {directory}: free some, or shorten the retention")]
@@ -232,15 +239,21 @@ pub struct StoreStatus {
 /// - **No reader is ahead of durability.** A message is returned by [`read`](Self::read) and
 ///   counted by [`topic_state`](Self::topic_state) only once it is as durable as was asked (P3),
 ///   and from just before its commit is told: who hears of it can read it.
-/// - **Once.** A publish with a key seen in the same topic within the window is answered with the
-///   first one's place, also after a restart, also when both are in one commit.
+/// - **Once.** A publish with a key seen in the same topic from the same sender within the window
+///   is answered with the first one's place, also after a restart, also when both are in one
+///   commit. The same key of another sender is another message: nobody can use up another's keys.
 /// - **Cursors lag, never lead.** A cursor returned after a crash is one that was saved.
+/// - **Forgetting.** Sessions that have expired and cursors that were not saved for the store's
+///   cursor expiry are forgotten, in the background. One that was saved again meanwhile stays.
 /// - **Failure.** After a failed write or sync no write is ever told as done; reads go on.
-/// - **Bounds.** The queue of submissions is bounded; at the bound `submit` refuses.
+/// - **Bounds.** The queue of submissions is bounded; at the bound `submit` refuses. A submission
+///   of several writes larger than the queue is refused also when nothing waits; a single write
+///   is always taken when nothing waits.
 /// - **Threads.** All methods may be called from any thread.
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Queues writes in this order and returns at once; the outcome goes to the observer. An
-    /// error means that none of them was queued.
+    /// error means that none of them was queued. Who may have more to write than the queue holds
+    /// submits it in pieces.
     fn submit(&self, submissions: Vec<Submission>) -> Result<(), StoreError>;
 
     /// What the topic's log holds. Answers from memory. A topic that never had a message is
@@ -256,10 +269,14 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         limit: ReadLimit,
     ) -> Result<ReadBatch, StoreError>;
 
-    /// Where a durable subscription stood when it was last saved. Answers from memory.
+    /// Where a durable subscription stood when it was last saved. One that was not saved for long
+    /// may be forgotten. Answers from memory.
     fn cursor(&self, key: &DurableKey) -> Option<CursorState>;
 
-    /// The session with this id, expired or not. Answers from memory.
+    /// How many cursors a user has, counted up to `limit`: to bound them. Answers from memory.
+    fn count_cursors(&self, user: &UserId, limit: usize) -> usize;
+
+    /// The session with this id. One that has expired may be forgotten. Answers from memory.
     fn session(&self, id: &SessionId) -> Option<Session>;
 
     /// Topics with a log, by name, after `after`, at most `limit`.

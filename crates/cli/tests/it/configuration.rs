@@ -1,6 +1,6 @@
 //! `tidings config` and what `serve` refuses.
 
-use crate::program::{fail, succeed, tidings};
+use crate::program::{fail, finish, succeed, tidings};
 
 const KEY: &str =
     "[[auth.keys]]\nalgorithm = \"HS256\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
@@ -37,7 +37,7 @@ fn everything_that_is_wrong_is_told_at_once() {
 
 #[test]
 fn a_variable_of_the_environment_is_named_when_it_is_wrong() {
-    let output = tidings().args(["serve"]).env("TIDINGS_SERVER__SHARDS", "many").output().unwrap();
+    let output = finish(tidings().arg("serve").env("TIDINGS_SERVER__SHARDS", "many"));
     let stderr = crate::program::text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("TIDINGS_SERVER__SHARDS: server.shards = \"many\""), "{stderr}");

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::program::{Server, fail, text, tidings};
+use crate::program::{Server, fail, finish, text, tidings};
 
 #[test]
 fn the_first_minute() {
@@ -60,7 +60,7 @@ fn a_directory_has_one_server() {
     let first = Server::dev();
     let mut second = tidings();
     second.args(["dev", "--listen", "127.0.0.1:0", "--operator", "127.0.0.1:0", "--data"]);
-    let output = second.arg(first.path("data")).output().unwrap();
+    let output = finish(second.arg(first.path("data")));
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains(&first.path("data").display().to_string()), "{stderr}");

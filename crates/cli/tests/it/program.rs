@@ -1,10 +1,11 @@
 //! Starting the binary and looking at what it does.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -24,7 +25,37 @@ pub(crate) fn tidings() -> Command {
 
 /// Runs a command line to its end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    tidings().args(arguments).output().unwrap()
+    let mut command = tidings();
+    command.args(arguments);
+    finish(&mut command)
+}
+
+/// Runs a command to its end. One that does not end is killed, and the test fails.
+pub(crate) fn finish(command: &mut Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stdout = read_to_end(child.stdout.take().unwrap());
+    let stderr = read_to_end(child.stderr.take().unwrap());
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if start.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("{command:?} does not end: {}", text(&stderr.join().unwrap()));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+fn read_to_end(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
 }
 
 /// Standard output of a command line that must succeed.
@@ -221,14 +252,27 @@ impl Server {
         let mut command = self.command();
         command.stdout(File::create(self.path("server.stdout")).unwrap());
         let mut process = Process::start(command, self.directory.path(), "server");
-        let operator = SocketAddr::from(([127, 0, 0, 1], self.operator_port));
         wait_for("the server", || {
             if let Some(status) = process.child.try_wait().unwrap() {
                 panic!("the server ended: {status}");
             }
-            TcpStream::connect(operator).ok()
+            self.is_ready().then_some(())
         });
         self.process = Some(process);
+    }
+
+    /// Asks the operator port. That somebody listens is not enough: the server listens before it
+    /// opens its store.
+    fn is_ready(&self) -> bool {
+        let ask = || {
+            let mut socket = TcpStream::connect(("127.0.0.1", self.operator_port))?;
+            socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+            socket.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n")?;
+            let mut answer = [0; 12];
+            socket.read_exact(&mut answer)?;
+            std::io::Result::Ok(answer)
+        };
+        ask().is_ok_and(|answer| answer == *b"HTTP/1.1 200")
     }
 
     /// `kill -9`.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::program::{Process, Server, fail, free_port, text, tidings};
+use crate::program::{Process, Server, fail, finish, free_port, text, tidings};
 
 #[test]
 fn lines_are_text_and_json_on_demand() {
@@ -37,7 +37,7 @@ fn bytes_that_are_no_text_come_out_as_they_went_in() {
     std::fs::write(&file, b"\xff\xfe\x00\x01\n").unwrap();
     server.client(&["pub", "bytes", "--file", &file.display().to_string()]);
     let sub = ["sub", "bytes", "--from", "first", "--count", "1", "--raw", "--url"];
-    let output = tidings().args(sub).arg(server.url()).output().unwrap();
+    let output = finish(tidings().args(sub).arg(server.url()));
     assert_eq!(output.stdout, b"\xff\xfe\x00\x01\n");
 }
 
@@ -143,7 +143,7 @@ fn a_message_that_is_too_large_is_refused_with_its_line() {
 impl Server {
     /// Runs a client command to its end, which must be a success; gives standard error.
     fn client_stderr(&self, arguments: &[&str]) -> String {
-        let output = tidings().args(arguments).args(["--url", &self.url()]).output().unwrap();
+        let output = finish(tidings().args(arguments).args(["--url", &self.url()]));
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stderr)
     }

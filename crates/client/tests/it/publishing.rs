@@ -38,7 +38,7 @@ async fn unanswered_publishes_are_repeated_in_order_with_their_keys() {
         }
         drop(line);
         let (mut line, connect) = peer.accept().await;
-        assert_eq!(connect.session.map(|s| s.to_string()).as_deref(), Some("s1"));
+        assert_eq!(connect.session.as_ref().map(|s| s.as_str()), Some("s1"));
         for place in [0, 2, 4, 5, 6, 7, 8, 9] {
             let (id, key, data) = line.next_publish().await;
             assert_eq!((&key, &data), (&sent[place].1, &place.to_string()));

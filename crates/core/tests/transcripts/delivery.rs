@@ -151,6 +151,10 @@ fn tell(
                     let (first, last) = range(command.word()?)?;
                     window.missing(first, last);
                 }
+                "not_sent" => {
+                    let again = now + duration(command.value("again").unwrap_or("0s"))?;
+                    window.not_sent(command.offset()?, again);
+                }
                 "dead_lettered" => window.dead_lettered(command.offset()?),
                 "dead_letter_failed" => window.dead_letter_failed(now, command.offset()?),
                 "deadline" => observed.push(match window.next_deadline() {

@@ -168,7 +168,7 @@ fn body_to_schema(body: &ClientBody) -> Body {
         ClientBody::Connect(connect) => Body::Connect(schema::Connect {
             token: connect.token.clone(),
             client: connect.client.as_ref().map(ToString::to_string),
-            session: connect.session.as_ref().map(ToString::to_string),
+            session: connect.session.as_ref().map(|session| session.as_str().to_owned()),
         }),
         ClientBody::Subscribe(subscribe) => Body::Subscribe(subscribe_to_schema(subscribe)),
         ClientBody::Unsubscribe { sub } => {

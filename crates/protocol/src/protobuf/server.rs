@@ -199,7 +199,7 @@ fn body_to_schema(body: &ServerBody) -> Body {
 fn connected_to_schema(connected: &Connected) -> schema::Connected {
     let limits = connected.limits;
     schema::Connected {
-        session: connected.session.to_string(),
+        session: connected.session.as_str().to_owned(),
         user: connected.user.to_string(),
         client: connected.client.to_string(),
         node: connected.node.to_string(),

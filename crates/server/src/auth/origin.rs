@@ -2,6 +2,28 @@
 
 use http::header::{HOST, HeaderMap, ORIGIN};
 
+use crate::config::Config;
+
+/// The rules of a server. A page that may open a WebSocket may not for that reason call the HTTP
+/// interface, and the other way round.
+#[derive(Clone, Debug)]
+pub(crate) struct OriginRules {
+    /// For the address of WebSockets (`server.allowed_origins`).
+    pub(crate) websocket: OriginRule,
+    /// For every other address (`http.cors_origins`).
+    pub(crate) http: OriginRule,
+}
+
+impl OriginRules {
+    pub(crate) fn new(config: &Config) -> Self {
+        let rule = |allowed: &[String]| OriginRule::new(allowed.to_vec(), config.auth.open);
+        Self {
+            websocket: rule(&config.server.allowed_origins),
+            http: rule(&config.http.cors_origins),
+        }
+    }
+}
+
 /// Which origins are allowed. A request without `Origin` does not come from a page.
 #[derive(Clone, Debug)]
 pub(crate) struct OriginRule {
@@ -11,7 +33,7 @@ pub(crate) struct OriginRule {
 }
 
 impl OriginRule {
-    pub(crate) const fn new(allowed: Vec<String>, loopback_only: bool) -> Self {
+    const fn new(allowed: Vec<String>, loopback_only: bool) -> Self {
         Self { allowed, loopback_only }
     }
 

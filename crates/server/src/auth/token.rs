@@ -138,14 +138,20 @@ impl Key {
         let mut validation = Validation::new(algorithm);
         validation.leeway = auth.leeway.as_secs();
         validation.validate_nbf = true;
-        validation.set_required_spec_claims(&["exp", "sub"]);
+        // A claim is compared only if the token has it, so what is compared must be required too.
+        let mut required = vec!["exp", "sub"];
         match &auth.audience {
-            Some(audience) => validation.set_audience(&[audience]),
+            Some(audience) => {
+                validation.set_audience(&[audience]);
+                required.push("aud");
+            }
             None => validation.validate_aud = false,
         }
         if let Some(issuer) = &auth.issuer {
             validation.set_issuer(&[issuer]);
+            required.push("iss");
         }
+        validation.set_required_spec_claims(&required);
         Ok(Self { kid: key.kid.clone(), algorithm, decoding, validation })
     }
 }
@@ -166,9 +172,13 @@ fn auth_error(error: &Error) -> AuthError {
         ErrorKind::InvalidSignature => AuthError::Forged,
         ErrorKind::InvalidAudience => claim("aud", "it is not this server's"),
         ErrorKind::InvalidIssuer => claim("iss", "it is not the configured issuer"),
-        ErrorKind::MissingRequiredClaim(name) => {
-            claim(if name == "sub" { "sub" } else { "exp" }, "every token needs it")
-        }
+        ErrorKind::MissingRequiredClaim(name) => match name.as_str() {
+            "sub" => claim("sub", "every token needs it"),
+            "exp" => claim("exp", "every token needs it"),
+            "aud" => claim("aud", "the server's configuration asks for it"),
+            "iss" => claim("iss", "the server's configuration asks for it"),
+            other => AuthError::Malformed(format!("the claim `{other}` is missing")),
+        },
         other => AuthError::Malformed(format!("{other:?}")),
     }
 }

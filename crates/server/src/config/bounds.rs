@@ -16,7 +16,8 @@ const fn ms(range: (u64, u64)) -> RangeInclusive<Duration> {
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
-const DAY: u64 = 24 * 60 * MINUTE;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
 
 /// Event loops. Beyond the cores of any machine they only cost memory.
 pub(super) const SHARDS: RangeInclusive<usize> = 0..=256;
@@ -46,6 +47,9 @@ pub(super) const DEDUP_KEYS: RangeInclusive<usize> = 1..=100_000_000;
 /// Shorter is a sync for each write, longer is not worth the name.
 pub(super) const ASYNC_SYNC: RangeInclusive<Duration> = ms((1, 10 * SECOND));
 
+/// Shorter than an outage, subscribers would lose their place.
+pub(super) const CURSOR_EXPIRY: RangeInclusive<Duration> = ms((HOUR, 3650 * DAY));
+
 /// A token must not outlive its end by much.
 pub(super) const LEEWAY: RangeInclusive<Duration> = ms((0, 5 * MINUTE));
 
@@ -64,6 +68,9 @@ pub(super) const PUBLISHES_IN_FLIGHT: RangeInclusive<u32> = 1..=65_536;
 
 /// Below a socket buffer every subscriber would read the log; above, memory is not bounded well.
 pub(super) const OUTBOUND: RangeInclusive<ByteSize> = bytes((16 << 10, 64 << 20));
+
+/// Each takes some hundred bytes of memory, and a place in every checkpoint.
+pub(super) const CURSORS_PER_USER: RangeInclusive<u32> = 1..=100_000;
 
 /// Long enough for a distant client, short enough that silent sockets do not pile up.
 pub(super) const HANDSHAKE: RangeInclusive<Duration> = ms((100, 5 * MINUTE));
@@ -89,5 +96,6 @@ pub(super) const ACK_TIMEOUT: RangeInclusive<Duration> = ms((100, DAY));
 /// At a second's backoff a thousand attempts are days.
 pub(super) const ATTEMPTS: RangeInclusive<u32> = 1..=1000;
 
-/// A base below 2 ms can come out as no wait at all.
-pub(super) const BACKOFF: RangeInclusive<Duration> = ms((2, DAY));
+/// Half of it may be taken, and the rest must still be a wait: a subscriber that refuses
+/// everything must not keep a core busy with being sent it again.
+pub(super) const BACKOFF: RangeInclusive<Duration> = ms((10, DAY));

@@ -139,6 +139,11 @@ fn check_storage(config: &Config, found: &mut Problems) {
     found.range("storage.dedup_keys_max", storage.dedup_keys_max, &bounds::DEDUP_KEYS);
     let interval = storage.async_sync_interval;
     found.range("storage.async_sync_interval", interval, &bounds::ASYNC_SYNC);
+    found.range("storage.cursor_expiry", storage.cursor_expiry, &bounds::CURSOR_EXPIRY);
+    if storage.cursor_expiry < config.limits.session_expiry {
+        let what = "is shorter than limits.session_expiry: clients would come back to a session that has lost its place";
+        found.add_value("storage.cursor_expiry", &storage.cursor_expiry.show(), what);
+    }
 }
 
 fn check_auth(config: &Config, found: &mut Problems) {
@@ -235,6 +240,7 @@ fn check_limits(config: &Config, found: &mut Problems) {
     let subscriptions = 1..=SUBSCRIPTIONS_PER_CONNECTION_MAX as u32;
     let asked = limits.subscriptions_per_connection;
     found.range("limits.subscriptions_per_connection", asked, &subscriptions);
+    found.range("limits.cursors_per_user", limits.cursors_per_user, &bounds::CURSORS_PER_USER);
     let publishes = limits.publishes_in_flight;
     found.range("limits.publishes_in_flight", publishes, &bounds::PUBLISHES_IN_FLIGHT);
     found.range("limits.outbound_bytes", limits.outbound_bytes, &bounds::OUTBOUND);
@@ -289,6 +295,13 @@ fn check_topics(config: &Config, found: &mut Problems) {
                 let what = "nothing would be kept: use durability = \"memory\" for that";
                 found.add_value(at(key), &0, what);
             }
+        }
+        let message = config.limits.message_bytes;
+        if let Some(most) = topic.retention_bytes.filter(|b| b.as_u64() > 0 && *b < message) {
+            let what = format!(
+                "is less than limits.message_bytes (\"{message}\"): a single message could not be kept"
+            );
+            found.add_value(at("retention_bytes"), &most.show(), what);
         }
         let earlier = config.topic[..index].iter().position(|e| e.filter.covers(&topic.filter));
         if let Some(earlier) = earlier {

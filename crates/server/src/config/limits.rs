@@ -1,4 +1,4 @@
-//! `[limits]`: what one connection may take.
+//! `[limits]`: what one connection, and one user, may take.
 
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub struct LimitsSection {
     pub frame_bytes: ByteSize,
     /// Most subscriptions of one connection.
     pub subscriptions_per_connection: u32,
+    /// Most durable subscriptions of one user that the server keeps a cursor for.
+    pub cursors_per_user: u32,
     /// Most publishes of one connection without an answer.
     pub publishes_in_flight: u32,
     /// Most unsent bytes of one connection before it falls back to reading the log.
@@ -46,6 +48,7 @@ impl Default for LimitsSection {
             message_bytes: ByteSize::from_bytes(limits::MESSAGE_BYTES_DEFAULT as u64),
             frame_bytes: ByteSize::from_mib(1),
             subscriptions_per_connection: limits::SUBSCRIPTIONS_PER_CONNECTION_MAX as u32,
+            cursors_per_user: 1000,
             publishes_in_flight: 1024,
             outbound_bytes: ByteSize::from_bytes(256 * 1024),
             handshake_timeout: limits::HANDSHAKE_TIMEOUT_DEFAULT,

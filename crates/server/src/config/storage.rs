@@ -28,6 +28,9 @@ pub struct StorageSection {
     /// How long a write of durability `async` may wait for its sync.
     #[serde(with = "text::duration")]
     pub async_sync_interval: Duration,
+    /// How long the cursor of a durable subscription is kept that nobody uses.
+    #[serde(with = "text::duration")]
+    pub cursor_expiry: Duration,
 }
 
 impl Default for StorageSection {
@@ -40,6 +43,7 @@ impl Default for StorageSection {
             dedup_window: Duration::from_secs(24 * 60 * 60),
             dedup_keys_max: 1_000_000,
             async_sync_interval: Duration::from_millis(50),
+            cursor_expiry: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
 }

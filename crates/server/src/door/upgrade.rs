@@ -2,45 +2,82 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
-use http::{HeaderValue, StatusCode};
+use http::header::{
+    ALLOW, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tidings_protocol::ErrorCode;
+use tidings_protocol::{ErrorBody, ErrorCode};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::SeatHolder;
+use super::{Admission, patience};
 use crate::env::{Env, Seat};
 use crate::inbox::Letter;
 use crate::problem::HttpError;
-use crate::shard::{Handoff, Stream};
-use crate::websocket::{Upgrade, check_upgrade};
+use crate::shard::{Handoff, Hidden, Stream};
+use crate::websocket::{HandshakeError, Upgrade, WEBSOCKET_VERSION, check_upgrade};
 
 /// `GET /v1/ws`.
-pub(crate) async fn upgrade(
-    State(env): State<Arc<Env>>,
-    mut request: Request,
-) -> Result<Response, HttpError> {
-    let mut upgrade = check_upgrade(request.headers())
-        .map_err(|error| HttpError::new(ErrorCode::BadFrame, error.to_string()))?;
+pub(crate) async fn upgrade(State(env): State<Arc<Env>>, request: Request) -> Response {
+    if request.method() != Method::GET {
+        let message = "a WebSocket is opened with GET";
+        return refused(ErrorCode::MethodNotAllowed, message, &[(ALLOW, "GET")]);
+    }
+    match check_upgrade(request.headers()) {
+        Ok(upgrade) => begin(env, request, upgrade).into_response(),
+        Err(error @ HandshakeError::Version) => {
+            // RFC 6455 §4.4 and RFC 9110 §15.5.22.
+            let headers = [
+                (SEC_WEBSOCKET_VERSION, WEBSOCKET_VERSION),
+                (UPGRADE, "websocket"),
+                (CONNECTION, "Upgrade"),
+            ];
+            let mut response = refused(ErrorCode::BadFrame, &error.to_string(), &headers);
+            *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+            response
+        }
+        Err(
+            error @ (HandshakeError::NotAnUpgrade
+            | HandshakeError::Key
+            | HandshakeError::Subprotocol),
+        ) => refused(ErrorCode::BadFrame, &error.to_string(), &[]),
+    }
+}
+
+fn refused(code: ErrorCode, message: &str, headers: &[(HeaderName, &'static str)]) -> Response {
+    let mut response = HttpError::new(code, message).into_response();
+    for (name, value) in headers {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Answers 101 and has the socket handed over once that is out.
+fn begin(env: Arc<Env>, mut request: Request, mut upgrade: Upgrade) -> Result<Response, HttpError> {
+    let admission = request.extensions().get::<Admission>().cloned();
+    let admission = admission.expect("the door puts it into every request");
+    if admission.is_draining() {
+        let mut error = ErrorBody::new(ErrorCode::Draining, "the server is going away");
+        error.retry_after = Some(env.spread_comeback());
+        return Err(HttpError(error));
+    }
     if upgrade.token.is_none() && env.settings.token_in_query {
         upgrade.token = query_token(request.uri().query());
     }
-    let holder = request.extensions().get::<SeatHolder>().cloned();
-    let seat = holder.and_then(|holder| holder.take());
-    let seat = seat.ok_or_else(|| {
+    let seat = admission.take_seat().ok_or_else(|| {
         HttpError::new(ErrorCode::BadFrame, "this connection has been upgraded already")
     })?;
     let upgraded = hyper::upgrade::on(&mut request);
     let response = switching(&upgrade);
-    let task = hand_over(env, upgraded, upgrade, seat);
-    crate::task::spawn("upgrade", task);
+    admission.spawn(hand_over(env, upgraded, upgrade, seat, admission.clone()));
     Ok(response)
 }
 
@@ -60,26 +97,40 @@ fn switching(upgrade: &Upgrade) -> Response {
 }
 
 /// Waits until the 101 is out, then gives the bare socket to a shard.
-async fn hand_over(env: Arc<Env>, upgraded: OnUpgrade, upgrade: Upgrade, seat: Seat) {
+async fn hand_over(
+    env: Arc<Env>,
+    upgraded: OnUpgrade,
+    upgrade: Upgrade,
+    seat: Seat,
+    admission: Admission,
+) {
     let upgraded = match upgraded.await {
         Ok(upgraded) => upgraded,
         Err(error) => return tracing::debug!(%error, "an upgrade was not completed"),
     };
-    match take_apart(upgraded) {
+    if admission.is_draining() {
+        // The shard may have ended already, and would never close the socket.
+        return tracing::debug!("an upgrade came too late: the server is going away");
+    }
+    // In a shard the heartbeat finds the dead; the kernel is to be no quicker.
+    let heartbeat = &env.settings.connection;
+    match take_apart(upgraded, heartbeat.ping_interval + heartbeat.pong_timeout) {
         Ok((stream, input)) => {
             let Upgrade { codec, token, .. } = upgrade;
-            let handoff = Handoff { stream, codec, token, input, slot_taken: seat };
+            let handoff = Handoff { stream, codec, token: token.map(Hidden), input, seat };
             next_inbox(&env).post(Letter::Adopt(Box::new(handoff)));
         }
         Err(error) => tracing::warn!(%error, "a socket could not be handed over"),
     }
 }
 
-/// The socket, its TLS state, and what has been read past the request.
-fn take_apart(upgraded: Upgraded) -> std::io::Result<(Stream, Bytes)> {
+/// The socket, its TLS state, and what has been read past the request. From here on the peer may
+/// leave what it is sent untaken for `patience`.
+fn take_apart(upgraded: Upgraded, patience: Duration) -> std::io::Result<(Stream, Bytes)> {
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
             let socket = parts.io.into_inner().into_std()?;
+            patience::bound(&socket, patience);
             Ok((Stream::Plain(mio::net::TcpStream::from_std(socket)), parts.read_buf))
         }
         Err(upgraded) => {
@@ -87,8 +138,9 @@ fn take_apart(upgraded: Upgraded) -> std::io::Result<(Stream, Bytes)> {
                 .downcast::<TokioIo<TlsStream<TcpStream>>>()
                 .map_err(|_| std::io::Error::other("a socket of an unknown kind"))?;
             let (socket, session) = parts.io.into_inner().into_inner();
-            let socket = mio::net::TcpStream::from_std(socket.into_std()?);
-            Ok((Stream::tls(socket, session), parts.read_buf))
+            let socket = socket.into_std()?;
+            patience::bound(&socket, patience);
+            Ok((Stream::tls(mio::net::TcpStream::from_std(socket), session), parts.read_buf))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, VARY,
@@ -14,10 +14,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tidings_core::MessageId;
 use tidings_protocol::{ErrorBody, ErrorCode};
 
-use crate::auth::OriginRule;
+use super::WEBSOCKET_PATH;
+use crate::auth::OriginRules;
 use crate::clock::Clock;
 use crate::env::Env;
-use crate::problem::{HttpError, RETRY_SOON, problem_response};
+use crate::problem::{HttpError, RETRY_SOON, tell};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -25,20 +26,22 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone)]
 pub(super) struct Around {
     pub(super) env: Arc<Env>,
-    pub(super) origins: Arc<OriginRule>,
+    pub(super) origins: Arc<OriginRules>,
 }
 
 pub(super) async fn around(State(around): State<Around>, request: Request, next: Next) -> Response {
     let started = around.env.clock.now();
     let request_id = around.request_id();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let origin = around.origins.named(request.headers()).map(str::to_owned);
-    let mut response = around.answer(request, next).await;
+    let mut response = if path == WEBSOCKET_PATH {
+        around.answer_websocket(request, next).await
+    } else {
+        around.answer_http(request, next).await
+    };
     if let Some(error) = response.extensions_mut().remove::<ErrorBody>() {
         around.env.metrics.errors(error.code).inc();
-        response = problem_response(&error, &request_id);
+        tell(&mut response, error, &request_id);
     }
-    allow_origin(response.headers_mut(), origin.as_deref());
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -52,18 +55,32 @@ pub(super) async fn around(State(around): State<Around>, request: Request, next:
 }
 
 impl Around {
-    async fn answer(&self, request: Request, next: Next) -> Response {
-        use axum::response::IntoResponse as _;
-        if !self.origins.allows(request.headers()) {
-            let message = "this origin may not talk to the server: add it to \
-                           `server.allowed_origins` (WebSocket) or `http.cors_origins`";
+    async fn answer_websocket(&self, request: Request, next: Next) -> Response {
+        if !self.origins.websocket.allows(request.headers()) {
+            let message =
+                "this origin may not open a WebSocket: add it to `server.allowed_origins`";
             return HttpError::new(ErrorCode::OriginDenied, message).into_response();
         }
+        self.answer(request, next).await
+    }
+
+    async fn answer_http(&self, request: Request, next: Next) -> Response {
+        if !self.origins.http.allows(request.headers()) {
+            let message = "this origin may not use the HTTP interface: add it to \
+                           `http.cors_origins`";
+            return HttpError::new(ErrorCode::OriginDenied, message).into_response();
+        }
+        let origin = self.origins.http.named(request.headers()).map(str::to_owned);
         let is_preflight = request.method() == Method::OPTIONS
             && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        if is_preflight {
-            return preflight();
-        }
+        let mut response =
+            if is_preflight { preflight() } else { self.answer(request, next).await };
+        allow_origin(response.headers_mut(), origin.as_deref());
+        response
+    }
+
+    /// Within the time that a request may take.
+    async fn answer(&self, request: Request, next: Next) -> Response {
         let limit = self.env.settings.request_timeout;
         match tokio::time::timeout(limit, next.run(request)).await {
             Ok(response) => response,

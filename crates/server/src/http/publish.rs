@@ -1,5 +1,6 @@
 //! `POST /v1/publish` and `POST /v1/publish/batch`.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -7,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http_body_util::LengthLimitError;
 use tidings_core::{DedupKey, NewMessage, Operation, Principal};
 use tidings_protocol::http::{BatchReply, PublishReply, decode_publish, decode_publish_batch};
 use tidings_protocol::{ErrorBody, ErrorCode, Publish, Published};
@@ -126,8 +128,12 @@ async fn body(env: &Env, request: Request) -> Result<Bytes, HttpError> {
     }
     let bytes_max = env.settings.http_body_bytes;
     axum::body::to_bytes(request.into_body(), bytes_max).await.map_err(|error| {
-        let message = format!("the body could not be read (at most {bytes_max} bytes): {error}");
-        HttpError::new(ErrorCode::TooLarge, message)
+        if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
+            let message = format!("the body is larger than the {bytes_max} bytes that are allowed");
+            return HttpError::new(ErrorCode::TooLarge, message);
+        }
+        let message = format!("the body broke off or is not encoded as its headers say: {error}");
+        HttpError::new(ErrorCode::BadFrame, message)
     })
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use tidings_core::{
-    CursorState, DeliveryWindow, Durability, DurableKey, Filter, Position, Recovery, recover,
+    CursorState, DeliveryWindow, Durability, DurableKey, Filter, Position, Recovery, ResetReason,
+    recover,
 };
 use tidings_protocol::{ErrorBody, ErrorCode, ServerBody, Subscribed, UnsubscribeReason};
 use tidings_storage::{StoreError, Write};
@@ -30,10 +31,10 @@ impl Shard {
         let place = Place { lane: self.inbox.lane(), connection };
         match self.env.directory.claim(&waiting.key, place) {
             Claim::Granted => self.open_durable(slot, sub, waiting),
-            Claim::Wait { holder, displaced } => {
+            Claim::Wait { evict, displaced } => {
                 let key = waiting.key.clone();
                 self.add(slot, sub, Kind::Waiting(Box::new(waiting)));
-                for evicted in [Some(holder), displaced].into_iter().flatten() {
+                for evicted in [evict, displaced].into_iter().flatten() {
                     let letter = Letter::Evict { key: key.clone(), holder: evicted.connection };
                     self.env.inboxes[evicted.lane as usize].post(letter);
                 }
@@ -47,6 +48,16 @@ impl Shard {
         let state = self.env.store.topic_state(&key.topic);
         let Some(saved) = self.env.store.cursor(key) else {
             let Some(connection) = self.key(slot) else { return };
+            let cursors_max = self.env.settings.cursors_per_user;
+            if self.env.store.count_cursors(&key.user, cursors_max) >= cursors_max {
+                self.release(key, connection);
+                let message = format!(
+                    "a user has at most {cursors_max} durable subscriptions \
+                     (`limits.cursors_per_user`); those not used for long are forgotten"
+                );
+                let error = ErrorBody::new(ErrorCode::LimitReached, message);
+                return self.send_error(slot, Some(waiting.id), error);
+            }
             let start = start(waiting.from, state);
             let cursor = CursorState::at(state.epoch, start.next());
             let write = Write::SaveCursor { key: key.clone(), state: cursor };
@@ -58,10 +69,18 @@ impl Shard {
         let after = Position { epoch: saved.epoch, offset: saved.next.previous() };
         let recovery = recover(after, state);
         let cursor = match recovery {
-            Recovery::Recovered { .. } => saved,
+            // A window over a log that was trimmed finds that out by itself, and keeps what was
+            // acked out of order.
+            Recovery::Recovered { .. }
+            | Recovery::Reset {
+                reason: ResetReason::Trimmed | ResetReason::TooFarBehind, ..
+            } => saved,
             // Saved only once something settles, so that the reset is told again if the answer
             // gets lost.
-            Recovery::Reset { next, .. } => CursorState::at(state.epoch, next),
+            Recovery::Reset {
+                reason: ResetReason::EpochChanged | ResetReason::AheadOfHead,
+                next,
+            } => CursorState::at(state.epoch, next),
         };
         let told = match waiting.stage {
             Stage::Opening { start } => start,
@@ -82,9 +101,12 @@ impl Shard {
         let state = self.env.store.topic_state(&key.topic);
         let policy = self.env.policies.policy(&key.topic).delivery;
         let seed = self.env.random_seed();
-        let window = DeliveryWindow::new(policy, *window, cursor, state.head, seed);
+        let mut window = DeliveryWindow::new(policy, *window, cursor, state.head, seed);
+        window.missing(window.cursor(), state.first.previous());
         let place = Some(place(state, told, window.pending()));
-        self.topics.entry(&key.topic, state.head).durable.push(slot);
+        let entry = self.topics.entry(&key.topic, state.head);
+        let index = entry.durable.len() as u32;
+        entry.durable.push(slot);
         let durable = Durable {
             key: key.clone(),
             window,
@@ -92,19 +114,25 @@ impl Shard {
             reading: false,
             unsaved: false,
             reasons: BTreeMap::new(),
+            ack_timeout: policy.ack_timeout,
+            index,
         };
         self.add(slot, sub.clone(), Kind::Durable(Box::new(durable)));
         self.send(slot, Some(*id), ServerBody::Subscribed(Subscribed { sub, place }));
         self.pump(slot, &key.topic, None);
     }
 
-    /// Takes the request back that waited for `key`.
+    /// Takes the request back that waits for `key` in this stage.
     fn take_waiting(
         &mut self,
         key: &DurableKey,
         waiter: ConnectionKey,
+        in_stage: fn(Stage) -> bool,
     ) -> Option<(Filter, WaitingDurable)> {
-        let is_it = |kind: &Kind| matches!(kind, Kind::Waiting(waiting) if waiting.key == *key);
+        let is_it = |kind: &Kind| match kind {
+            Kind::Waiting(waiting) => waiting.key == *key && in_stage(waiting.stage),
+            Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Durable(_) => false,
+        };
         let active = self.connection(waiter)?.active()?;
         let at = active.subscriptions.iter().position(|s| is_it(&s.kind))?;
         let Subscription { sub, kind: Kind::Waiting(waiting) } =
@@ -116,12 +144,24 @@ impl Shard {
         Some((sub, *waiting))
     }
 
-    /// The connection that held a durable subscription has let go.
+    /// Whoever held a durable subscription has let go of it for `waiter`.
     pub(super) fn released(&mut self, key: &DurableKey, waiter: ConnectionKey) {
-        match self.take_waiting(key, waiter) {
+        let place = Place { lane: self.inbox.lane(), connection: waiter };
+        if !self.env.directory.is_holder(key, place) {
+            // Withdrawn in the meantime.
+            return;
+        }
+        let held = |stage| matches!(stage, Stage::Held);
+        match self.take_waiting(key, waiter, held) {
             Some((sub, waiting)) => self.open_durable(waiter.slot, sub, waiting),
-            // Gone in the meantime: the next one, if any.
-            None => self.release(key, waiter),
+            None => {
+                let in_use = self.connection(waiter).and_then(|c| c.active()).is_some_and(|a| {
+                    a.subscriptions.iter().any(|s| s.kind.durable_key() == Some(key))
+                });
+                if !in_use {
+                    self.release(key, waiter);
+                }
+            }
         }
     }
 
@@ -132,7 +172,8 @@ impl Shard {
         waiter: ConnectionKey,
         refused: Option<&StoreError>,
     ) {
-        match (self.take_waiting(key, waiter), refused) {
+        let opening = |stage| matches!(stage, Stage::Opening { .. });
+        match (self.take_waiting(key, waiter, opening), refused) {
             (Some((sub, waiting)), None) => self.open_durable(waiter.slot, sub, waiting),
             (Some((_, waiting)), Some(error)) => {
                 self.send_error(waiter.slot, Some(waiting.id), store_error(error));
@@ -160,7 +201,22 @@ impl Shard {
     /// A durable subscription is free: whoever waits for it gets it.
     pub(super) fn release(&mut self, key: &DurableKey, connection: ConnectionKey) {
         let place = Place { lane: self.inbox.lane(), connection };
-        if let Some(next) = self.env.directory.release(key, place) {
+        self.tell_released(key, self.env.directory.release(key, place));
+    }
+
+    /// The holder stops using a durable subscription, and releases it once its cursor is saved.
+    pub(super) fn leave(&self, key: &DurableKey, connection: ConnectionKey) {
+        self.env.directory.leave(key, Place { lane: self.inbox.lane(), connection });
+    }
+
+    /// A request that waited is given up.
+    pub(super) fn withdraw(&self, key: &DurableKey, connection: ConnectionKey) {
+        let place = Place { lane: self.inbox.lane(), connection };
+        self.tell_released(key, self.env.directory.withdraw(key, place));
+    }
+
+    fn tell_released(&self, key: &DurableKey, next: Option<Place>) {
+        if let Some(next) = next {
             let letter = Letter::Released { key: key.clone(), waiter: next.connection };
             self.env.inboxes[next.lane as usize].post(letter);
         }

@@ -1,6 +1,7 @@
 //! Live subscriptions that are behind: they read the log at their own pace.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidings_core::{Filter, LiveCursor, Offset, ResetReason, Topic, limits};
 use tidings_protocol::{ErrorBody, History, RequestId, Reset, ServerBody, UnsubscribeReason};
@@ -19,6 +20,17 @@ use crate::reader::ReadJob;
 /// Messages fetched for one subscription in one go. Small, so that many who catch up share the
 /// readers fairly and hold little memory.
 pub(super) const CATCH_UP: ReadLimit = ReadLimit { messages: 128, bytes: 64 * 1024 };
+
+/// How long after a failed read of the log it is tried again.
+pub(super) const READ_RETRY: Duration = Duration::from_secs(1);
+
+/// A live subscription and its place in a topic.
+struct Laggard {
+    sub: Filter,
+    cursor: LiveCursor,
+    /// A read for this connection and topic is under way.
+    is_reading: bool,
+}
 
 impl Shard {
     /// Asks the readers for what the laggards of `topic` lack, where there is room to send it.
@@ -84,7 +96,7 @@ impl Shard {
             return;
         }
         match want {
-            Want::Live { topic } => self.live_read(connection.slot, &topic, result),
+            Want::Live { topic } => self.live_read(connection.slot, &topic, from, result),
             Want::Durable { topic } => self.durable_read(connection.slot, &topic, from, result),
             Want::History { topic, id, position } => {
                 let reply = result.map_err(|error| store_error(&error));
@@ -94,21 +106,34 @@ impl Shard {
         }
     }
 
-    fn live_read(&mut self, slot: u32, topic: &Topic, result: Result<ReadBatch, StoreError>) {
+    fn live_read(
+        &mut self,
+        slot: u32,
+        topic: &Topic,
+        from: Offset,
+        result: Result<ReadBatch, StoreError>,
+    ) {
         self.set_reading(slot, topic, false);
         let batch = match result {
             Ok(batch) => batch,
             Err(error) => {
-                // Tried again when the topic or the connection next moves.
-                tracing::error!(%error, %topic, "a subscriber cannot catch up");
-                return;
+                tracing::error!(%error, %topic, "a subscriber cannot catch up; trying again");
+                return self.retry_reads(slot);
             }
         };
-        if let Some((sub, cursor)) = self.lagging_cursor(slot, topic) {
-            let lost = batch.messages.first().map_or(batch.next, |m| m.offset) > cursor.next();
-            if lost {
-                let reason = ResetReason::Trimmed;
-                self.send_reset(slot, &sub, topic, reason);
+        let outbound_bytes = self.env.settings.outbound_bytes;
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        if !connection.has_room(outbound_bytes) {
+            // Other subscriptions have filled it meanwhile: read again when it has drained.
+            connection.starved = true;
+            return;
+        }
+        // A read for a subscription that is gone says nothing about one that wants more.
+        if let Some(Laggard { sub, cursor, .. }) = self.laggard(slot, topic)
+            && cursor.next() >= from
+        {
+            if batch.messages.first().map_or(batch.next, |m| m.offset) > cursor.next() {
+                self.send_reset(slot, &sub, topic, ResetReason::Trimmed);
             }
             self.send_batch(slot, cursor, &batch);
             self.advance_live(slot, topic, batch.next);
@@ -116,22 +141,41 @@ impl Shard {
         self.catch_up_connection(slot, topic);
     }
 
-    /// The live subscription of `slot` that lacks most of `topic`, and its place.
-    fn lagging_cursor(&mut self, slot: u32, topic: &Topic) -> Option<(Filter, LiveCursor)> {
+    /// Reads that failed are asked for again in a while.
+    pub(super) fn retry_reads(&mut self, slot: u32) {
+        let Some(key) = self.key(slot) else { return };
+        let at = self.now + READ_RETRY;
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        connection.retry_reads_at = Some(at);
+        self.timers.insert(at, key);
+    }
+
+    /// The live subscription of `slot` that lacks most of `topic`.
+    fn laggard(&mut self, slot: u32, topic: &Topic) -> Option<Laggard> {
         let entry = self.topics.exact.get(topic);
         let active = self.connections.get_mut(slot as usize)?.active()?;
-        let places = active.subscriptions.iter().filter_map(|subscription| {
-            let cursor = match &subscription.kind {
+        let mut most: Option<Laggard> = None;
+        let mut is_reading = false;
+        for subscription in &active.subscriptions {
+            let (cursor, reading) = match &subscription.kind {
                 Kind::Live { topic: own, index } if own == topic => {
-                    entry?.live.get(*index as usize)?.cursor
+                    let Some(live) = entry.and_then(|e| e.live.get(*index as usize)) else {
+                        continue;
+                    };
+                    (live.cursor, live.reading)
                 }
-                Kind::LiveFilter(lagging) => lagging.topics.get(topic)?.cursor,
-                Kind::Live { .. } | Kind::Durable(_) | Kind::Waiting(_) => return None,
+                Kind::LiveFilter(lagging) => match lagging.topics.get(topic) {
+                    Some(place) => (place.cursor, place.reading),
+                    None => continue,
+                },
+                Kind::Live { .. } | Kind::Durable(_) | Kind::Waiting(_) => continue,
             };
-            Some((&subscription.sub, cursor))
-        });
-        let (sub, cursor) = places.min_by_key(|(_, cursor)| cursor.next())?;
-        Some((sub.clone(), cursor))
+            is_reading |= reading;
+            if most.as_ref().is_none_or(|most| cursor.next() < most.cursor.next()) {
+                most = Some(Laggard { sub: subscription.sub.clone(), cursor, is_reading: false });
+            }
+        }
+        most.map(|most| Laggard { is_reading, ..most })
     }
 
     fn send_batch(&mut self, slot: u32, cursor: LiveCursor, batch: &ReadBatch) {
@@ -172,14 +216,14 @@ impl Shard {
         }
     }
 
-    /// Goes on reading for one connection in one topic, if it is still behind.
-    fn catch_up_connection(&mut self, slot: u32, topic: &Topic) {
-        let Some((_, cursor)) = self.lagging_cursor(slot, topic) else { return };
+    /// Reads for one connection in one topic, if it is behind and no read is under way.
+    pub(super) fn catch_up_connection(&mut self, slot: u32, topic: &Topic) {
+        let Some(Laggard { cursor, is_reading, .. }) = self.laggard(slot, topic) else { return };
         let head = match self.topics.exact.get(topic) {
             Some(entry) => entry.head,
             None => self.env.store.topic_state(topic).head,
         };
-        if !cursor.is_at_tail(head) {
+        if !is_reading && !cursor.is_at_tail(head) {
             self.catch_up(slot, topic, cursor.next());
         }
     }
@@ -193,19 +237,14 @@ impl Shard {
         let mut durable = Vec::new();
         for subscription in &active.subscriptions {
             match &subscription.kind {
-                Kind::Live { topic, index } => {
-                    let place =
-                        self.topics.exact.get(topic).and_then(|e| e.live.get(*index as usize));
-                    live.extend(place.filter(|place| !place.reading).map(|_| topic.clone()));
-                }
-                Kind::LiveFilter(lagging) => {
-                    let idle = lagging.topics.iter().filter(|(_, place)| !place.reading);
-                    live.extend(idle.map(|(topic, _)| topic.clone()));
-                }
+                Kind::Live { topic, .. } => live.push(topic.clone()),
+                Kind::LiveFilter(lagging) => live.extend(lagging.topics.keys().cloned()),
                 Kind::Durable(held) => durable.push(held.key.topic.clone()),
                 Kind::Waiting(_) => {}
             }
         }
+        live.sort_unstable();
+        live.dedup();
         for topic in live {
             self.catch_up_connection(slot, &topic);
         }
@@ -228,7 +267,7 @@ impl Shard {
         let outbound_bytes = self.env.settings.outbound_bytes;
         let fan_out = self.topics.fan_outs;
         let (topic, offset) = (shared.message.topic(), shared.message.offset);
-        let key = subscriber.connection;
+        let key = subscriber.key;
         let slot = key.slot as usize;
         let connection = self.connections.get_mut(slot).filter(|c| c.generation == key.generation);
         let Some(connection) = connection else { return };
@@ -271,7 +310,7 @@ impl Shard {
     /// A subscription with wildcards starts to lag in a topic.
     fn fall_behind(&mut self, subscriber: &FilterSubscriber, topic: &Topic, offset: Offset) {
         let store = Arc::clone(&self.env.store);
-        let Some(connection) = self.connection(subscriber.connection) else { return };
+        let Some(connection) = self.connection(subscriber.key) else { return };
         let subscription = connection.active().and_then(|a| a.subscription(&subscriber.sub));
         let Some(Kind::LiveFilter(lagging)) = subscription.map(|s| &mut s.kind) else { return };
         if lagging.topics.len() >= limits::LAGGING_TOPICS_MAX {
@@ -284,7 +323,7 @@ impl Shard {
             lagging.topics.insert(topic.clone(), place);
         } else {
             let reason = UnsubscribeReason::TooFarBehind;
-            self.end_subscription(subscriber.connection.slot, &subscriber.sub, reason);
+            self.end_subscription(subscriber.key.slot, &subscriber.sub, reason);
         }
     }
 

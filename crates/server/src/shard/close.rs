@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tidings_core::{CloseCode, Comeback, Instant, UserId};
 use tidings_protocol::{Goaway, ServerBody};
-use tidings_storage::Write;
 
 use super::connection::Phase;
 use super::{ConnectionKey, Shard};
@@ -66,7 +65,10 @@ impl Shard {
     fn goaway(&self, code: CloseCode) -> Option<Goaway> {
         let retry_after = match code {
             // The client began it, or broke the framing that a frame would need.
-            CloseCode::Normal | CloseCode::ProtocolError | CloseCode::InvalidData => return None,
+            CloseCode::Normal
+            | CloseCode::ProtocolError
+            | CloseCode::UnsupportedData
+            | CloseCode::InvalidData => return None,
             CloseCode::Draining | CloseCode::Overloaded => Some(self.env.spread_comeback()),
             CloseCode::TooBig
             | CloseCode::Unauthenticated
@@ -105,9 +107,11 @@ impl Shard {
             self.drop_subscription(slot, subscription);
         }
         let place = Place { lane: self.inbox.lane(), connection };
-        self.env.directory.leave_session(&session.id, place);
-        session.expires_at = Clock::wall().plus(self.env.settings.session_expiry);
-        self.write(Write::SaveSession(session), None);
+        if self.env.directory.leave_session(&session.id, place) {
+            // A session that was taken over is the other connection's to save.
+            session.expires_at = Clock::wall().plus(self.env.settings.session_expiry);
+            self.save_session(connection, session);
+        }
         self.env.metrics.sessions.dec();
     }
 

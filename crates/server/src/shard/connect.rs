@@ -6,7 +6,6 @@ use tidings_core::{
     ClientId, CloseCode, ConnectDecision, Principal, Session, SessionId, decide_connect,
 };
 use tidings_protocol::{Connect, Connected, ErrorBody, ErrorCode, RequestId, ServerBody};
-use tidings_storage::Write;
 
 use super::Shard;
 use super::connection::{Active, Phase};
@@ -15,11 +14,16 @@ use crate::clock::Clock;
 use crate::directory::Place;
 use crate::inbox::Letter;
 
+/// Tokens refused on one connection before it is closed: a check costs up to 100 µs.
+const REFUSED_REFRESHES_MAX: u32 = 8;
+
 impl Shard {
     pub(super) fn connect(&mut self, slot: u32, id: Option<RequestId>, connect: Connect) {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         let token = match &mut connection.phase {
-            Phase::Awaiting { token } => connect.token.clone().or(token.take().map(Into::into)),
+            Phase::Awaiting { token } => {
+                connect.token.clone().or(token.take().map(|hidden| hidden.0))
+            }
             Phase::Active(_) | Phase::Closing { .. } => {
                 let message = "this connection is connected already";
                 let error = ErrorBody::new(ErrorCode::AlreadyConnected, message);
@@ -83,7 +87,7 @@ impl Shard {
             let letter = Letter::TakeOver { holder: before.connection };
             self.env.inboxes[before.lane as usize].post(letter);
         }
-        self.write(Write::SaveSession(session.clone()), None);
+        self.save_session(connection, session.clone());
         let connected = Connected {
             session: session.id.clone(),
             user: principal.user.clone(),
@@ -103,6 +107,7 @@ impl Shard {
                 subscriptions: Vec::new(),
                 publishes_in_flight: 0,
                 history_in_flight: 0,
+                refused_refreshes: 0,
             }));
         }
         self.env.metrics.sessions.inc();
@@ -140,7 +145,12 @@ impl Shard {
                 self.send_error(slot, id, error);
             }
             Err(error) => {
+                active.refused_refreshes += 1;
+                let too_many = active.refused_refreshes > REFUSED_REFRESHES_MAX;
                 self.send_error(slot, id, ErrorBody::new(error.code(), error.to_string()));
+                if too_many {
+                    self.close(slot, CloseCode::Unauthenticated);
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use tidings_core::{Connection as Life, ConnectionSettings, Filter, Instant, Prin
 use tidings_protocol::{Codec, ServerFrame, encode_server_frame};
 
 use super::output::Output;
-use super::stream::Stream;
+use super::stream::{Hidden, Stream};
 use super::subscription::Subscription;
 use crate::commit::append_frame;
 use crate::env::Seat;
@@ -21,6 +21,10 @@ pub(super) struct Connection {
     pub(super) starved: bool,
     /// The output is in the shard's list of what to flush.
     pub(super) flush_queued: bool,
+    /// The socket is in the shard's list of what to read.
+    pub(super) read_queued: bool,
+    /// When reads of the log that failed are tried again.
+    pub(super) retry_reads_at: Option<Instant>,
     /// Input waits in the socket until there is room for its answers.
     pub(super) input_paused: bool,
     pub(super) stream: Stream,
@@ -39,7 +43,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) enum Phase {
     /// Upgraded; the `connect` frame has not come.
-    Awaiting { token: Option<Box<str>> },
+    Awaiting { token: Option<Hidden> },
     /// Authenticated.
     Active(Box<Active>),
     /// A close frame was queued; the socket goes once it is written and answered, or by `due`.
@@ -54,6 +58,8 @@ pub(super) struct Active {
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) publishes_in_flight: u32,
     pub(super) history_in_flight: u32,
+    /// Tokens shown by `refresh` that were refused.
+    pub(super) refused_refreshes: u32,
 }
 
 impl Active {
@@ -67,7 +73,7 @@ impl Connection {
         generation: u32,
         stream: Stream,
         codec: Codec,
-        token: Option<String>,
+        token: Option<Hidden>,
         settings: &ConnectionSettings,
         now: Instant,
         seat: Seat,
@@ -77,12 +83,14 @@ impl Connection {
             codec,
             starved: false,
             flush_queued: false,
+            read_queued: false,
+            retry_reads_at: None,
             input_paused: false,
             stream,
             life: Life::accepted(settings, now),
             assembler: Assembler::default(),
             output: Output::default(),
-            phase: Phase::Awaiting { token: token.map(String::into_boxed_str) },
+            phase: Phase::Awaiting { token },
             armed: None,
             last_fan_out: 0,
             _seat: seat,
@@ -107,6 +115,13 @@ impl Connection {
         self.output.push_own(|out| {
             append_frame(codec, out, |out| encode_server_frame(codec, frame, out));
         });
+    }
+
+    /// Has the rest of the input read in the next turn.
+    pub(super) fn queue_read(&mut self, slot: u32, unread: &mut Vec<u32>) {
+        if !std::mem::replace(&mut self.read_queued, true) {
+            unread.push(slot);
+        }
     }
 
     /// Has the output written at the end of the turn.

@@ -20,12 +20,15 @@ impl Shard {
         attempts: u32,
         reason: GiveUp,
     ) {
+        if topic.is_reserved() {
+            return self.discard_dead_letter(slot, topic, message, attempts);
+        }
         let Some(connection) = self.key(slot) else { return };
         let Some(durable) = self.connections.get_mut(slot as usize).and_then(|c| held(c, topic))
         else {
             return;
         };
-        let said = durable.reasons.remove(&message.offset).unwrap_or_default();
+        let said = durable.reasons.get(&message.offset).cloned().unwrap_or_default();
         let mut headers = message.content.headers.clone();
         let about = [
             ("tidings-topic", topic.to_string()),
@@ -56,6 +59,17 @@ impl Shard {
         let pending =
             PendingWrite::DeadLetter { connection, topic: topic.clone(), offset: message.offset };
         self.write(Write::Publish { message: dead, durability: Durability::Sync }, Some(pending));
+    }
+
+    /// A dead letter that nobody can take stays where it is: appended again it would come back to
+    /// the same subscriber for ever.
+    fn discard_dead_letter(&mut self, slot: u32, topic: &Topic, message: &Message, attempts: u32) {
+        tracing::warn!(%topic, offset = %message.offset, attempts, "a dead letter was given up; it stays readable");
+        self.env.metrics.dead_letters_discarded.inc();
+        let connection = self.connections.get_mut(slot as usize);
+        if let Some(durable) = connection.and_then(|c| held(c, topic)) {
+            durable.window.dead_lettered(message.offset);
+        }
     }
 
     pub(super) fn dead_letter_answered(

@@ -5,9 +5,10 @@ use tidings_core::{
 };
 use tidings_storage::{ReadBatch, StoreError, Write};
 
+use super::catch_up::{CATCH_UP, READ_RETRY};
 use super::connection::Connection;
 use super::subscription::{Durable, Kind, Purpose, Wanted};
-use super::{CURSOR_SAVE_INTERVAL, Shard};
+use super::{CURSOR_SAVE_INTERVAL, ConnectionKey, PendingWrite, Shard};
 use crate::clock::Clock;
 use crate::commit::{SharedMessage, append_message_frame};
 use crate::inbox::Want;
@@ -55,9 +56,14 @@ impl Shard {
             }
             let codec = connection.codec;
             let Some(durable) = held(connection, topic) else { return };
+            if durable.wanted.len() >= CATCH_UP.messages {
+                // More is asked for when these are fetched, so that it is sent soon after.
+                break;
+            }
             let Some(effect) = durable.window.next_effect(now) else { break };
             match effect {
                 DeliveryEffect::SaveCursor => {
+                    durable.reasons = durable.reasons.split_off(&durable.window.cursor());
                     moved |= !std::mem::replace(&mut durable.unsaved, true);
                 }
                 DeliveryEffect::DeadLetter { offset, attempts, reason } => {
@@ -83,20 +89,36 @@ impl Shard {
             self.env.metrics.deliveries.inc_by(sent);
         }
         if moved {
-            self.unsaved.push((key, topic.clone()));
-            let due = now + CURSOR_SAVE_INTERVAL;
-            self.save_at = Some(self.save_at.map_or(due, |at| at.min(due)));
+            self.save_soon(key, topic);
         }
         self.fetch_wanted(slot, topic);
         self.arm(slot);
     }
 
-    /// Asks the readers for the earliest message that is wanted, unless a read is under way.
+    fn save_soon(&mut self, key: ConnectionKey, topic: &Topic) {
+        self.unsaved.push((key, topic.clone()));
+        let due = self.now + CURSOR_SAVE_INTERVAL;
+        self.save_at = Some(self.save_at.map_or(due, |at| at.min(due)));
+    }
+
+    /// A cursor could not be saved: it is tried again.
+    pub(super) fn cursor_refused(&mut self, key: ConnectionKey, topic: &Topic) {
+        let Some(durable) = self.connection(key).and_then(|c| held(c, topic)) else { return };
+        if !std::mem::replace(&mut durable.unsaved, true) {
+            self.save_soon(key, topic);
+        }
+    }
+
+    /// Asks the readers for the earliest message that is wanted, unless a read is under way or
+    /// there is no room for what it would bring.
     fn fetch_wanted(&mut self, slot: u32, topic: &Topic) {
+        let outbound_bytes = self.env.settings.outbound_bytes;
         let Some(key) = self.key(slot) else { return };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let has_room = connection.has_room(outbound_bytes);
+        connection.starved |= !has_room;
         let Some(durable) = held(connection, topic) else { return };
-        if durable.reading {
+        if durable.reading || !has_room {
             return;
         }
         let Some(first) = durable.wanted.iter().map(|wanted| wanted.offset).min() else { return };
@@ -113,16 +135,22 @@ impl Shard {
         result: Result<ReadBatch, StoreError>,
     ) {
         let wall = Clock::wall();
+        let (now, outbound_bytes) = (self.now, self.env.settings.outbound_bytes);
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let has_room = connection.has_room(outbound_bytes);
+        connection.starved |= !has_room;
         let Some(durable) = held(connection, topic) else { return };
         durable.reading = false;
+        if !has_room {
+            // Read again when the connection has drained.
+            return;
+        }
         let batch = match result {
             Ok(batch) => batch,
             Err(error) => {
-                // Asked for again when the ack timeout of these deliveries passes.
                 tracing::error!(%error, %topic, "a durable subscription cannot be served");
-                durable.wanted.clear();
-                return;
+                durable.give_back_wanted(now, now + READ_RETRY);
+                return self.arm(slot);
             }
         };
         let trimmed = settle_gaps(&mut durable.window, from, &batch, wall);
@@ -171,12 +199,13 @@ impl Shard {
             return;
         }
         self.save_at = None;
-        for (key, topic) in std::mem::take(&mut self.unsaved) {
-            let Some(connection) = self.connection(key) else { continue };
-            let Some(durable) = held(connection, &topic) else { continue };
+        for (connection, topic) in std::mem::take(&mut self.unsaved) {
+            let durable = self.connection(connection).and_then(|c| held(c, &topic));
+            let Some(durable) = durable else { continue };
             if std::mem::take(&mut durable.unsaved) {
                 let (key, state) = (durable.key.clone(), durable.window.state());
-                self.write(Write::SaveCursor { key, state }, None);
+                let pending = PendingWrite::Cursor { connection, topic };
+                self.write(Write::SaveCursor { key, state }, Some(pending));
             }
         }
     }

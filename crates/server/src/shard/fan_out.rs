@@ -80,6 +80,8 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(subscriber.slot as usize) else {
             return false;
         };
+        // Whatever comes of it: the message is this subscription's to deliver, not a filter's.
+        connection.last_fan_out = self.topics.fan_outs;
         let outbound_bytes = self.env.settings.outbound_bytes;
         if !connection.has_room(outbound_bytes) {
             // A large commit fills the output of a fast reader too: write before giving up. A
@@ -94,7 +96,6 @@ impl Shard {
         match cursor.appended(head_before, shared.message.offset) {
             LiveStep::Deliver => {
                 connection.output.push_shared(shared.frame(connection.codec));
-                connection.last_fan_out = self.topics.fan_outs;
                 connection.queue_flush(subscriber.slot, &mut self.unflushed);
                 self.env.metrics.deliveries.inc();
                 subscriber.cursor = cursor;

@@ -13,6 +13,13 @@ use crate::websocket::{Assembler, Incoming, Opcode, Violation, write_header};
 /// Reads from one socket in one turn, so that a flood from one does not hold up the rest.
 const READS_PER_TURN: usize = 8;
 
+/// Largest WebSocket message before `connect` was accepted: a token and some frames. Sockets that
+/// have shown nothing must not hold much.
+const STRANGER_FRAME_BYTES: usize = 32 * 1024;
+
+/// How many times `outbound_bytes` one WebSocket message may bring about in answers.
+const ANSWERS_MAX: usize = 8;
+
 /// A message or control frame, copied out of the read buffer so that the shard can act on it.
 enum Step {
     Frames,
@@ -32,8 +39,11 @@ impl Shard {
                 connection.starved = true;
                 break;
             }
+            if connection.read_queued {
+                break;
+            }
             if turn == READS_PER_TURN {
-                self.unread.push(slot);
+                connection.queue_read(slot, &mut self.unread);
                 break;
             }
             match connection.stream.read(&mut buffer) {
@@ -60,15 +70,16 @@ impl Shard {
     /// Acts on bytes from a connection.
     pub(super) fn take_input(&mut self, slot: u32, input: &mut [u8]) {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
-        match connection.phase {
+        let frame_bytes = self.env.settings.limits.frame_bytes as usize;
+        let frame_bytes = match connection.phase {
             // What comes after our close frame only matters as the end of the stream.
             Phase::Closing { .. } => return,
-            Phase::Awaiting { .. } | Phase::Active(_) => {}
-        }
+            Phase::Awaiting { .. } => frame_bytes.min(STRANGER_FRAME_BYTES),
+            Phase::Active(_) => frame_bytes,
+        };
         connection.life.heard(self.now);
         let mut assembler = std::mem::take(&mut connection.assembler);
         let text = connection.codec.is_text();
-        let frame_bytes = self.env.settings.limits.frame_bytes as usize;
         let taken = self.assemble(slot, &mut assembler, input, text, frame_bytes);
         if let Err(Violation(code)) = taken {
             self.env.metrics.violations.inc();
@@ -132,7 +143,16 @@ impl Shard {
             if !self.is_open(slot) {
                 return;
             }
+            if self.is_flooded(slot) {
+                return self.close(slot, CloseCode::Overloaded);
+            }
         }
+    }
+
+    /// Whether the answers to one message are out of proportion.
+    fn is_flooded(&self, slot: u32) -> bool {
+        let bytes_max = self.env.settings.outbound_bytes.saturating_mul(ANSWERS_MAX);
+        self.connections.get(slot as usize).is_some_and(|c| c.output.unsent() > bytes_max)
     }
 
     /// Answers a native ping (RFC 6455 §5.5.2), which debugging tools and proxies send.
@@ -152,7 +172,12 @@ impl Shard {
         connection.flush_queued = false;
         let before = connection.output.unsent();
         let flushed = connection.output.flush(&mut connection.stream);
-        self.env.metrics.bytes_out.inc_by((before - connection.output.unsent()) as u64);
+        let written = before - connection.output.unsent();
+        self.env.metrics.bytes_out.inc_by(written as u64);
+        if written > 0 && connection.input_paused {
+            // It takes bytes, so it lives: its pongs wait behind the input that is not read.
+            connection.life.heard(self.now);
+        }
         match flushed {
             Ok(flushed) => {
                 if flushed == Flushed::All {
@@ -176,8 +201,8 @@ impl Shard {
         connection.starved = false;
         let paused = std::mem::take(&mut connection.input_paused);
         self.resume_subscriptions(slot);
-        if paused {
-            self.unread.push(slot);
+        if paused && let Some(connection) = self.connections.get_mut(slot as usize) {
+            connection.queue_read(slot, &mut self.unread);
         }
     }
 }

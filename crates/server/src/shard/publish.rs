@@ -78,6 +78,16 @@ impl Shard {
             PendingWrite::DeadLetter { connection, topic, offset } => {
                 self.dead_letter_answered(connection, &topic, offset, refused(&outcome));
             }
+            PendingWrite::Cursor { connection, topic } => {
+                if refused(&outcome).is_some() {
+                    self.cursor_refused(connection, &topic);
+                }
+            }
+            PendingWrite::Session { connection } => {
+                if refused(&outcome).is_some() {
+                    self.session_refused(connection);
+                }
+            }
             PendingWrite::Open { key, connection } => {
                 self.opened(&key, connection, refused(&outcome));
             }

@@ -11,10 +11,10 @@ impl Shard {
     pub(super) fn ack(&mut self, slot: u32, id: Option<RequestId>, ack: &Ack) {
         self.settle(slot, id, &ack.sub, |durable, _| match &ack.which {
             AckWhich::Through(through) => {
-                let before = durable.window.cursor();
+                let before = durable.window.in_flight();
                 durable.window.acked_through(*through);
-                durable.reasons = durable.reasons.split_off(&through.next());
-                saturating(durable.window.cursor().distance_from(before))
+                // In flight are at most a window's, which is a `u32`.
+                (before - durable.window.in_flight()) as u32
             }
             AckWhich::Each(offsets) => {
                 let mut settled = 0;
@@ -83,8 +83,4 @@ const fn done(outcome: SettleOutcome) -> u32 {
         SettleOutcome::Done => 1,
         SettleOutcome::Stale => 0,
     }
-}
-
-fn saturating(count: u64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -15,10 +15,19 @@ pub(crate) struct Handoff {
     pub(crate) stream: Stream,
     pub(crate) codec: Codec,
     /// The token that came with the upgrade request.
-    pub(crate) token: Option<String>,
+    pub(crate) token: Option<Hidden>,
     /// What the door has already read past the request.
     pub(crate) input: Bytes,
-    pub(crate) slot_taken: Seat,
+    pub(crate) seat: Seat,
+}
+
+/// A secret on its way: it has no `Debug` that shows it.
+pub(crate) struct Hidden(pub(crate) String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// A non-blocking socket, plain or with TLS.

@@ -92,12 +92,12 @@ impl Shard {
         let pending = state.head.next().distance_from(start.next());
         let place = Some(place(state, start, pending));
         self.send(slot, Some(id), ServerBody::Subscribed(Subscribed { sub, place }));
-        self.catch_up_topic(topic);
+        self.catch_up_connection(slot, topic);
     }
 
     fn subscribe_filter(&mut self, slot: u32, id: RequestId, sub: Filter) {
         let Some(connection) = self.key(slot) else { return };
-        self.topics.filters.insert(&sub, FilterSubscriber { connection, sub: sub.clone() });
+        self.topics.filters.insert(&sub, FilterSubscriber { key: connection, sub: sub.clone() });
         self.add(slot, sub.clone(), Kind::LiveFilter(Box::<Lagging>::default()));
         let subscribed = Subscribed { sub, place: None };
         self.send(slot, Some(id), ServerBody::Subscribed(subscribed));
@@ -115,7 +115,10 @@ impl Shard {
 
     /// Ends a subscription and tells the client why.
     pub(super) fn end_subscription(&mut self, slot: u32, sub: &Filter, reason: UnsubscribeReason) {
-        if self.take_subscription(slot, sub) {
+        let began = self.connections.get_mut(slot as usize).and_then(|c| c.active()).is_some_and(
+            |active| active.subscription(sub).is_some_and(|s| !matches!(s.kind, Kind::Waiting(_))),
+        );
+        if self.take_subscription(slot, sub) && began {
             let body = ServerBody::Unsubscribed { sub: sub.clone(), reason: Some(reason) };
             self.send(slot, None, body);
         }
@@ -142,22 +145,28 @@ impl Shard {
                 self.topics.remove_live(&topic, index, &mut self.connections);
             }
             Kind::LiveFilter(_) => {
-                let mine = |s: &FilterSubscriber| s.connection == connection;
+                let mine = |s: &FilterSubscriber| s.key == connection;
                 self.topics.filters.remove(&subscription.sub, mine);
             }
-            Kind::Durable(durable) => {
-                self.topics.remove_durable(&durable.key.topic, slot);
-                let write =
-                    Write::SaveCursor { key: durable.key.clone(), state: durable.window.state() };
-                let pending = PendingWrite::Release { key: durable.key, connection };
-                self.write(write, Some(pending));
+            Kind::Durable(mut durable) => {
+                let (key, state) = (durable.key.clone(), durable.last_state(self.now));
+                self.topics.remove_durable(&key.topic, durable.index, &mut self.connections);
+                self.leave(&key, connection);
+                let pending = PendingWrite::Release { key: key.clone(), connection };
+                self.write(Write::SaveCursor { key, state }, Some(pending));
             }
-            Kind::Waiting(waiting) => match waiting.stage {
-                Stage::Held => self.release(&waiting.key, connection),
-                // Let go once the cursor is saved: whoever comes next must find it, not make a
-                // second one that begins later.
-                Stage::Opening { .. } => {}
-            },
+            Kind::Waiting(waiting) => {
+                match waiting.stage {
+                    Stage::Held => self.withdraw(&waiting.key, connection),
+                    // Released once the cursor is saved: whoever comes next must find it, not
+                    // make a second one that begins later.
+                    Stage::Opening { .. } => self.leave(&waiting.key, connection),
+                }
+                let message = "the subscription ended before it began: somebody else took it, or \
+                               it was given up";
+                let error = ErrorBody::new(ErrorCode::NotSubscribed, message);
+                self.send_error(slot, Some(waiting.id), error);
+            }
         }
     }
 

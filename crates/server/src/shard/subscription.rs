@@ -1,9 +1,11 @@
 //! One subscription of a connection.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tidings_core::{
-    DeliveryWindow, DurableKey, Filter, GiveUp, LiveCursor, Offset, Recovery, Topic,
+    CursorState, DeliveryWindow, DurableKey, Filter, GiveUp, Instant, LiveCursor, Offset, Recovery,
+    Topic,
 };
 use tidings_protocol::{RequestId, StartFrom};
 
@@ -25,6 +27,17 @@ pub(super) enum Kind {
     Durable(Box<Durable>),
     /// A durable subscription that is not this connection's yet.
     Waiting(Box<WaitingDurable>),
+}
+
+impl Kind {
+    /// The durable subscription that this is, or waits to be.
+    pub(super) fn durable_key(&self) -> Option<&DurableKey> {
+        match self {
+            Self::Durable(durable) => Some(&durable.key),
+            Self::Waiting(waiting) => Some(&waiting.key),
+            Self::Live { .. } | Self::LiveFilter(_) => None,
+        }
+    }
 }
 
 /// The topics in which a filter subscription is behind.
@@ -52,6 +65,39 @@ pub(super) struct Durable {
     pub(super) unsaved: bool,
     /// What nacks said of messages not settled.
     pub(super) reasons: BTreeMap<Offset, Vec<String>>,
+    pub(super) ack_timeout: Duration,
+    /// Its place in the topic's array of durable subscribers.
+    pub(super) index: u32,
+}
+
+impl Durable {
+    /// What waits to be fetched has not been sent: its time to be acked has not begun.
+    pub(super) fn hold_unsent(&mut self, now: Instant) {
+        for wanted in &self.wanted {
+            match wanted.purpose {
+                Purpose::Send { .. } => {
+                    self.window.extended(now, wanted.offset, self.ack_timeout);
+                }
+                Purpose::DeadLetter { .. } => {}
+            }
+        }
+    }
+
+    /// What is wanted cannot be fetched: it is wanted again at `again_at`, and no attempt counts.
+    pub(super) fn give_back_wanted(&mut self, now: Instant, again_at: Instant) {
+        for Wanted { offset, purpose } in std::mem::take(&mut self.wanted) {
+            match purpose {
+                Purpose::Send { .. } => self.window.not_sent(offset, again_at),
+                Purpose::DeadLetter { .. } => self.window.dead_letter_failed(now, offset),
+            }
+        }
+    }
+
+    /// What to save when the subscription ends.
+    pub(super) fn last_state(&mut self, now: Instant) -> CursorState {
+        self.give_back_wanted(now, now);
+        self.window.state()
+    }
 }
 
 /// A message to be fetched from the log.

@@ -1,11 +1,12 @@
 //! Deadlines of connections and of what they hold.
 
-use tidings_core::ConnectionEffect;
+use tidings_core::{ConnectionEffect, Session, Timestamp};
 use tidings_protocol::ServerBody;
+use tidings_storage::Write;
 
 use super::connection::Phase;
 use super::subscription::Kind;
-use super::{ConnectionKey, Shard};
+use super::{ConnectionKey, PendingWrite, Shard};
 use crate::clock::Clock;
 
 impl Shard {
@@ -56,8 +57,42 @@ impl Shard {
             Some(ConnectionEffect::Ping) => self.send(key.slot, None, ServerBody::Ping),
             None => {}
         }
+        self.retry_failed_reads(key);
+        self.keep_session(key);
         self.redeliver(key);
         self.arm(key.slot);
+    }
+
+    /// The session of a connection that stays must not expire under it.
+    fn keep_session(&mut self, key: ConnectionKey) {
+        let (wall, expiry) = (Clock::wall(), self.env.settings.session_expiry);
+        let Some(active) = self.connection(key).and_then(|c| c.active()) else { return };
+        if active.session.expires_at < wall.plus(expiry / 2) {
+            active.session.expires_at = wall.plus(expiry);
+            let session = active.session.clone();
+            self.save_session(key, session);
+        }
+    }
+
+    pub(super) fn save_session(&mut self, connection: ConnectionKey, session: Session) {
+        self.write(Write::SaveSession(session), Some(PendingWrite::Session { connection }));
+    }
+
+    /// The session could not be saved: it is, when the connection is next looked at.
+    pub(super) fn session_refused(&mut self, key: ConnectionKey) {
+        tracing::warn!("a session could not be saved; trying again");
+        if let Some(active) = self.connection(key).and_then(|c| c.active()) {
+            active.session.expires_at = Timestamp::from_ms(0);
+        }
+    }
+
+    fn retry_failed_reads(&mut self, key: ConnectionKey) {
+        let now = self.now;
+        let Some(connection) = self.connection(key) else { return };
+        if connection.retry_reads_at.is_some_and(|at| at <= now) {
+            connection.retry_reads_at = None;
+            self.resume_subscriptions(key.slot);
+        }
     }
 
     fn redeliver(&mut self, key: ConnectionKey) {
@@ -68,6 +103,7 @@ impl Shard {
             if let Kind::Durable(durable) = &mut subscription.kind
                 && durable.window.next_deadline().is_some_and(|at| at <= now)
             {
+                durable.hold_unsent(now);
                 durable.window.deadline_passed(now);
                 topics.push(durable.key.topic.clone());
             }

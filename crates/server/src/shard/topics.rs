@@ -6,7 +6,7 @@ use tidings_core::{Filter, FilterTrie, LiveCursor, Offset, Topic};
 
 use super::ConnectionKey;
 use super::connection::Connection;
-use super::subscription::Kind;
+use super::subscription::{Kind, Subscription};
 
 /// The subscriptions of a shard, by topic.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Topics {
 /// A topic with subscribers on this shard.
 #[derive(Debug, Default)]
 pub(super) struct TopicEntry {
-    /// The last offset this shard knows of.
+    /// The last offset fanned out here, or taken from the store when the entry was made.
     pub(super) head: Offset,
     /// Dense, walked in order on every message.
     pub(super) live: Vec<LiveSubscriber>,
@@ -40,16 +40,17 @@ pub(super) struct LiveSubscriber {
 /// A live subscription with wildcards.
 #[derive(Clone, Debug)]
 pub(super) struct FilterSubscriber {
-    pub(super) connection: ConnectionKey,
+    pub(super) key: ConnectionKey,
     pub(super) sub: Filter,
 }
 
 impl Topics {
-    /// The topic's entry, made with the head that `head` tells if there is none yet.
+    /// The topic's entry, made with `head` if there is none yet. An entry that exists keeps its
+    /// own: the store may be ahead of what this shard has fanned out, and those at the tail must
+    /// not be taken for late.
     pub(super) fn entry(&mut self, topic: &Topic, head: Offset) -> &mut TopicEntry {
-        let entry = self.exact.entry(topic.clone()).or_default();
-        entry.head = entry.head.max(head);
-        entry
+        let new = || TopicEntry { head, ..TopicEntry::default() };
+        self.exact.entry(topic.clone()).or_insert_with(new)
     }
 
     /// Removes the live subscriber at `index` and tells the one that moves into its place.
@@ -61,25 +62,35 @@ impl Topics {
     ) {
         let Some(entry) = self.exact.get_mut(topic) else { return };
         entry.live.swap_remove(index as usize);
-        if let Some(moved) = entry.live.get(index as usize)
-            && let Some(connection) = connections.get_mut(moved.slot as usize)
-            && let Some(active) = connection.active()
-        {
-            for subscription in &mut active.subscriptions {
-                if let Kind::Live { topic: moved_topic, index: moved_index } =
-                    &mut subscription.kind
-                    && moved_topic == topic
-                {
-                    *moved_index = index;
-                }
+        let moved = entry.live.get(index as usize).map(|moved| moved.slot);
+        let subscriptions = moved.and_then(|slot| subscriptions(connections, slot));
+        for subscription in subscriptions.into_iter().flatten() {
+            if let Kind::Live { topic: own, index: its_index } = &mut subscription.kind
+                && own == topic
+            {
+                *its_index = index;
             }
         }
         self.forget_if_empty(topic);
     }
 
-    pub(super) fn remove_durable(&mut self, topic: &Topic, slot: u32) {
-        if let Some(entry) = self.exact.get_mut(topic) {
-            entry.durable.retain(|held| *held != slot);
+    /// The same for a durable one.
+    pub(super) fn remove_durable(
+        &mut self,
+        topic: &Topic,
+        index: u32,
+        connections: &mut Slab<Connection>,
+    ) {
+        let Some(entry) = self.exact.get_mut(topic) else { return };
+        entry.durable.swap_remove(index as usize);
+        let moved = entry.durable.get(index as usize).copied();
+        let subscriptions = moved.and_then(|slot| subscriptions(connections, slot));
+        for subscription in subscriptions.into_iter().flatten() {
+            if let Kind::Durable(durable) = &mut subscription.kind
+                && durable.key.topic == *topic
+            {
+                durable.index = index;
+            }
         }
         self.forget_if_empty(topic);
     }
@@ -90,4 +101,8 @@ impl Topics {
             self.exact.remove(topic);
         }
     }
+}
+
+fn subscriptions(connections: &mut Slab<Connection>, slot: u32) -> Option<&mut Vec<Subscription>> {
+    Some(&mut connections.get_mut(slot as usize)?.active()?.subscriptions)
 }

@@ -111,8 +111,11 @@ fn take_payload(
         Opcode::Close => check_close(payload).map(|()| found(Incoming::Close)),
         Opcode::Text | Opcode::Binary => {
             let is_text = header.opcode == Opcode::Text;
-            if message.is_some() || is_text != limits.text {
+            if message.is_some() {
                 return Err(Violation(CloseCode::ProtocolError));
+            }
+            if is_text != limits.text {
+                return Err(Violation(CloseCode::UnsupportedData));
             }
             if header.fin {
                 return whole(is_text, payload, found);
@@ -224,7 +227,7 @@ mod tests {
         };
         for (name, wire, code) in [
             ("not UTF-8", client_frame(true, 1, b"\xff"), CloseCode::InvalidData),
-            ("binary on a text codec", client_frame(true, 2, b"x"), CloseCode::ProtocolError),
+            ("binary on a text codec", client_frame(true, 2, b"x"), CloseCode::UnsupportedData),
             ("continuation of nothing", client_frame(true, 0, b"x"), CloseCode::ProtocolError),
             ("one-byte close", client_frame(true, 8, b"x"), CloseCode::ProtocolError),
             ("close with 1005", client_frame(true, 8, &[3, 237]), CloseCode::ProtocolError),
@@ -237,6 +240,9 @@ mod tests {
         ] {
             assert_eq!(take(&mut Assembler::default(), wire), Err(Violation(code)), "{name}");
         }
+        let text_on_a_binary_codec =
+            Assembler::default().take(&mut client_frame(true, 1, b"x"), false, 300, |_| true);
+        assert_eq!(text_on_a_binary_codec, Err(Violation(CloseCode::UnsupportedData)));
         let mut interleaved = client_frame(false, 1, b"a");
         interleaved.extend(client_frame(true, 1, b"b"));
         assert!(take(&mut Assembler::default(), interleaved).is_err());

@@ -27,13 +27,16 @@ pub(crate) struct Upgrade {
 pub(crate) enum HandshakeError {
     #[error("this address speaks WebSocket: connect with a WebSocket client")]
     NotAnUpgrade,
-    #[error("only version 13 of WebSocket is spoken (RFC 6455)")]
+    #[error("only version {WEBSOCKET_VERSION} of WebSocket is spoken (RFC 6455)")]
     Version,
     #[error("Sec-WebSocket-Key must be 16 bytes in base64")]
     Key,
     #[error("none of the subprotocols is known: offer tidings.v1.json or tidings.v1.proto")]
     Subprotocol,
 }
+
+/// The one version there is since the RFC.
+pub(crate) const WEBSOCKET_VERSION: &str = "13";
 
 /// RFC 6455 §1.3.
 const ACCEPT_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -43,7 +46,7 @@ pub(crate) fn check_upgrade(headers: &HeaderMap) -> Result<Upgrade, HandshakeErr
     if !has_word(headers, &UPGRADE, "websocket") || !has_word(headers, &CONNECTION, "upgrade") {
         return Err(HandshakeError::NotAnUpgrade);
     }
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != WEBSOCKET_VERSION) {
         return Err(HandshakeError::Version);
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).ok_or(HandshakeError::Key)?;

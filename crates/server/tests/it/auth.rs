@@ -126,6 +126,36 @@ async fn every_kind_of_bad_token_is_refused() {
 }
 
 #[tokio::test]
+async fn audience_and_issuer_must_be_in_the_token_if_they_are_configured() {
+    let with = |more: Value| {
+        let mut claims = claims("alice");
+        let (claims_map, more) = (claims.as_object_mut().unwrap(), more.as_object().unwrap());
+        claims_map.extend(more.clone());
+        token(claims)
+    };
+    let mut config = closed();
+    config.auth.audience = Some("tidings".to_owned());
+    config.auth.issuer = Some("https://login.example".to_owned());
+    let server = start(config).await;
+    for (more, claim, problem) in [
+        (json!({"iss": "https://login.example"}), "aud", "the server's configuration asks for it"),
+        (json!({"aud": "tidings"}), "iss", "the server's configuration asks for it"),
+        (json!({"aud": [], "iss": "https://login.example"}), "aud", "it is not this server's"),
+        (json!({"aud": "other", "iss": "https://login.example"}), "aud", "it is not this server's"),
+        (json!({"aud": "tidings", "iss": "https://x"}), "iss", "it is not the configured issuer"),
+    ] {
+        let (_, reply) = connect_with(&server, &with(more)).await;
+        assert_eq!(reply["error"]["code"], "unauthenticated", "{reply}");
+        let message = reply["error"]["message"].as_str().unwrap();
+        assert!(message.contains(&format!("`{claim}`")) && message.contains(problem), "{message}");
+    }
+    let good = json!({"aud": ["other", "tidings"], "iss": "https://login.example"});
+    let (_, connected) = connect_with(&server, &with(good)).await;
+    assert_eq!(connected["connected"]["user"], "alice", "{connected}");
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_connection_ends_with_its_token_unless_it_is_refreshed() {
     let mut config = closed();
     config.auth.leeway = std::time::Duration::ZERO;
@@ -158,9 +188,10 @@ async fn services_publish_with_an_api_key() {
     assert_eq!(status, 200, "{body}");
     let (status, _, body) = publish(KEY, "room/1").await;
     assert_eq!(status, 403, "{body}");
-    let (status, _, body) = publish("wrong", "user/alice").await;
+    let (status, head, body) = publish("wrong", "user/alice").await;
     let problem: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &problem["code"]), (401, &json!("unauthenticated")));
+    assert!(head.contains("\r\nwww-authenticate: bearer\r\n"), "{head}");
     server.shutdown().await;
 }
 
@@ -183,6 +214,31 @@ async fn pages_of_other_origins_are_refused_before_the_upgrade() {
     for origin in ["https://chat.example.evil.io", "null", "http://chat.example"] {
         let answer = ask(origin).await;
         assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("origin_denied"), "{origin}");
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_lists_of_origins_are_for_sockets_and_for_http_apart() {
+    let mut config = closed();
+    config.server.allowed_origins = vec!["https://socket.example".to_owned()];
+    config.http.cors_origins = vec!["https://http.example".to_owned()];
+    let server = start(config).await;
+    let (socket, page) = ("https://socket.example", "https://http.example");
+    for (origin, path, expected) in [
+        // Without an upgrade or a token: an allowed origin gets as far as being told so.
+        (socket, "/v1/ws", 400),
+        (page, "/v1/ws", 403),
+        (socket, "/v1/history?topic=a", 403),
+        (page, "/v1/history?topic=a", 401),
+    ] {
+        let headers = [("origin", origin)];
+        let (status, head, body) = http(server.public_addr(), "GET", path, &headers, "").await;
+        assert_eq!(status, expected, "{origin} {path}: {body}");
+        let is_named = head.contains("access-control-allow-origin");
+        assert_eq!(is_named, expected == 401, "{origin} {path}: {head}");
+        let key = if path == "/v1/ws" { "server.allowed_origins" } else { "http.cors_origins" };
+        assert_eq!(body.contains(key), expected == 403, "{body}");
     }
     server.shutdown().await;
 }

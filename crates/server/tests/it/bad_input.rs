@@ -109,7 +109,7 @@ async fn broken_websocket_frames_close_with_the_code_of_the_rfc() {
         ("top bit of the length", b"\x81\xff\x80\0\0\0\0\0\0\0\0\0\0\0", 1002),
         ("continuation of nothing", b"\x80\x80\0\0\0\0", 1002),
         ("invalid UTF-8", b"\x81\x81\0\0\0\0\xff", 1007),
-        ("binary to a JSON codec", b"\x82\x81\0\0\0\0x", 1002),
+        ("binary to a JSON codec", b"\x82\x81\0\0\0\0x", 1003),
         ("a ping of 126 bytes", b"\x89\xfe\0\x7e", 1002),
     ] {
         assert_eq!(hostile(address, bytes).await, Some(code), "{name}");

@@ -146,3 +146,51 @@ async fn a_repeated_key_is_one_message() {
     assert_eq!(again["published"]["id"], first["published"]["id"]);
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_read_for_a_subscription_that_is_gone_serves_no_other() {
+    let server = start(config()).await;
+    let mut peer = Peer::connect(server.public_addr()).await;
+    let mut epoch = json!(null);
+    for n in 1..=400 {
+        epoch = peer.publish("log", json!(n)).await["epoch"].clone();
+    }
+    let frames = [
+        json!({"id": 901, "subscribe": {"topic": "log", "after": {"epoch": epoch, "offset": 99}}}),
+        json!({"id": 902, "unsubscribe": {"sub": "log"}}),
+        json!({"id": 903, "subscribe": {"topic": "log", "from": "first"}}),
+    ];
+    peer.send_text(&frames.map(|frame| frame.to_string()).join("\n")).await;
+    for id in 901..=903 {
+        assert_eq!(peer.frame().await["id"], id);
+    }
+    assert_eq!(peer.data(400).await, (1..=400).map(|n| json!(n)).collect::<Vec<_>>());
+    peer.assert_quiet().await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_newcomer_does_not_push_others_off_the_tail() {
+    let mut config = config();
+    config.server.shards = 1;
+    let server = start(config).await;
+    let address = server.public_addr();
+    let mut steady = Peer::connect(address).await;
+    steady.ask(json!({"subscribe": {"topic": "busy"}})).await;
+    let mut publisher = Peer::connect(address).await;
+    let mut visitor = Peer::connect(address).await;
+    let visits = tokio::spawn(async move {
+        for _ in 0..300 {
+            visitor.ask(json!({"subscribe": {"topic": "busy"}})).await;
+            visitor.ask(json!({"unsubscribe": {"sub": "busy"}})).await;
+        }
+    });
+    for n in 1..=1_000 {
+        publisher.publish("busy", json!(n)).await;
+    }
+    assert_eq!(steady.data(1_000).await, (1..=1_000).map(|n| json!(n)).collect::<Vec<_>>());
+    visits.await.unwrap();
+    let reads = crate::peer::metric(&server, "tidings_catch_up_reads_total").await;
+    assert_eq!(reads, 0.0, "everybody was at the tail all the time");
+    server.shutdown().await;
+}

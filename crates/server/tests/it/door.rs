@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::peer::{Peer, config, metric, raw, start};
@@ -40,7 +40,7 @@ async fn silent_sockets_do_not_stay() {
     let mut silent = TcpStream::connect(server.public_addr()).await.unwrap();
     // Half a request.
     let mut slow = TcpStream::connect(server.public_addr()).await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut slow, b"GET /v1/ws HTT").await.unwrap();
+    slow.write_all(b"GET /v1/ws HTT").await.unwrap();
     // Upgraded, and no `connect` frame.
     let mut mute = Peer::open(server.public_addr()).await;
     assert_eq!(mute.close_code().await, 4400);
@@ -50,6 +50,100 @@ async fn silent_sockets_do_not_stay() {
         let _ = end.await.expect("closed by the deadline");
     }
     server.shutdown().await;
+}
+
+/// An upgrade request with this method and version.
+fn upgrade_request(method: &str, version: u32) -> String {
+    format!(
+        "{method} /v1/ws HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n\
+         connection: upgrade\r\nsec-websocket-version: {version}\r\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+/// Reads the head of an answer.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap().to_ascii_lowercase()
+}
+
+#[tokio::test]
+async fn another_version_of_websocket_is_told_which_one_is_spoken() {
+    let server = start(config()).await;
+    let mut stream = TcpStream::connect(server.public_addr()).await.unwrap();
+    stream.write_all(upgrade_request("GET", 12).as_bytes()).await.unwrap();
+    let head = head(&mut stream).await;
+    assert!(head.starts_with("http/1.1 426 "), "{head}");
+    assert!(head.contains("\r\nsec-websocket-version: 13\r\n"), "{head}");
+    assert!(head.contains("\r\nupgrade: websocket\r\n"), "{head}");
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).await.unwrap();
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&problem["code"], &problem["status"]), (&json!("bad_frame"), &json!(426)));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn only_get_opens_a_socket() {
+    let server = start(config()).await;
+    for method in ["HEAD", "POST"] {
+        let mut stream = TcpStream::connect(server.public_addr()).await.unwrap();
+        stream.write_all(upgrade_request(method, 13).as_bytes()).await.unwrap();
+        let head = head(&mut stream).await;
+        assert!(head.starts_with("http/1.1 405 "), "{head}");
+        assert!(head.contains("\r\nallow: get\r\n"), "{head}");
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_takes_no_answers_loses_the_seat() {
+    let mut config = config();
+    config.http.request_timeout = Duration::from_secs(1);
+    let server = start(config).await;
+    let mut publisher = Peer::connect(server.public_addr()).await;
+    for _ in 0..20 {
+        publisher.publish("t", json!("x".repeat(60_000))).await;
+    }
+    drop(publisher);
+    let mut deaf = TcpStream::connect(server.public_addr()).await.unwrap();
+    // More than all the buffers in between hold.
+    let request = "GET /v1/history?topic=t&limit=20 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    deaf.write_all(request.repeat(40).as_bytes()).await.unwrap();
+    let mut left = false;
+    for _ in 0..100 {
+        left = metric(&server, "tidings_connections").await == 0.0;
+        if left {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(left, "the seat is still taken");
+    drop(deaf);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_comes_during_a_drain_is_sent_away() {
+    let server = start(config()).await;
+    let address = server.public_addr();
+    // The request has begun when the drain does, so it will be answered.
+    let request = upgrade_request("GET", 13);
+    let (first, rest) = request.split_at(20);
+    let mut late = TcpStream::connect(address).await.unwrap();
+    late.write_all(first.as_bytes()).await.unwrap();
+    let mut peer = Peer::connect(address).await;
+    let stopping = tokio::spawn(server.shutdown());
+    assert_eq!(peer.frame().await["goaway"]["reason"], "draining");
+    late.write_all(rest.as_bytes()).await.unwrap();
+    let head = head(&mut late).await;
+    assert!(head.starts_with("http/1.1 503 ") && head.contains("retry-after: "), "{head}");
+    drop((late, peer));
+    tokio::time::timeout(Duration::from_secs(10), stopping).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -179,6 +179,128 @@ async fn a_session_is_resumed_and_taken_over() {
     server.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_bad_network_does_not_make_dead_letters() {
+    let server = start(config()).await;
+    let address = server.public_addr();
+    let mut sender = Peer::connect(address).await;
+    let mut first = Peer::connect(address).await;
+    first.ask(durable("inbox")).await;
+    drop(first);
+    for n in 1..=10 {
+        sender.publish("inbox", json!(n)).await;
+    }
+    // Four connections that end without an ack; the policy gives up after five attempts.
+    for _ in 0..4 {
+        let mut peer = Peer::connect(address).await;
+        peer.ask(durable("inbox")).await;
+        assert_eq!(peer.data(10).await.len(), 10);
+    }
+    let mut peer = Peer::connect(address).await;
+    peer.ask(durable("inbox")).await;
+    let attempts: Vec<_> = {
+        let mut attempts = Vec::new();
+        for _ in 0..10 {
+            attempts.push(peer.message().await["attempt"].as_u64().unwrap());
+        }
+        attempts
+    };
+    assert_eq!(attempts[0], 5, "whatever made the subscriber fail, it was the first message");
+    assert_eq!(attempts[1..], [2; 9], "the others were sent before, and did not fail");
+    assert_eq!(metric(&server, "tidings_dead_letters_total").await, 0.0);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn unsubscribing_and_subscribing_again_at_once_keeps_what_was_acked() {
+    let server = start(config()).await;
+    let address = server.public_addr();
+    let mut peer = Peer::connect(address).await;
+    let mut sender = Peer::connect(address).await;
+    peer.ask(durable("t")).await;
+    for n in 1..=6 {
+        sender.publish("t", json!(n)).await;
+        assert_eq!(peer.data(1).await, [n]);
+    }
+    // All in one message, so that the server sees them in one turn.
+    let frames = [
+        json!({"ack": {"sub": "t", "offset": 4}}),
+        json!({"id": 101, "unsubscribe": {"sub": "t"}}),
+        json!({"id": 102, "subscribe": {"topic": "t", "durable": "phone"}}),
+    ];
+    peer.send_text(&frames.map(|frame| frame.to_string()).join("\n")).await;
+    assert!(peer.frame().await.get("unsubscribed").is_some());
+    assert_eq!(peer.frame().await["subscribed"]["pending"], 2);
+    assert_eq!(peer.data(2).await, [5, 6]);
+    peer.assert_quiet().await;
+    // The directory still knows who holds it.
+    let mut other = Peer::connect(address).await;
+    other.ask(durable("t")).await;
+    assert_eq!(peer.frame().await["unsubscribed"]["reason"], "taken_over");
+    assert_eq!(other.data(2).await, [5, 6]);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_subscribe_that_waited_in_vain_is_answered() {
+    let server = start(config()).await;
+    let mut peer = Peer::connect(server.public_addr()).await;
+    let frames = [
+        json!({"id": 101, "subscribe": {"topic": "t", "durable": "phone"}}),
+        json!({"id": 102, "unsubscribe": {"sub": "t"}}),
+        json!({"id": 103, "subscribe": {"topic": "t", "durable": "phone"}}),
+    ];
+    peer.send_text(&frames.map(|frame| frame.to_string()).join("\n")).await;
+    let mut replies = Vec::new();
+    for _ in 0..3 {
+        replies.push(peer.frame().await);
+    }
+    let of = |id: u64| replies.iter().find(|reply| reply["id"] == id).unwrap();
+    assert_eq!(of(101)["error"]["code"], "not_subscribed");
+    assert!(of(102).get("unsubscribed").is_some());
+    assert!(of(103).get("subscribed").is_some());
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_user_cannot_make_cursors_without_end() {
+    let mut config = config();
+    config.limits.cursors_per_user = 3;
+    let server = start(config).await;
+    let mut peer = Peer::connect(server.public_addr()).await;
+    for n in 0..3 {
+        let reply = peer.ask(durable(&format!("t/{n}"))).await;
+        assert!(reply.get("subscribed").is_some(), "{reply}");
+    }
+    let reply = peer.ask(durable("t/3")).await;
+    assert_eq!(reply["error"]["code"], "limit_reached");
+    // One that exists is opened as before, and the refused one is held by nobody.
+    peer.ask(json!({"unsubscribe": {"sub": "t/0"}})).await;
+    assert!(peer.ask(durable("t/0")).await.get("subscribed").is_some());
+    assert_eq!(peer.ask(durable("t/3")).await["error"]["code"], "limit_reached");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_nobody_takes_does_not_breed() {
+    let mut config = config();
+    config.topic = vec![topic_section("#", 1, Duration::from_secs(60))];
+    let server = start(config).await;
+    let mut peer = Peer::connect(server.public_addr()).await;
+    peer.ask(durable("jobs")).await;
+    peer.ask(json!({"subscribe": {"topic": "$dead-letters", "durable": "undertaker"}})).await;
+    let mut sender = Peer::connect(server.public_addr()).await;
+    sender.publish("jobs", json!("poison")).await;
+    peer.message().await;
+    peer.send(json!({"nack": {"sub": "jobs", "offset": 1}})).await;
+    assert_eq!(peer.message().await["topic"], "$dead-letters");
+    peer.ask(json!({"nack": {"sub": "$dead-letters", "offset": 1, "dead": true}})).await;
+    peer.assert_quiet().await;
+    let place = peer.ask(json!({"history": {"topic": "$dead-letters"}})).await;
+    assert_eq!(place["history"]["offset"], 1, "{place}");
+    server.shutdown().await;
+}
+
 fn topic_section(filter: &str, attempts: u32, timeout: Duration) -> tidings_server::TopicSection {
     tidings_server::TopicSection {
         ack_timeout: timeout,

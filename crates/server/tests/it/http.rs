@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::peer::{Peer, config, http, start};
+use crate::peer::{Peer, config, http, raw, start};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -118,6 +118,40 @@ async fn errors_are_problems_with_a_code() {
         assert_eq!(problem["status"], status);
         assert!(problem["request_id"].is_string());
     }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_405_says_which_methods_are_taken() {
+    let server = start(config()).await;
+    let address = server.public_addr();
+    for (method, path, allowed) in [
+        ("GET", "/v1/publish", "post"),
+        ("PUT", "/v1/history", "get,head"),
+        ("POST", "/v1/ws", "get"),
+    ] {
+        let (status, head, body) = http(address, method, path, &[], "").await;
+        assert_eq!(status, 405, "{method} {path}: {body}");
+        assert!(head.contains(&format!("\r\nallow: {allowed}\r\n")), "{method} {path}: {head}");
+        assert!(body.contains("method_not_allowed"), "{method} {path}: {body}");
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_not_too_large() {
+    let server = start(config()).await;
+    let send = |framing: &str, body: &str| {
+        let request = format!(
+            "POST /v1/publish HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{framing}\r\n\r\n{body}"
+        );
+        let address = server.public_addr();
+        async move { raw(address, request.as_bytes()).await }
+    };
+    let broken = send("transfer-encoding: chunked", "5\r\n{\"top\r\nno length\r\n").await;
+    assert!(broken.starts_with("HTTP/1.1 400") && broken.contains("bad_frame"), "{broken}");
+    let large = send(&format!("content-length: {}", 3 << 20), &"x".repeat(3 << 20)).await;
+    assert!(large.starts_with("HTTP/1.1 413") && large.contains("too_large"), "{large}");
     server.shutdown().await;
 }
 

@@ -77,19 +77,30 @@ impl Model {
     /// What is left of it when its connection has ended and its state is taken up again.
     pub(super) fn resumed(&self, window: u32, tail: Offset) -> Self {
         let mut resumed = Self { window, unsaved: false, ..self.clone() };
-        for fate in resumed.fates.values_mut() {
+        let first = self.first_in_flight();
+        for (offset, fate) in &mut resumed.fates {
             *fate = match *fate {
                 Fate::Unsent { attempts } | Fate::GivenUp { attempts, .. } => {
                     Fate::Unsent { attempts }
                 }
-                Fate::Sent { attempt, .. } | Fate::Waiting { attempt, .. } => {
-                    Fate::Unsent { attempts: attempt }
+                Fate::Sent { attempt, .. } => {
+                    Fate::Unsent { attempts: interrupted(*offset, attempt, first) }
                 }
+                Fate::Waiting { attempt, .. } => Fate::Unsent { attempts: attempt },
                 Fate::Settled(why) => Fate::Settled(why),
             };
         }
         resumed.tail_advanced(tail);
         resumed
+    }
+
+    /// The first message that was sent and is not settled.
+    fn first_in_flight(&self) -> Option<Offset> {
+        let in_flight = |fate: &Fate| match fate {
+            Fate::Sent { .. } | Fate::Waiting { .. } | Fate::GivenUp { .. } => true,
+            Fate::Unsent { .. } | Fate::Settled(_) => false,
+        };
+        self.fates.iter().find(|(_, fate)| in_flight(fate)).map(|(offset, _)| *offset)
     }
 
     // What happened.
@@ -158,6 +169,13 @@ impl Model {
         };
         *due = now + more;
         SettleOutcome::Done
+    }
+
+    pub(super) fn not_sent(&mut self, offset: Offset, again_at: Instant) {
+        if let Some(Fate::Sent { attempt, .. }) = self.fates.get(&offset).copied() {
+            let retry = Span { from: again_at, until: again_at };
+            self.fates.insert(offset, Fate::Waiting { attempt: attempt - 1, retry });
+        }
     }
 
     pub(super) fn deadline_passed(&mut self, now: Instant) {
@@ -314,19 +332,24 @@ impl Model {
     /// What should be saved now.
     pub(super) fn state(&self) -> CursorState {
         let mut state = CursorState::at(self.epoch, self.cursor());
+        let first = self.first_in_flight();
         for (offset, fate) in self.fates() {
             match fate {
                 Fate::Settled(_) if offset > state.next => match state.settled.last_mut() {
                     Some((_, last)) if last.next() == offset => *last = offset,
                     Some(_) | None => state.settled.push((offset, offset)),
                 },
-                Fate::Settled(_) | Fate::Unsent { attempts: 0 } => {}
+                Fate::Settled(_)
+                | Fate::Unsent { attempts: 0 }
+                | Fate::Waiting { attempt: 0, .. }
+                | Fate::GivenUp { attempts: 0, .. } => {}
                 Fate::Unsent { attempts } | Fate::GivenUp { attempts, .. } => {
                     state.attempts.push((offset, attempts));
                 }
-                Fate::Sent { attempt, .. } | Fate::Waiting { attempt, .. } => {
-                    state.attempts.push((offset, attempt));
+                Fate::Sent { attempt, .. } => {
+                    state.attempts.push((offset, interrupted(offset, attempt, first)));
                 }
+                Fate::Waiting { attempt, .. } => state.attempts.push((offset, attempt)),
             }
         }
         state
@@ -384,4 +407,9 @@ impl Model {
             self.unsaved = true;
         }
     }
+}
+
+/// The attempts that count when a connection ends with a message sent and not answered.
+fn interrupted(offset: Offset, attempt: u32, first: Option<Offset>) -> u32 {
+    if Some(offset) == first { attempt } else { attempt.saturating_sub(1).max(1) }
 }

@@ -94,6 +94,10 @@ impl Subject {
         self.window.extended(now, offset, more)
     }
 
+    pub(super) fn not_sent(&mut self, offset: Offset, again_at: Instant) {
+        self.window.not_sent(offset, again_at);
+    }
+
     pub(super) fn deadline_passed(&mut self, now: Instant) {
         if !self.is(Mutation::MissesTimeouts) {
             self.window.deadline_passed(now);

@@ -49,18 +49,30 @@ pub(super) fn cursors_and_sessions(engine: Box<dyn Engine>) {
     let Some(mut trial) = trial(engine, PolicyTable::default()) else { return };
     save(&trial, Write::SaveCursor { key: key("phone"), state: cursor(5) });
     save(&trial, Write::SaveCursor { key: key("tablet"), state: cursor(6) });
-    save(&trial, Write::SaveSession(session("s1", 10)));
-    save(&trial, Write::SaveSession(session("s2", 10)));
+    save(&trial, Write::SaveSession(session("s1", LONG)));
+    save(&trial, Write::SaveSession(session("s2", LONG)));
     trial.reopen();
     save(&trial, Write::DeleteCursor { key: key("tablet") });
-    save(&trial, Write::DeleteSession(session("s2", 10).id));
+    save(&trial, Write::DeleteSession(session("s2", LONG).id));
     for _ in 0..2 {
         assert_eq!(trial.store().cursor(&key("phone")), Some(cursor(5)));
         assert_eq!(trial.store().cursor(&key("tablet")), None);
-        assert_eq!(trial.store().session(&session("s1", 0).id), Some(session("s1", 10)));
-        assert_eq!(trial.store().session(&session("s2", 0).id), None);
+        assert_eq!(trial.store().session(&session("s1", LONG).id), Some(session("s1", LONG)));
+        assert_eq!(trial.store().session(&session("s2", LONG).id), None);
         trial.reopen();
     }
+}
+
+pub(super) fn times_of_cursors(engine: Box<dyn Engine>) {
+    let Some(mut trial) = trial(engine, PolicyTable::default()) else { return };
+    save(&trial, Write::SaveCursor { key: key("phone"), state: cursor(5) });
+    trial.clock.advance(20 * LONG);
+    trial.reopen();
+    save(&trial, Write::SaveCursor { key: key("tablet"), state: cursor(6) });
+    trial.clock.advance(20 * LONG);
+    trial.reopen();
+    eventually("the cursor is forgotten", || trial.store().cursor(&key("phone")).is_none());
+    assert_eq!(trial.store().cursor(&key("tablet")), Some(cursor(6)));
 }
 
 pub(super) fn trimming(engine: Box<dyn Engine>) {

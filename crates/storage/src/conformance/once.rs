@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use tidings_core::{MessageId, Offset, PolicyTable, Position};
+use tidings_core::{Durability, MessageId, NewMessage, Offset, PolicyTable, Position};
 
-use super::trial::{publish_keyed, published, texts};
+use super::trial::{message, publish_keyed, published, texts};
 use super::{Engine, Trial};
-use crate::store::Outcome;
+use crate::store::{Outcome, Write};
 
 /// The first one's name and place, which must be told.
 pub(super) fn duplicate(outcome: &Outcome) -> (MessageId, Position) {
@@ -50,6 +50,26 @@ pub(super) fn keys_are_per_topic(engine: Box<dyn Engine>) {
     for name in ["a", "b", "a/b"] {
         let message = published(trial.write_one(publish_keyed(name, "x", "k")));
         assert_eq!(message.offset, Offset::FIRST);
+    }
+}
+
+pub(super) fn keys_are_per_sender(engine: Box<dyn Engine>) {
+    let trial = Trial::new(engine, PolicyTable::default());
+    let publish_as = |sender: Option<&str>| {
+        let sender = sender.map(|sender| sender.parse().expect("a valid user"));
+        let key = Some("k".parse().expect("a valid key"));
+        let message = NewMessage { sender, key, ..message("a", "x") };
+        Write::Publish { message, durability: Durability::Sync }
+    };
+    let senders = [None, Some("alice"), Some("bob")];
+    let mut firsts = Vec::new();
+    for (sender, offset) in senders.into_iter().zip(1..) {
+        let message = published(trial.write_one(publish_as(sender)));
+        assert_eq!(message.offset, Offset::new(offset));
+        firsts.push((message.id, message.position()));
+    }
+    for (sender, first) in senders.into_iter().zip(firsts) {
+        assert_eq!(duplicate(&trial.write_one(publish_as(sender))), first);
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tidings_core::{Data, Durability, NewMessage, Offset, PolicyTable, TopicPolicy, TopicState};
 
 use super::trial::{message, publish, published, text};
-use super::{Engine, Trial, topic};
+use super::{Engine, Setup, Trial, topic};
 use crate::store::{Outcome, StoreError, Submission, Write};
 
 pub(super) fn offsets_rise(engine: Box<dyn Engine>) {
@@ -114,6 +114,22 @@ pub(super) fn too_large_is_refused_alone(engine: Box<dyn Engine>) {
         "{refused:?}"
     );
     assert_eq!(trial.publish("a", "small").offset, Offset::FIRST);
+}
+
+pub(super) fn too_large_a_submission_is_refused_whole(engine: Box<dyn Engine>) {
+    let small = |setup: &mut Setup| setup.queue_bytes_max = 20_000;
+    let trial = Trial::with(engine, PolicyTable::default(), small);
+    let data = "x".repeat(1000);
+    let submission = |_| Submission { write: publish("a", &data), ticket: None };
+    let error = trial.store().submit((0..40).map(submission).collect()).expect_err("too large");
+    assert!(matches!(error, StoreError::Overloaded { .. }), "{error:?}");
+    assert!(error.is_temporary(), "each of the writes may succeed");
+    // In pieces it fits, and so does a single write of any size.
+    for offset in 1..=4 {
+        let outcomes = trial.write((0..10).map(|_| publish("a", &data)).collect());
+        assert_eq!(published(outcomes[9].clone()).offset, Offset::new(10 * offset));
+    }
+    assert_eq!(trial.publish("a", &"x".repeat(50_000)).offset, Offset::new(41));
 }
 
 pub(super) fn close_is_final(engine: Box<dyn Engine>) {

@@ -1,8 +1,11 @@
 //! Promises about cursors and sessions.
 
-use tidings_core::{CursorState, DurableKey, Epoch, Offset, PolicyTable, Session, Timestamp};
+use std::time::Duration;
 
-use super::{Engine, Trial, topic};
+use tidings_core::{CursorState, DurableKey, Epoch, Offset, PolicyTable, Session};
+
+use super::trial::eventually;
+use super::{Engine, LONG, START, Setup, Trial, topic};
 use crate::store::{Outcome, Write};
 
 pub(super) fn key(name: &str) -> DurableKey {
@@ -21,12 +24,13 @@ pub(super) fn cursor(next: u64) -> CursorState {
     }
 }
 
-pub(super) fn session(id: &str, expires_at: u64) -> Session {
+/// A session that lasts so long from the start of the checks.
+pub(super) fn session(id: &str, lasts: Duration) -> Session {
     Session {
         id: id.parse().expect("a valid session"),
         user: "alice".parse().expect("a valid user"),
         client: "phone".parse().expect("a valid client"),
-        expires_at: Timestamp::from_ms(expires_at),
+        expires_at: START.plus(lasts),
     }
 }
 
@@ -55,14 +59,63 @@ pub(super) fn cursors(engine: Box<dyn Engine>) {
 
 pub(super) fn sessions(engine: Box<dyn Engine>) {
     let trial = Trial::new(engine, PolicyTable::default());
-    let id = session("s1", 0).id;
+    let id = session("s1", LONG).id;
     assert_eq!(trial.store().session(&id), None);
-    for expires_at in [10, 20] {
-        save(&trial, Write::SaveSession(session("s1", expires_at)));
-        // Expired or not is not the store's to say.
-        assert_eq!(trial.store().session(&id), Some(session("s1", expires_at)));
+    for lasts in [2 * LONG, LONG] {
+        save(&trial, Write::SaveSession(session("s1", lasts)));
+        assert_eq!(trial.store().session(&id), Some(session("s1", lasts)));
     }
     save(&trial, Write::DeleteSession(id.clone()));
     save(&trial, Write::DeleteSession(id.clone()));
     assert_eq!(trial.store().session(&id), None);
+}
+
+pub(super) fn cursors_are_counted(engine: Box<dyn Engine>) {
+    let trial = Trial::new(engine, PolicyTable::default());
+    let count = |user: &str, limit| {
+        trial.store().count_cursors(&user.parse().expect("a valid user"), limit)
+    };
+    assert_eq!(count("alice", 10), 0);
+    for name in ["phone", "tablet", "phone"] {
+        save(&trial, Write::SaveCursor { key: key(name), state: cursor(1) });
+    }
+    let other = DurableKey { user: "bob".parse().expect("a valid user"), ..key("phone") };
+    save(&trial, Write::SaveCursor { key: other, state: cursor(1) });
+    assert_eq!((count("alice", 10), count("alice", 1), count("bob", 10)), (2, 1, 1));
+    save(&trial, Write::DeleteCursor { key: key("phone") });
+    assert_eq!(count("alice", 10), 1);
+}
+
+pub(super) fn expired_sessions_are_forgotten(engine: Box<dyn Engine>) {
+    let trial = Trial::new(engine, PolicyTable::default());
+    let short = Duration::from_secs(60);
+    for (id, lasts) in [("s1", short), ("s2", short), ("s3", LONG)] {
+        save(&trial, Write::SaveSession(session(id, lasts)));
+    }
+    save(&trial, Write::SaveSession(session("s2", LONG)));
+    trial.clock.advance(short);
+    let is_there = |id| trial.store().session(&session(id, LONG).id).is_some();
+    eventually("the session is forgotten", || !is_there("s1"));
+    assert!(is_there("s2") && is_there("s3"));
+}
+
+pub(super) fn outdated_cursors_are_forgotten(engine: Box<dyn Engine>) {
+    let expiry = Duration::from_secs(60);
+    let setup = |setup: &mut Setup| setup.cursor_expiry = expiry;
+    let trial = Trial::with(engine, PolicyTable::default(), setup);
+    for name in ["phone", "tablet", "watch"] {
+        save(&trial, Write::SaveCursor { key: key(name), state: cursor(1) });
+    }
+    trial.clock.advance(expiry / 2);
+    // Saving counts, whether it changes anything or not.
+    save(&trial, Write::SaveCursor { key: key("tablet"), state: cursor(1) });
+    trial.clock.advance(expiry / 2);
+    eventually("cursors are forgotten", || {
+        trial.store().cursor(&key("phone")).is_none()
+            && trial.store().cursor(&key("watch")).is_none()
+    });
+    assert_eq!(trial.store().cursor(&key("tablet")), Some(cursor(1)));
+    // A forgotten one may come back.
+    save(&trial, Write::SaveCursor { key: key("phone"), state: cursor(7) });
+    assert_eq!(trial.store().cursor(&key("phone")), Some(cursor(7)));
 }

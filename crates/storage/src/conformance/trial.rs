@@ -111,6 +111,8 @@ impl Trial {
             clock: Arc::clone(&clock),
             dedup_window: LONG,
             dedup_keys_max: 1000,
+            cursor_expiry: 30 * LONG,
+            queue_bytes_max: 64 * 1024 * 1024,
         };
         change(&mut setup);
         let store = engine.open(setup.clone());
@@ -215,6 +217,6 @@ pub(super) fn eventually(what: &str, holds: impl Fn() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < until, "did not happen: {what}");
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_micros(100));
     }
 }

@@ -128,9 +128,9 @@ fn encode(state: &State, out: &mut impl Put) {
         put_topic(out, state.index.log(slot));
     }
     out.put_count(state.keep.cursors.len());
-    for (key, cursor) in &state.keep.cursors {
+    for (key, saved) in &state.keep.cursors {
         put_durable_key(out, key);
-        put_cursor(out, cursor);
+        put_cursor(out, saved);
     }
     out.put_count(state.keep.sessions.len());
     for session in state.keep.sessions.values() {
@@ -184,7 +184,7 @@ fn decode(bytes: &[u8], reading: Reading) -> Result<State, Malformed> {
     for _ in 0..reader.count(22)? {
         state.index.restore(read_topic(&mut reader)?);
     }
-    for _ in 0..reader.count(27)? {
+    for _ in 0..reader.count(35)? {
         let key = read_durable_key(&mut reader)?;
         state.keep.cursors.insert(key, read_cursor(&mut reader)?);
     }

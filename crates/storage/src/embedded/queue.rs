@@ -5,7 +5,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tidings_core::{Durability, Message, NewMessage};
+use tidings_core::{Durability, Message, NewMessage, Timestamp};
 
 use super::record::{change_bytes, message_bytes};
 use crate::keep::{Change, Request};
@@ -18,8 +18,16 @@ pub(crate) enum Work {
     Publish(NewMessage, Durability, Option<Ticket>),
     /// Somebody changes a cursor or session.
     Change(Change, Option<Ticket>),
-    /// Messages of one topic with offsets in sequence, to be written again elsewhere.
-    Move(Vec<Arc<Message>>, SyncSender<Result<(), StoreError>>),
+    /// Messages to be written again elsewhere.
+    Move(Move),
+}
+
+/// Messages of one topic with offsets in sequence, to be written again elsewhere.
+#[derive(Debug)]
+pub(crate) struct Move {
+    pub(crate) messages: Vec<Arc<Message>>,
+    /// Told when it is done.
+    pub(crate) done: SyncSender<Result<(), StoreError>>,
 }
 
 /// Work and the bytes its records take.
@@ -27,6 +35,13 @@ pub(crate) enum Work {
 pub(crate) struct Queued {
     pub(crate) work: Work,
     pub(crate) bytes: usize,
+}
+
+impl Queued {
+    fn change(change: Change, ticket: Option<Ticket>) -> Self {
+        let bytes = change_bytes(&change);
+        Self { work: Work::Change(change, ticket), bytes }
+    }
 }
 
 /// What the writer gets.
@@ -57,26 +72,27 @@ struct Inner {
 }
 
 impl Queue {
-    /// A queue that holds at most `bytes_max` bytes, or a single submission of any size.
+    /// A queue that holds at most `bytes_max` bytes, or a single write of any size.
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self { bytes_max, inner: Mutex::default(), arrived: Condvar::new() }
     }
 
-    /// Queues all of them or none.
-    pub(crate) fn submit(&self, submissions: Vec<Submission>) -> Result<(), StoreError> {
+    /// Queues all of them or none. They are submitted `now`.
+    pub(crate) fn submit(
+        &self,
+        submissions: Vec<Submission>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let queued: Vec<Queued> = submissions
             .into_iter()
             .map(|submission| {
-                let (ticket, request) = (submission.ticket, Request::from(submission.write));
-                match request {
+                let ticket = submission.ticket;
+                match Request::new(submission.write, now) {
                     Request::Publish(message, durability) => {
                         let bytes = message_bytes(&message);
                         Queued { work: Work::Publish(message, durability, ticket), bytes }
                     }
-                    Request::Change(change) => {
-                        let bytes = change_bytes(&change);
-                        Queued { work: Work::Change(change, ticket), bytes }
-                    }
+                    Request::Change(change) => Queued::change(change, ticket),
                 }
             })
             .collect();
@@ -85,25 +101,43 @@ impl Queue {
         if let Some(error) = &inner.closed {
             return Err(error.clone());
         }
-        if inner.bytes > 0 && inner.bytes.saturating_add(bytes) > self.bytes_max {
-            return Err(StoreError::Overloaded { waiting_bytes: inner.bytes });
+        let is_alone = inner.bytes == 0 && queued.len() <= 1;
+        if !is_alone && inner.bytes.saturating_add(bytes) > self.bytes_max {
+            let waiting_bytes = inner.bytes;
+            return Err(StoreError::Overloaded { waiting_bytes, submitted_bytes: bytes });
         }
         self.push(inner, queued, bytes);
         Ok(())
     }
 
-    /// Queues messages to be moved; there is at most one such request at a time.
-    pub(crate) fn submit_move(
-        &self,
-        messages: Vec<Arc<Message>>,
-        done: SyncSender<Result<(), StoreError>>,
-    ) -> Result<(), StoreError> {
-        let bytes = messages.iter().map(|message| message_bytes(&message.content)).sum();
+    /// Queues messages to be moved, next to each other. Whoever does waits until they are done,
+    /// and so keeps to a bound.
+    pub(crate) fn submit_moves(&self, moves: Vec<Move>) -> Result<(), StoreError> {
+        let queued = moves.into_iter().map(|moved| {
+            let bytes = moved.messages.iter().map(|m| message_bytes(&m.content)).sum();
+            Queued { work: Work::Move(moved), bytes }
+        });
+        self.submit_upkeep(queued.collect(), usize::MAX)
+    }
+
+    /// Queues changes that nobody waits for, if the queue is not full.
+    pub(crate) fn submit_changes(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let queued = changes.into_iter().map(|change| Queued::change(change, None));
+        self.submit_upkeep(queued.collect(), self.bytes_max)
+    }
+
+    /// Queues what may go beyond the bound, if less than `waiting_max` bytes wait.
+    fn submit_upkeep(&self, queued: Vec<Queued>, waiting_max: usize) -> Result<(), StoreError> {
+        let bytes = queued.iter().map(|item| item.bytes).sum();
         let inner = self.lock();
         if let Some(error) = &inner.closed {
             return Err(error.clone());
         }
-        self.push(inner, vec![Queued { work: Work::Move(messages, done), bytes }], bytes);
+        if inner.bytes >= waiting_max {
+            let waiting_bytes = inner.bytes;
+            return Err(StoreError::Overloaded { waiting_bytes, submitted_bytes: bytes });
+        }
+        self.push(inner, queued, bytes);
         Ok(())
     }
 

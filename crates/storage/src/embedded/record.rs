@@ -11,7 +11,7 @@ use tidings_core::{
 
 use super::batch::{RECORD_HEAD, Seed, put_record};
 use crate::codec::{Malformed, Put, Reader};
-use crate::keep::Change;
+use crate::keep::{Change, SavedCursor};
 
 /// Whether a message was appended for the first time or again, to free its old segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ mod kind {
     pub(super) const SAVE_SESSION: u8 = 5;
     pub(super) const DELETE_SESSION: u8 = 6;
     pub(super) const SKIP: u8 = 7;
+    pub(super) const FORGET_CURSOR: u8 = 8;
+    pub(super) const FORGET_SESSION: u8 = 9;
 }
 
 mod flag {
@@ -96,6 +98,16 @@ impl<'a> Record<'a> {
             kind::DELETE_SESSION => {
                 Self::Change(Change::DeleteSession(parse(reader.short_text()?)?))
             }
+            kind::FORGET_CURSOR => {
+                let key = read_durable_key(&mut reader)?;
+                let until = Timestamp::from_ms(reader.u64()?);
+                Self::Change(Change::ForgetCursor(key, until))
+            }
+            kind::FORGET_SESSION => {
+                let id = parse(reader.short_text()?)?;
+                let until = Timestamp::from_ms(reader.u64()?);
+                Self::Change(Change::ForgetSession(id, until))
+            }
             kind::SKIP => {
                 let scope = match reader.u8()? {
                     0 => SkipScope::All,
@@ -121,8 +133,8 @@ pub(crate) struct MessageView<'a> {
     pub(crate) waited: Waited,
     pub(crate) key: Option<&'a str>,
     kind: DataKind,
+    pub(crate) sender: Option<&'a str>,
     content_type: Option<&'a str>,
-    sender: Option<&'a str>,
     ttl: Option<Duration>,
     /// Headers, then data.
     rest: Reader<'a>,
@@ -268,16 +280,18 @@ pub(crate) fn change_bytes(change: &Change) -> usize {
         3 + key.user.as_str().len() + key.name.as_str().len() + key.topic.as_str().len()
     };
     let body = match change {
-        Change::SaveCursor(key, state) => {
-            key_bytes(key) + 24 + 16 * state.settled.len() + 12 * state.attempts.len()
+        Change::SaveCursor(key, SavedCursor { state, .. }) => {
+            key_bytes(key) + 32 + 16 * state.settled.len() + 12 * state.attempts.len()
         }
         Change::DeleteCursor(key) => key_bytes(key),
+        Change::ForgetCursor(key, _) => key_bytes(key) + 8,
         Change::SaveSession(session) => {
             11 + session.id.as_str().len()
                 + session.user.as_str().len()
                 + session.client.as_str().len()
         }
         Change::DeleteSession(id) => 1 + id.as_str().len(),
+        Change::ForgetSession(id, _) => 9 + id.as_str().len(),
     };
     RECORD_HEAD + 1 + body
 }
@@ -285,10 +299,10 @@ pub(crate) fn change_bytes(change: &Change) -> usize {
 /// Appends a change's record.
 pub(crate) fn put_change(out: &mut Vec<u8>, seed: Seed, change: &Change) {
     put_record(out, seed, |out| match change {
-        Change::SaveCursor(key, state) => {
+        Change::SaveCursor(key, saved) => {
             out.put_u8(kind::SAVE_CURSOR);
             put_durable_key(out, key);
-            put_cursor(out, state);
+            put_cursor(out, saved);
         }
         Change::DeleteCursor(key) => {
             out.put_u8(kind::DELETE_CURSOR);
@@ -301,6 +315,16 @@ pub(crate) fn put_change(out: &mut Vec<u8>, seed: Seed, change: &Change) {
         Change::DeleteSession(id) => {
             out.put_u8(kind::DELETE_SESSION);
             out.put_short_text(id.as_str());
+        }
+        Change::ForgetCursor(key, until) => {
+            out.put_u8(kind::FORGET_CURSOR);
+            put_durable_key(out, key);
+            out.put_u64(until.as_ms());
+        }
+        Change::ForgetSession(id, until) => {
+            out.put_u8(kind::FORGET_SESSION);
+            out.put_short_text(id.as_str());
+            out.put_u64(until.as_ms());
         }
     });
 }
@@ -329,7 +353,9 @@ pub(crate) fn read_durable_key(reader: &mut Reader<'_>) -> Result<DurableKey, Ma
     Ok(DurableKey { user, name, topic: parse::<Topic>(reader.short_text()?)? })
 }
 
-pub(crate) fn put_cursor(out: &mut impl Put, state: &CursorState) {
+pub(crate) fn put_cursor(out: &mut impl Put, saved: &SavedCursor) {
+    let state = &saved.state;
+    out.put_u64(saved.saved_at.as_ms());
     out.put_u64(state.epoch.get());
     out.put_u64(state.next.get());
     out.put_count(state.settled.len());
@@ -344,7 +370,8 @@ pub(crate) fn put_cursor(out: &mut impl Put, state: &CursorState) {
     }
 }
 
-pub(crate) fn read_cursor(reader: &mut Reader<'_>) -> Result<CursorState, Malformed> {
+pub(crate) fn read_cursor(reader: &mut Reader<'_>) -> Result<SavedCursor, Malformed> {
+    let saved_at = Timestamp::from_ms(reader.u64()?);
     let mut state = CursorState::at(Epoch::new(reader.u64()?), Offset::new(reader.u64()?));
     for _ in 0..reader.count(16)? {
         state.settled.push((Offset::new(reader.u64()?), Offset::new(reader.u64()?)));
@@ -352,7 +379,7 @@ pub(crate) fn read_cursor(reader: &mut Reader<'_>) -> Result<CursorState, Malfor
     for _ in 0..reader.count(12)? {
         state.attempts.push((Offset::new(reader.u64()?), reader.u32()?));
     }
-    Ok(state)
+    Ok(SavedCursor { state, saved_at })
 }
 
 pub(crate) fn put_session(out: &mut impl Put, session: &Session) {

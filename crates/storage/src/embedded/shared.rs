@@ -112,7 +112,7 @@ impl Shared {
             return state;
         }
         match self.policies.policy(topic).durability {
-            tidings_core::Durability::Memory => unlogged.empty(),
+            tidings_core::Durability::Memory => unlogged.uncounted(),
             tidings_core::Durability::Sync | tidings_core::Durability::Async => {
                 TopicState { epoch: self.reading.epoch, first: floor.next(), head: floor }
             }

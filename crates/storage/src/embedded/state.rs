@@ -127,7 +127,8 @@ impl<'a> Fold<'a> {
         if appended == Appended::New {
             self.state.last_time = self.state.last_time.max(message.published_at);
             if let Some(key) = message.key {
-                let hash = KeyHash::new(self.state.reading.secret, message.topic, key);
+                let hash =
+                    KeyHash::new(self.state.reading.secret, message.topic, message.sender, key);
                 let epoch = self.state.reading.epoch;
                 let position = Position { epoch, offset: message.offset };
                 let first = First { id: message.id, position };

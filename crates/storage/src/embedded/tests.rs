@@ -4,6 +4,7 @@ mod cleaning;
 mod crashes;
 mod damage;
 mod failures;
+mod forgetting;
 mod power;
 mod rig;
 mod sim_disk;

@@ -15,8 +15,10 @@ use super::replay::replay;
 use super::segments::Segment;
 use super::shared::{Shared, count};
 use super::state::State;
+use crate::keep::Sweep;
 
 mod clean;
+mod forget;
 
 /// Topics looked at with one hold of the index.
 const TOPICS_PER_STEP: usize = 128;
@@ -46,6 +48,7 @@ pub(crate) struct Upkeep {
     checkpoint_bytes: u64,
     made_at: Instant,
     next_topic: usize,
+    sweep: Sweep,
     /// Segments that could not be emptied because of damage.
     stuck: BTreeSet<SegmentId>,
 }
@@ -72,13 +75,19 @@ impl Stop {
 }
 
 impl Upkeep {
-    pub(crate) fn new(shared: Arc<Shared>, found: Checkpoints, checkpoint_bytes: u64) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        found: Checkpoints,
+        checkpoint_bytes: u64,
+        sweep: Sweep,
+    ) -> Self {
         Self {
             shared,
             checkpoints: found,
             checkpoint_bytes,
             made_at: Instant::now(),
             next_topic: 0,
+            sweep,
             stuck: BTreeSet::new(),
         }
     }
@@ -99,11 +108,12 @@ impl Upkeep {
         if self.shared.poison.get().is_some() {
             return;
         }
+        self.forget();
         if self.is_due() {
             self.checkpoint();
         }
         self.give_back();
-        self.clean_one();
+        self.clean();
     }
 
     /// Moves each topic's `first` to what its policy says.

@@ -12,7 +12,7 @@ use super::MemoryConfig;
 use super::log::MemoryLog;
 use crate::dedup::{Dedup, First};
 use crate::hash::{HashSecret, KeyHash};
-use crate::keep::{Keep, Request};
+use crate::keep::{Keep, Request, Sweep};
 use crate::stamp::Stamp;
 use crate::store::{
     Committed, Outcome, ReadBatch, ReadFrom, ReadLimit, StoreError, StoreStatus, Submission, Write,
@@ -22,6 +22,10 @@ use crate::unlogged::Unlogged;
 /// Largest message taken: what the embedded store takes as well.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Sessions, and as many cursors, that are looked at whenever one is saved or read: more than one,
+/// so that outdated ones go faster than new ones come.
+const SWEPT_PER_LOOK: usize = 4;
+
 /// Everything in the store.
 #[derive(Debug)]
 pub(super) struct Contents {
@@ -30,7 +34,8 @@ pub(super) struct Contents {
     bytes_max: usize,
     bytes: usize,
     topics: BTreeMap<Topic, MemoryLog>,
-    pub(super) keep: Keep,
+    keep: Keep,
+    sweep: Sweep,
     dedup: Dedup,
     stamp: Stamp,
     unlogged: Unlogged,
@@ -61,6 +66,7 @@ impl Contents {
             bytes: 0,
             topics: BTreeMap::new(),
             keep: Keep::default(),
+            sweep: Sweep::new(config.cursor_expiry),
             dedup: Dedup::new(config.dedup_window, config.dedup_keys_max),
             stamp: Stamp::new(config.node, 1, Timestamp::default()),
             unlogged: Unlogged::new(Epoch::new(config.epoch.get().wrapping_add(1))),
@@ -79,9 +85,10 @@ impl Contents {
 
     /// Makes one write.
     pub(super) fn commit(&mut self, submission: Submission, now: Timestamp) -> Committed {
-        let outcome = match Request::from(submission.write) {
+        let outcome = match Request::new(submission.write, now) {
             Request::Publish(message, durability) => self.publish(message, durability, now),
             Request::Change(change) => {
+                self.keep(now);
                 self.keep.apply(change);
                 Outcome::Saved
             }
@@ -90,11 +97,18 @@ impl Contents {
         Committed { ticket: submission.ticket, outcome }
     }
 
+    /// Cursors and sessions, without some of those that are outdated: each look takes a step.
+    pub(super) fn keep(&mut self, now: Timestamp) -> &Keep {
+        for change in self.sweep.step(&self.keep, now, SWEPT_PER_LOOK) {
+            self.keep.apply(change);
+        }
+        &self.keep
+    }
+
     fn publish(&mut self, content: NewMessage, durability: Durability, now: Timestamp) -> Outcome {
         let time = self.stamp.time(now);
         let topic = content.topic.clone();
-        let key = content.key.as_ref();
-        let key = key.map(|key| KeyHash::new(SECRET, topic.as_str(), key.as_str()));
+        let key = KeyHash::of(SECRET, &content);
         if let Some(First { id, position }) = key.and_then(|key| self.dedup.first(key, time)) {
             self.figures.duplicates += 1;
             return Outcome::Duplicate { id, position };
@@ -163,7 +177,7 @@ impl Contents {
             return state;
         }
         match self.policies.policy(topic).durability {
-            Durability::Memory => self.unlogged.empty(),
+            Durability::Memory => self.unlogged.uncounted(),
             Durability::Sync | Durability::Async => TopicState::empty(self.epoch),
         }
     }

@@ -14,6 +14,8 @@ impl Engine for Memory {
         let config = MemoryConfig {
             dedup_window: setup.dedup_window,
             dedup_keys_max: setup.dedup_keys_max,
+            cursor_expiry: setup.cursor_expiry,
+            queue_bytes_max: setup.queue_bytes_max,
             ..MemoryConfig::default()
         };
         Arc::new(MemoryStore::new(&config, setup.policies, setup.observer, setup.clock))
@@ -31,6 +33,8 @@ impl Engine for Embedded {
         let config = EmbeddedConfig {
             dedup_window: setup.dedup_window,
             dedup_keys_max: setup.dedup_keys_max,
+            cursor_expiry: setup.cursor_expiry,
+            queue_bytes_max: setup.queue_bytes_max,
             segment_bytes: 4 * 1024 * 1024,
             upkeep_interval: Duration::from_millis(5),
             ..EmbeddedConfig::new(self.0.path())

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidings_core::{
@@ -19,6 +19,7 @@ use crate::directories::copy_directory;
 
 const START: Timestamp = Timestamp::from_ms(1_795_000_000_000);
 const NODE: u16 = 7;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/v1")
@@ -26,6 +27,7 @@ fn fixture() -> PathBuf {
 
 /// A store and who hears of its commits.
 struct Opened {
+    clock: Arc<ManualClock>,
     store: EmbeddedStore,
     recovered: Recovered,
     recorder: Arc<Recorder>,
@@ -45,9 +47,10 @@ fn open(directory: &Path, keep: Option<u64>) -> Opened {
     let recorder = Arc::new(Recorder::default());
     let observer = Arc::clone(&recorder);
     let clock = Arc::new(ManualClock::new(START));
+    let time = Arc::clone(&clock);
     let (store, recovered) =
-        EmbeddedStore::open_with_clock(&config, Arc::new(policies), observer, clock).unwrap();
-    Opened { store, recovered, recorder }
+        EmbeddedStore::open_with_clock(&config, Arc::new(policies), observer, time).unwrap();
+    Opened { clock, store, recovered, recorder }
 }
 
 impl Opened {
@@ -55,6 +58,22 @@ impl Opened {
         let ticket = Some(Ticket { lane: 0, tag });
         self.store.submit(vec![Submission { write, ticket }]).unwrap();
         self.recorder.outcome(tag)
+    }
+
+    /// Has a cursor and a session forgotten that were kept for long.
+    fn forget(&self, tag: u64) {
+        let (key, state) = cursor("forgotten");
+        let expired = Session { expires_at: START, ..session("forgotten") };
+        let config = EmbeddedConfig::new("unused");
+        self.clock.set(Timestamp::from_ms(START.as_ms() - config.cursor_expiry.as_millis() as u64));
+        self.write(tag, Write::SaveCursor { key: key.clone(), state });
+        self.write(tag + 1, Write::SaveSession(expired.clone()));
+        self.clock.set(START);
+        let until = Instant::now() + Duration::from_secs(30);
+        while self.store.cursor(&key).is_some() || self.store.session(&expired.id).is_some() {
+            assert!(Instant::now() < until, "nothing is forgotten");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn read(&self, topic: &str) -> Vec<Arc<Message>> {
@@ -103,7 +122,7 @@ fn session(id: &str) -> Session {
         id: id.parse().unwrap(),
         user: "alice".parse().unwrap(),
         client: "phone".parse().unwrap(),
-        expires_at: START,
+        expires_at: START.plus(DAY),
     }
 }
 
@@ -124,6 +143,7 @@ fn write_fixture(directory: &Path) {
         opened.write(103, Write::DeleteCursor { key: gone });
         opened.write(104, Write::SaveSession(session("gone")));
         opened.write(105, Write::DeleteSession(session("gone").id));
+        opened.forget(106);
         if life == 1 {
             copy_directory(source.path(), directory);
         }
@@ -133,7 +153,8 @@ fn write_fixture(directory: &Path) {
         let path = entry.unwrap().path();
         let mut bytes = std::fs::read(&path).unwrap();
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        bytes.truncate(used);
+        // The last record may end in zeros.
+        bytes.truncate(used.next_multiple_of(512));
         if used <= 4096 {
             std::fs::remove_file(path).unwrap();
         } else {
@@ -145,6 +166,7 @@ fn write_fixture(directory: &Path) {
 
 fn check(opened: &Opened) {
     assert_eq!(opened.recovered.damage, []);
+    assert_eq!(opened.recovered.cut_bytes, 0);
     assert_eq!(opened.recovered.messages, 60);
     for (n, topic) in ["plain", "with/headers", "Zürich/Halle 3"].iter().enumerate() {
         let messages = opened.read(topic);
@@ -164,8 +186,10 @@ fn check(opened: &Opened) {
         let session = session(&format!("s{life}"));
         assert_eq!(opened.store.session(&session.id), Some(session));
     }
-    assert_eq!(opened.store.cursor(&cursor("gone").0), None);
-    assert_eq!(opened.store.session(&session("gone").id), None);
+    for name in ["gone", "forgotten"] {
+        assert_eq!(opened.store.cursor(&cursor(name).0), None);
+        assert_eq!(opened.store.session(&session(name).id), None);
+    }
 }
 
 /// With `TIDINGS_WRITE_FIXTURE` set, the fixture is written first if its directory is missing:

@@ -72,6 +72,11 @@ fn faults_of_server_and_storage_are_named() {
             "storage.async_sync_interval = \"0s\": must be from \"1ms\"",
         ),
         ("storage.dedup_window = \"31d\"", "storage.dedup_window = \"744h\""),
+        ("storage.cursor_expiry = \"59m\"", "storage.cursor_expiry = \"59m\": must be from \"1h\""),
+        (
+            "storage.cursor_expiry = \"2h\"",
+            "storage.cursor_expiry = \"2h\": is shorter than limits.session_expiry",
+        ),
     ]);
 }
 
@@ -120,6 +125,7 @@ fn faults_of_limits_http_and_topics_are_named() {
             "limits.subscriptions_per_connection = 0",
             "limits.subscriptions_per_connection = 0: must be from 1 to 256",
         ),
+        ("limits.cursors_per_user = 0", "limits.cursors_per_user = 0: must be from 1 to 100000"),
         ("http.cors_origins = [\"ftp://x\"]", "http.cors_origins[0] = \"ftp://x\": not an origin"),
         ("http.body_bytes = \"100KiB\"", "http.body_bytes = \"100KiB\": must be at least twice"),
         (
@@ -129,6 +135,14 @@ fn faults_of_limits_http_and_topics_are_named() {
         (
             "topic = [{ match = \"a\", backoff_base = \"2s\", backoff_cap = \"1s\" }]",
             "topic[0].backoff_base = \"2s\": is longer than backoff_cap",
+        ),
+        (
+            "topic = [{ match = \"a\", backoff_base = \"9ms\" }]",
+            "topic[0].backoff_base = \"9ms\": must be from \"10ms\"",
+        ),
+        (
+            "topic = [{ match = \"a\", retention_bytes = \"1kB\" }]",
+            "topic[0].retention_bytes = \"1000B\": is less than limits.message_bytes",
         ),
         (
             "topic = [{ match = \"a\", retention_messages = 0 }]",

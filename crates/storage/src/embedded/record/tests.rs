@@ -67,9 +67,11 @@ fn changes_read_back_and_take_the_bytes_foretold() {
         expires_at: Timestamp::from_ms(5),
     };
     for change in [
-        Change::SaveCursor(key.clone(), state),
-        Change::DeleteCursor(key),
+        Change::SaveCursor(key.clone(), SavedCursor { state, saved_at: Timestamp::from_ms(4) }),
+        Change::DeleteCursor(key.clone()),
+        Change::ForgetCursor(key, Timestamp::from_ms(6)),
         Change::DeleteSession(session.id.clone()),
+        Change::ForgetSession(session.id.clone(), Timestamp::from_ms(7)),
         Change::SaveSession(session),
     ] {
         let mut out = Vec::new();
@@ -91,7 +93,7 @@ fn cut_and_changed_bodies_give_errors_not_panics() {
     let raw = RawRecord::decode(&out, 0, seed()).unwrap();
     let topic = full_message().content.topic;
     let mut refused = 0;
-    for kind in 0..=9 {
+    for kind in 0..=11 {
         for cut in 0..raw.body.len() {
             for flip in [0, 0x01, 0x80, 0xff] {
                 let mut body = raw.body[..cut].to_vec();

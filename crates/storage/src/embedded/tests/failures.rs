@@ -147,7 +147,9 @@ fn a_full_queue_refuses() {
         }
         assert!(taken < 1000, "the queue is bounded");
     };
-    assert!(matches!(refused, StoreError::Overloaded { waiting_bytes } if waiting_bytes <= 10_000));
+    assert!(
+        matches!(refused, StoreError::Overloaded { waiting_bytes, .. } if waiting_bytes <= 10_000)
+    );
     assert!(refused.is_temporary());
     *gate.open.lock().unwrap() = true;
     gate.changed.notify_all();

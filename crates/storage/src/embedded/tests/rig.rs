@@ -177,6 +177,6 @@ pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(60);
     while !holds() {
         assert!(Instant::now() < until, "did not happen: {what}");
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_micros(100));
     }
 }

@@ -11,7 +11,7 @@ use tidings_core::{
 use super::Writer;
 use crate::dedup::First;
 use crate::embedded::index::{Run, Slot};
-use crate::embedded::queue::{Queued, Work};
+use crate::embedded::queue::{Move, Queued, Work};
 use crate::embedded::record::{Appended, Waited};
 use crate::embedded::shared::Shared;
 use crate::hash::KeyHash;
@@ -72,7 +72,7 @@ pub(super) fn unplanned(work: Vec<Queued>) -> Vec<Planned> {
     let planned = work.into_iter().map(|item| match item.work {
         Work::Publish(_, _, ticket) => Planned { ticket, what: What::Told(Outcome::Saved) },
         Work::Change(change, ticket) => Planned { ticket, what: What::Change(change) },
-        Work::Move(_, done) => Planned { ticket: None, what: What::Moved(done) },
+        Work::Move(Move { done, .. }) => Planned { ticket: None, what: What::Moved(done) },
     });
     planned.collect()
 }
@@ -184,10 +184,10 @@ impl Writer {
                     }
                     Err(error) => plan.refuse(ticket, error),
                 },
-                Work::Move(messages, done) => match self.takes(&plan, bytes) {
-                    Ok(()) => self.plan_move(&mut plan, messages, done),
+                Work::Move(moved) => match self.takes(&plan, bytes) {
+                    Ok(()) => self.plan_move(&mut plan, moved),
                     Err(error) => {
-                        let _ = done.try_send(Err(error));
+                        let _ = moved.done.try_send(Err(error));
                     }
                 },
             }
@@ -210,9 +210,7 @@ impl Writer {
         durability: Durability,
         bytes: usize,
     ) {
-        let key = message.key.as_ref().map(|key| {
-            KeyHash::new(self.shared.reading.secret, message.topic.as_str(), key.as_str())
-        });
+        let key = KeyHash::of(self.shared.reading.secret, &message);
         if let Some(key) = key {
             let first = plan.by_key.get(&key).copied();
             if let Some(First { id, position }) = first.or_else(|| self.dedup.first(key, plan.time))
@@ -291,12 +289,8 @@ impl Writer {
         })
     }
 
-    fn plan_move(
-        &self,
-        plan: &mut Plan,
-        messages: Vec<Arc<Message>>,
-        done: SyncSender<Result<(), StoreError>>,
-    ) {
+    fn plan_move(&self, plan: &mut Plan, moved: Move) {
+        let Move { messages, done } = moved;
         let topic = messages.first().map(|message| message.topic().clone());
         if let Some(slot) = topic.and_then(|topic| self.shared.index().slot(topic.as_str())) {
             let messages = messages.into_iter().map(|message| (message, Waited::ForSync)).collect();
