@@ -14,32 +14,69 @@ use tidings_core::CloseCode;
 use tidings_protocol::ErrorCode;
 use tidings_storage::StoreStatus;
 
-/// Handles to every metric.
-#[derive(Debug)]
-pub(crate) struct Metrics {
-    registry: Registry,
-    pub(crate) connections: Gauge,
-    pub(crate) connections_refused: Counter,
-    pub(crate) sessions: Gauge,
-    pub(crate) subscriptions: Gauge,
-    pub(crate) deliveries: Counter,
-    pub(crate) redeliveries: Counter,
-    pub(crate) catch_up_reads: Counter,
-    pub(crate) catch_up_deliveries: Counter,
-    pub(crate) settled: Counter,
-    pub(crate) nacks: Counter,
-    pub(crate) dead_letters: Counter,
-    pub(crate) dead_letters_discarded: Counter,
-    pub(crate) resets: Counter,
-    pub(crate) dropped_slow: Counter,
-    pub(crate) inbox_overflows: Counter,
-    pub(crate) violations: Counter,
-    pub(crate) bytes_in: Counter,
-    pub(crate) bytes_out: Counter,
-    pub(crate) http_requests: Counter,
-    errors: Vec<Counter>,
-    closes: Vec<Counter>,
-    store: StoreGauges,
+macro_rules! metrics {
+    (
+        counters { $($counter:ident = $counter_name:literal, $counter_help:literal;)* }
+        gauges { $($gauge:ident = $gauge_name:literal, $gauge_help:literal;)* }
+    ) => {
+        /// Handles to every metric.
+        #[derive(Debug)]
+        pub(crate) struct Metrics {
+            registry: Registry,
+            $(pub(crate) $counter: Counter,)*
+            $(pub(crate) $gauge: Gauge,)*
+            errors: Vec<Counter>,
+            closes: Vec<Counter>,
+            store: StoreGauges,
+        }
+
+        impl Metrics {
+            pub(crate) fn new() -> Self {
+                let mut registry = Registry::with_prefix("tidings");
+                register_build(&mut registry);
+                $(
+                    let $counter = Counter::default();
+                    registry.register($counter_name, $counter_help, $counter.clone());
+                )*
+                $(
+                    let $gauge = Gauge::default();
+                    registry.register($gauge_name, $gauge_help, $gauge.clone());
+                )*
+                let errors = errors_by_code(&mut registry);
+                let closes = closes_by_code(&mut registry);
+                let store = StoreGauges::register(&mut registry);
+                Self { registry, $($counter,)* $($gauge,)* errors, closes, store }
+            }
+        }
+    };
+}
+
+// A metric is a row here. Counters get `_total` behind their names.
+metrics! {
+    counters {
+        deliveries = "deliveries", "Messages sent to subscriptions";
+        redeliveries = "redeliveries", "Messages sent again";
+        catch_up_reads = "catch_up_reads", "Reads of the log for live subscriptions";
+        catch_up_deliveries = "catch_up_deliveries", "Messages sent from the log to live ones";
+        settled = "settled", "Deliveries settled by acks and nacks";
+        nacks = "nacks", "Deliveries that were not taken";
+        dead_letters = "dead_letters", "Messages given up and kept as dead letters";
+        dead_letters_discarded = "dead_letters_discarded",
+            "Dead letters given up by their own subscribers; they stay in their topic";
+        resets = "resets", "Subscriptions that lost their place";
+        dropped_slow = "dropped_slow", "Messages of memory topics that slow readers missed";
+        inbox_overflows = "inbox_overflows", "Times a shard fell behind the log";
+        violations = "protocol_violations", "Connections that broke RFC 6455";
+        bytes_in = "received_bytes", "Bytes read from WebSocket connections";
+        bytes_out = "sent_bytes", "Bytes written to WebSocket connections";
+        http_requests = "http_requests", "HTTP requests answered";
+        connections_refused = "connections_refused", "Sockets refused for want of a free seat";
+    }
+    gauges {
+        connections = "connections", "Open sockets";
+        sessions = "sessions_connected", "Sessions with a connection";
+        subscriptions = "subscriptions", "Subscriptions of open connections";
+    }
 }
 
 /// What the store says of itself, copied when somebody asks.
@@ -65,82 +102,6 @@ struct CodeLabel {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("tidings");
-        register_build(&mut registry);
-        let mut counter = |name: &str, help: &str| {
-            let counter = Counter::default();
-            registry.register(name, help, counter.clone());
-            counter
-        };
-        let deliveries = counter("deliveries", "Messages sent to subscriptions");
-        let redeliveries = counter("redeliveries", "Messages sent again");
-        let catch_up_reads = counter("catch_up_reads", "Reads of the log for live subscriptions");
-        let catch_up_deliveries =
-            counter("catch_up_deliveries", "Messages sent from the log to live subscriptions");
-        let settled = counter("settled", "Deliveries settled by acks and nacks");
-        let nacks = counter("nacks", "Deliveries that were not taken");
-        let dead_letters = counter("dead_letters", "Messages given up and kept as dead letters");
-        let dead_letters_discarded = counter(
-            "dead_letters_discarded",
-            "Dead letters given up by their own subscribers; they stay in their topic",
-        );
-        let resets = counter("resets", "Subscriptions that lost their place");
-        let dropped_slow =
-            counter("dropped_slow", "Messages of memory topics that slow readers missed");
-        let inbox_overflows = counter("inbox_overflows", "Times a shard fell behind the log");
-        let violations = counter("protocol_violations", "Connections that broke RFC 6455");
-        let bytes_in = counter("received_bytes", "Bytes read from WebSocket connections");
-        let bytes_out = counter("sent_bytes", "Bytes written to WebSocket connections");
-        let http_requests = counter("http_requests", "HTTP requests answered");
-        let connections_refused =
-            counter("connections_refused", "Sockets refused for want of a free seat");
-        let mut gauge = |name: &str, help: &str| {
-            let gauge = Gauge::default();
-            registry.register(name, help, gauge.clone());
-            gauge
-        };
-        let connections = gauge("connections", "Open sockets");
-        let sessions = gauge("sessions_connected", "Sessions with a connection");
-        let subscriptions = gauge("subscriptions", "Subscriptions of open connections");
-        let store = StoreGauges::register(&mut registry);
-        let errors = by_code(
-            &mut registry,
-            ("errors", "Errors told to clients, by code"),
-            ErrorCode::ALL.iter().map(|code| code.as_str()),
-        );
-        let closes = by_code(
-            &mut registry,
-            ("closes", "Connections closed by the server, by reason"),
-            CloseCode::ALL.iter().map(|code| code.as_str()),
-        );
-        Self {
-            registry,
-            connections,
-            connections_refused,
-            sessions,
-            subscriptions,
-            deliveries,
-            redeliveries,
-            catch_up_reads,
-            catch_up_deliveries,
-            settled,
-            nacks,
-            dead_letters,
-            dead_letters_discarded,
-            resets,
-            dropped_slow,
-            inbox_overflows,
-            violations,
-            bytes_in,
-            bytes_out,
-            http_requests,
-            errors,
-            closes,
-            store,
-        }
-    }
-
     /// The counter of errors with this code.
     pub(crate) fn errors(&self, code: ErrorCode) -> &Counter {
         let at = ErrorCode::ALL.iter().position(|c| *c == code);
@@ -166,6 +127,16 @@ impl Metrics {
 fn register_build(registry: &mut Registry) {
     let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("build", "The version that runs", build);
+}
+
+fn errors_by_code(registry: &mut Registry) -> Vec<Counter> {
+    let codes = ErrorCode::ALL.iter().map(|code| code.as_str());
+    by_code(registry, ("errors", "Errors told to clients, by code"), codes)
+}
+
+fn closes_by_code(registry: &mut Registry) -> Vec<Counter> {
+    let codes = CloseCode::ALL.iter().map(|code| code.as_str());
+    by_code(registry, ("closes", "Connections closed by the server, by reason"), codes)
 }
 
 fn by_code(
