@@ -119,6 +119,10 @@ impl Shard {
         };
         self.add(slot, sub.clone(), Kind::Durable(Box::new(durable)));
         self.send(slot, Some(*id), ServerBody::Subscribed(Subscribed { sub, place }));
+        if matches!(told, Recovery::Recovered { .. }) {
+            // Saved again though nothing moved: a cursor that is not is forgotten one day.
+            self.touch_cursor(slot, &key.topic);
+        }
         self.pump(slot, &key.topic, None);
     }
 

@@ -95,6 +95,18 @@ impl Shard {
         self.arm(slot);
     }
 
+    /// Has a cursor saved though it did not move, so that it is not taken for forgotten.
+    pub(super) fn touch_cursor(&mut self, slot: u32, topic: &Topic) {
+        let Some(key) = self.key(slot) else { return };
+        let Some(durable) = self.connections.get_mut(slot as usize).and_then(|c| held(c, topic))
+        else {
+            return;
+        };
+        if !std::mem::replace(&mut durable.unsaved, true) {
+            self.save_soon(key, topic);
+        }
+    }
+
     fn save_soon(&mut self, key: ConnectionKey, topic: &Topic) {
         self.unsaved.push((key, topic.clone()));
         let due = self.now + CURSOR_SAVE_INTERVAL;
@@ -103,9 +115,8 @@ impl Shard {
 
     /// A cursor could not be saved: it is tried again.
     pub(super) fn cursor_refused(&mut self, key: ConnectionKey, topic: &Topic) {
-        let Some(durable) = self.connection(key).and_then(|c| held(c, topic)) else { return };
-        if !std::mem::replace(&mut durable.unsaved, true) {
-            self.save_soon(key, topic);
+        if self.connection(key).is_some() {
+            self.touch_cursor(key.slot, topic);
         }
     }
 

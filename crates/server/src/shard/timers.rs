@@ -63,14 +63,22 @@ impl Shard {
         self.arm(key.slot);
     }
 
-    /// The session of a connection that stays must not expire under it.
+    /// The session of a connection that stays must not expire under it, nor its cursors.
     fn keep_session(&mut self, key: ConnectionKey) {
         let (wall, expiry) = (Clock::wall(), self.env.settings.session_expiry);
         let Some(active) = self.connection(key).and_then(|c| c.active()) else { return };
         if active.session.expires_at < wall.plus(expiry / 2) {
             active.session.expires_at = wall.plus(expiry);
             let session = active.session.clone();
+            let held = active.subscriptions.iter().filter_map(|s| match &s.kind {
+                Kind::Durable(durable) => Some(durable.key.topic.clone()),
+                Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Waiting(_) => None,
+            });
+            let held: Vec<_> = held.collect();
             self.save_session(key, session);
+            for topic in held {
+                self.touch_cursor(key.slot, &topic);
+            }
         }
     }
 
