@@ -50,7 +50,7 @@ pub(crate) fn run(root: &Path, length: &Length) -> Result<()> {
         std::fs::create_dir(&new)?;
         let program = build_folder.join(&host).join("release").join(target);
         let arguments = format!(
-            "-max_total_time={each} -max_len={INPUT_BYTES_MAX} -print_final_stats=1 -verbosity=0 \
+            "-max_total_time={each} -max_len={INPUT_BYTES_MAX} -print_final_stats=1 -print_funcs=0 -verbosity=0 \
              -artifact_prefix={}/ {} {}",
             folder.display(),
             new.display(),

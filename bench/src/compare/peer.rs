@@ -89,6 +89,8 @@ impl Peer {
             Self::Tidings { program, arguments } => {
                 command = Command::new(program);
                 command.args(["dev", "--listen", &address, "--data"]).arg(data.join("tidings"));
+                // In `dev` everybody is one user, who may not have so many cursors by default.
+                command.env("TIDINGS_LIMITS__CURSORS_PER_USER", "100000");
                 command.args(["--operator", &free_address()?.to_string()]).args(arguments);
             }
             Self::Redis => {
