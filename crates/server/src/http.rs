@@ -38,7 +38,7 @@ pub(crate) fn router(env: &Arc<Env>, origins: OriginRules) -> Router {
 async fn not_found() -> HttpError {
     HttpError::new(
         ErrorCode::NotFound,
-        "there is nothing at this address; docs/protocol.md lists what is",
+        "there is nothing at this address; docs/http.md lists what is",
     )
 }
 

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+use tidings_core::Topic;
 use tidings_protocol::http::{PROBLEM_CONTENT_TYPE, Problem};
 use tidings_protocol::{ErrorBody, ErrorCode};
 use tidings_storage::StoreError;
@@ -36,6 +37,19 @@ pub(crate) fn store_error(error: &StoreError) -> ErrorBody {
         StoreError::Read { .. } => "the log could not be read",
     };
     ErrorBody { code, message: message.to_owned(), retry_after }
+}
+
+/// What whoever publishes to a topic of the server's own is told.
+pub(crate) fn reserved(topic: &Topic) -> ErrorBody {
+    let message =
+        format!("`{topic}`: topics that start with `$` are the server's; nobody publishes to them");
+    ErrorBody::new(ErrorCode::PermissionDenied, message)
+}
+
+/// What whoever reads the past of a topic is told that keeps none.
+pub(crate) fn keeps_nothing(topic: &Topic) -> ErrorBody {
+    let message = format!("`{topic}` keeps nothing (`durability = \"memory\"`): it has no past");
+    ErrorBody::new(ErrorCode::Unsupported, message)
 }
 
 /// An error on its way out as `application/problem+json` (RFC 9457).

@@ -35,6 +35,9 @@ pub(super) fn check(
     if principal.capabilities.allow(operation, topic) {
         return Ok(());
     }
-    let message = format!("`{}` is not allowed on `{topic}`; the `caps` must", operation.as_str());
+    let operation = operation.as_str();
+    let message = format!(
+        "`{operation}` is not allowed on `{topic}`: ask for a token or key whose `caps` have it there"
+    );
     Err(HttpError::new(ErrorCode::PermissionDenied, message))
 }

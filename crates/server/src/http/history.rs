@@ -6,7 +6,7 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use http::HeaderMap;
 use serde::Deserialize;
-use tidings_core::{Offset, Operation, Position, Timestamp, Topic, limits};
+use tidings_core::{Durability, Offset, Operation, Position, Timestamp, Topic, limits};
 use tidings_protocol::http::HistoryReply;
 use tidings_protocol::{ErrorBody, ErrorCode};
 use tidings_storage::{ReadFrom, ReadLimit};
@@ -15,7 +15,7 @@ use super::access;
 use super::publish::json;
 use crate::env::Env;
 use crate::history::history as reply;
-use crate::problem::HttpError;
+use crate::problem::{HttpError, keeps_nothing};
 
 /// Messages of a page unless the request names a number.
 const LIMIT_DEFAULT: usize = 100;
@@ -44,11 +44,11 @@ pub(super) async fn history(
     let topic = Topic::parse(&params.topic)
         .map_err(|error| HttpError::new(ErrorCode::BadTopic, error.to_string()))?;
     access::check(&principal, Operation::History, &topic)?;
+    if env.policies.policy(&topic).durability == Durability::Memory {
+        return Err(keeps_nothing(&topic).into());
+    }
     let (from, position) = start(&params)?;
-    let limit = ReadLimit {
-        messages: params.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, limits::READ_MESSAGES_MAX),
-        bytes: limits::READ_BYTES_MAX,
-    };
+    let limit = ReadLimit { messages: limit(params.limit)?, bytes: limits::READ_BYTES_MAX };
     let store = Arc::clone(&env.store);
     let read_topic = topic.clone();
     let read = tokio::task::spawn_blocking(move || store.read(&read_topic, from, limit)).await;
@@ -58,6 +58,16 @@ pub(super) async fn history(
     let mut out = Vec::new();
     HistoryReply { history, cursor: Some(cursor(next)) }.encode(&mut out);
     Ok(json(out))
+}
+
+fn limit(asked: Option<usize>) -> Result<usize, ErrorBody> {
+    let messages = asked.unwrap_or(LIMIT_DEFAULT);
+    let allowed = 1..=limits::READ_MESSAGES_MAX;
+    if allowed.contains(&messages) {
+        return Ok(messages);
+    }
+    let message = format!("`limit` is {messages}; it must be from 1 to {}", allowed.end());
+    Err(ErrorBody::new(ErrorCode::BadField, message))
 }
 
 fn start(params: &Params) -> Result<(ReadFrom, Option<Position>), ErrorBody> {

@@ -16,7 +16,7 @@ use tidings_storage::{Outcome, Write};
 
 use super::access;
 use crate::env::Env;
-use crate::problem::{HttpError, store_error};
+use crate::problem::{HttpError, reserved, store_error};
 
 pub(super) async fn publish(
     State(env): State<Arc<Env>>,
@@ -67,11 +67,10 @@ pub(super) async fn publish_batch(
 }
 
 fn write(env: &Env, principal: &Principal, publish: Publish) -> Result<Write, HttpError> {
-    access::check(principal, Operation::Publish, &publish.topic)?;
     if publish.topic.is_reserved() {
-        let message = format!("`{}` is the server's own", publish.topic);
-        return Err(HttpError::new(ErrorCode::PermissionDenied, message));
+        return Err(reserved(&publish.topic).into());
     }
+    access::check(principal, Operation::Publish, &publish.topic)?;
     let (bytes, bytes_max) = (publish.data.bytes().len(), env.settings.limits.message_bytes);
     if bytes > bytes_max as usize {
         let message = format!("the data has {bytes} bytes, {bytes_max} are allowed");

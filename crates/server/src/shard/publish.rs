@@ -5,10 +5,13 @@ use tidings_protocol::{ErrorBody, ErrorCode, Publish, Published, RequestId, Serv
 use tidings_storage::{Outcome, StoreError, Write};
 
 use super::{ConnectionKey, PendingWrite, Shard};
-use crate::problem::store_error;
+use crate::problem::{reserved, store_error};
 
 impl Shard {
     pub(super) fn publish(&mut self, slot: u32, id: RequestId, publish: Publish) {
+        if publish.topic.is_reserved() {
+            return self.send_error(slot, Some(id), reserved(&publish.topic));
+        }
         if !self.allowed(slot, Some(id), Operation::Publish, &publish.topic) {
             return;
         }
@@ -36,13 +39,6 @@ impl Shard {
 
     fn check_publish(&mut self, slot: u32, publish: &Publish) -> Result<(), ErrorBody> {
         let limits = self.env.settings.limits;
-        if publish.topic.is_reserved() {
-            let message = format!(
-                "`{}` is the server's own: topics in `$` cannot be published to",
-                publish.topic
-            );
-            return Err(ErrorBody::new(ErrorCode::PermissionDenied, message));
-        }
         let bytes = publish.data.bytes().len();
         if bytes > limits.message_bytes as usize {
             let message = format!(

@@ -1,6 +1,6 @@
 //! What a client asks, and who answers it.
 
-use tidings_core::{CloseCode, Filter, Operation, Topic};
+use tidings_core::{CloseCode, Durability, Filter, Operation, Topic};
 use tidings_protocol::{
     ClientBody, ClientFrame, ErrorBody, ErrorCode, HistoryFrom, HistoryRequest, RequestId,
     ServerBody,
@@ -10,6 +10,7 @@ use tidings_storage::{ReadFrom, ReadLimit};
 use super::connection::Phase;
 use super::{HISTORY_IN_FLIGHT_MAX, Shard};
 use crate::inbox::Want;
+use crate::problem::keeps_nothing;
 use crate::reader::ReadJob;
 
 /// Messages of a history reply when the client names no number.
@@ -121,9 +122,12 @@ impl Shard {
     }
 
     fn deny(&mut self, slot: u32, id: Option<RequestId>, operation: Operation, name: &str) {
+        let operation = operation.as_str();
+        let reserved =
+            if name.starts_with('$') { " (`#` does not cover topics in `$`)" } else { "" };
         let message = format!(
-            "the token does not allow `{}` on `{name}`; its `caps` must",
-            operation.as_str()
+            "`{operation}` is not allowed on `{name}`: ask for a token whose `caps` have it there\
+             {reserved}"
         );
         self.send_error(slot, id, ErrorBody::new(ErrorCode::PermissionDenied, message));
     }
@@ -131,6 +135,9 @@ impl Shard {
     fn history(&mut self, slot: u32, id: RequestId, request: &HistoryRequest) {
         if !self.allowed(slot, Some(id), Operation::History, &request.topic) {
             return;
+        }
+        if self.env.policies.policy(&request.topic).durability == Durability::Memory {
+            return self.send_error(slot, Some(id), keeps_nothing(&request.topic));
         }
         let Some(key) = self.key(slot) else { return };
         let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {

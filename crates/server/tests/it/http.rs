@@ -197,3 +197,27 @@ async fn the_operator_sees_life_readiness_and_metrics() {
     assert_eq!(status, 404, "metrics are the operator's");
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn history_has_the_same_rules_as_over_a_socket() {
+    let mut config = config();
+    config.topic = vec![tidings_server::TopicSection {
+        durability: tidings_core::Durability::Memory,
+        ..tidings_server::TopicSection::new("live/#".parse().unwrap())
+    }];
+    let server = start(config).await;
+    let address = server.public_addr();
+    for (query, status, code) in [
+        ("topic=t&limit=0", 400, "bad_field"),
+        ("topic=t&limit=501", 400, "bad_field"),
+        ("topic=live/1", 501, "unsupported"),
+    ] {
+        let (got, _, body) = http(address, "GET", &format!("/v1/history?{query}"), &[], "").await;
+        let problem: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((got, &problem["code"]), (status, &json!(code)), "{query}: {body}");
+    }
+    let mut peer = Peer::connect(address).await;
+    let reply = peer.ask(json!({"history": {"topic": "live/1"}})).await;
+    assert_eq!(reply["error"]["code"], "unsupported");
+    server.shutdown().await;
+}
