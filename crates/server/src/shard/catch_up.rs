@@ -50,7 +50,7 @@ impl Shard {
             connection.starved = true;
             return;
         }
-        self.set_reading(slot, topic, true);
+        self.each_live_place(slot, topic, |_, reading| *reading = true);
         self.env.metrics.catch_up_reads.inc();
         self.ask_read(key, Want::Live { topic: topic.clone() }, topic, next);
     }
@@ -67,7 +67,14 @@ impl Shard {
         });
     }
 
-    fn set_reading(&mut self, slot: u32, topic: &Topic, reading: bool) {
+    /// Visits the places of a connection's live subscriptions in `topic`: the cursor, and whether
+    /// a read for it is under way.
+    fn each_live_place(
+        &mut self,
+        slot: u32,
+        topic: &Topic,
+        mut visit: impl FnMut(&mut LiveCursor, &mut bool),
+    ) {
         let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
             return;
         };
@@ -76,12 +83,12 @@ impl Shard {
                 Kind::Live { topic: own, index } if own == topic => {
                     let entry = self.topics.exact.get_mut(topic);
                     if let Some(live) = entry.and_then(|e| e.live.get_mut(*index as usize)) {
-                        live.reading = reading;
+                        visit(&mut live.cursor, &mut live.reading);
                     }
                 }
                 Kind::LiveFilter(lagging) => {
                     if let Some(place) = lagging.topics.get_mut(topic) {
-                        place.reading = reading;
+                        visit(&mut place.cursor, &mut place.reading);
                     }
                 }
                 Kind::Live { .. } | Kind::Durable(_) | Kind::Waiting(_) => {}
@@ -113,7 +120,7 @@ impl Shard {
         from: Offset,
         result: Result<ReadBatch, StoreError>,
     ) {
-        self.set_reading(slot, topic, false);
+        self.each_live_place(slot, topic, |_, reading| *reading = false);
         let batch = match result {
             Ok(batch) => batch,
             Err(error) => {
@@ -136,7 +143,7 @@ impl Shard {
                 self.send_reset(slot, &sub, topic, ResetReason::Trimmed);
             }
             self.send_batch(slot, cursor, &batch);
-            self.advance_live(slot, topic, batch.next);
+            self.each_live_place(slot, topic, |cursor, _| cursor.advance_to(batch.next));
         }
         self.catch_up_connection(slot, topic);
     }
@@ -192,28 +199,6 @@ impl Shard {
         connection.queue_flush(slot, &mut self.unflushed);
         self.env.metrics.deliveries.inc_by(sent);
         self.env.metrics.catch_up_deliveries.inc_by(sent);
-    }
-
-    fn advance_live(&mut self, slot: u32, topic: &Topic, next: Offset) {
-        let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
-            return;
-        };
-        for subscription in &mut active.subscriptions {
-            match &mut subscription.kind {
-                Kind::Live { topic: own, index } if own == topic => {
-                    let entry = self.topics.exact.get_mut(topic);
-                    if let Some(live) = entry.and_then(|e| e.live.get_mut(*index as usize)) {
-                        live.cursor.advance_to(next);
-                    }
-                }
-                Kind::LiveFilter(lagging) => {
-                    if let Some(place) = lagging.topics.get_mut(topic) {
-                        place.cursor.advance_to(next);
-                    }
-                }
-                Kind::Live { .. } | Kind::Durable(_) | Kind::Waiting(_) => {}
-            }
-        }
     }
 
     /// Reads for one connection in one topic, if it is behind and no read is under way.
