@@ -35,7 +35,7 @@ pub use document::config_document;
 pub use http::HttpSection;
 pub use limits::LimitsSection;
 pub use log::{LogFormat, LogLevel, LogSection};
-pub use problem::{ConfigError, ConfigOrigin, ConfigProblem};
+pub use problem::{ConfigCheck, ConfigError, ConfigOrigin, ConfigProblem};
 pub use quantity::{ByteSize, QuantityError, duration_to_text, parse_duration};
 pub use reference::{ConfigVariable, config_reference, config_variables};
 pub use secret::Secret;
@@ -71,14 +71,15 @@ pub struct Config {
 impl Config {
     /// Reads the sources, later ones over earlier ones: defaults, file, environment, flags.
     ///
-    /// Every key is checked by itself (known, of its type, well-formed) and all that is wrong is
-    /// told at once. How the keys go together is for [`validate`](Self::validate).
+    /// Every key is checked by itself (known, of its type, well-formed, not missing) and all that
+    /// is wrong is told at once. Bounds, and how the keys go together, are for
+    /// [`validate`](Self::validate).
     pub fn load(sources: &ConfigSources) -> Result<Self, ConfigError> {
         layers::load(sources)
     }
 
-    /// Checks how the keys go together and whether the files they name can be read. Tells all
-    /// that is wrong at once.
+    /// Checks bounds, how the keys go together, and whether the certificate and the keys in the
+    /// files they name can be used. Tells all that is wrong at once.
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::unless_empty(check::problems(self))
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tidings_core::PolicyTable;
-use tidings_storage::{CommitObserver, EmbeddedConfig, EmbeddedStore, OpenError, Store};
+use tidings_storage::{
+    CommitObserver, Damage, EmbeddedConfig, EmbeddedStore, OpenError, Recovered, Store,
+};
 
 use crate::config::StorageSection;
 
@@ -24,6 +26,24 @@ pub(crate) fn open_embedded(
         ..EmbeddedConfig::new(&section.directory)
     };
     let (store, recovered) = EmbeddedStore::open(&config, policies, observer)?;
-    tracing::info!(directory = %section.directory.display(), ?recovered, "the log is open");
+    tell(section, &recovered);
     Ok(Arc::new(store))
+}
+
+/// Says what was found: a line in any case, and one for each damaged place.
+fn tell(section: &StorageSection, recovered: &Recovered) {
+    for Damage { file, position, bytes, records } in &recovered.damage {
+        tracing::warn!(file, position, bytes, records, "a part of the log is damaged");
+    }
+    tracing::info!(
+        directory = %section.directory.display(),
+        messages = recovered.messages,
+        topics = recovered.topics,
+        cut_bytes = recovered.cut_bytes,
+        damaged_records = recovered.damaged_records,
+        damaged_checkpoints = recovered.damaged_checkpoints,
+        unclean = recovered.unclean,
+        ms = recovered.duration.as_millis() as u64,
+        "the log is open"
+    );
 }

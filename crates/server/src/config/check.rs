@@ -1,20 +1,22 @@
 //! How the keys go together. Every check is made, so that one run tells everything.
 
+mod tls;
+
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::Path;
 use std::time::Duration;
 
 use tidings_core::limits::{
     CAPABILITIES_MAX, MESSAGE_BYTES_MAX, SUBSCRIPTIONS_PER_CONNECTION_MAX, WINDOW_MAX,
 };
 
-use super::auth::{ApiKey, KeyMaterial, TokenKey};
+use super::auth::{ApiKey, AuthSection, KeyMaterial, TokenKey};
 use super::problem::{ConfigOrigin, ConfigProblem};
 use super::quantity::{ByteSize, duration_to_text};
 use super::secret::Secret;
 use super::{Config, bounds};
+use crate::auth::Authenticator;
 
 /// Everything that is wrong with `config` as a whole.
 pub(super) fn problems(config: &Config) -> Vec<ConfigProblem> {
@@ -92,8 +94,7 @@ fn check_server(config: &Config, found: &mut Problems) {
     }
     check_origins("server.allowed_origins", &server.allowed_origins, found);
     if let Some(tls) = &config.tls {
-        check_readable("tls.certificate_file", &tls.certificate_file, found);
-        check_readable("tls.key_file", &tls.key_file, found);
+        tls::check(tls, found);
     }
 }
 
@@ -105,12 +106,6 @@ fn check_origins(key: &str, origins: &[String], found: &mut Problems) {
             let what = "not an origin: write scheme, host and port as a browser sends them, such as \"https://app.example.org\"; there are no wildcards";
             found.add_value(format!("{key}[{index}]"), &format!("{origin:?}"), what);
         }
-    }
-}
-
-fn check_readable(key: &str, file: &Path, found: &mut Problems) {
-    if let Err(error) = std::fs::File::open(file) {
-        found.add_value(key, &format!("{file:?}"), format!("cannot be read: {error}"));
     }
 }
 
@@ -195,7 +190,13 @@ fn check_token_key(at: &str, key: &TokenKey, found: &mut Problems) {
             let what = "holds a private key: give the server the public one only";
             found.add(format!("{at}.public_key_file"), what);
         }
-        Ok(KeyMaterial::PublicPem(_)) => {}
+        Ok(KeyMaterial::PublicPem(_)) => {
+            // Alone, so that each key that cannot be used is told and not only the first.
+            let alone = AuthSection { keys: vec![key.clone()], ..AuthSection::default() };
+            if let Err(error) = Authenticator::new(&alone) {
+                found.add(format!("{at}.public_key_file"), error.problem);
+            }
+        }
         Err(what) => found.add(at, what),
     }
 }

@@ -12,10 +12,10 @@ use toml::{Table, Value};
 use super::interpolation::interpolate;
 use super::nearest::nearest;
 use super::path::{Path, leaves};
-use super::problem::{ConfigError, ConfigOrigin, ConfigProblem};
+use super::problem::{ConfigCheck, ConfigError, ConfigOrigin, ConfigProblem};
 use super::reference::{FULL, config_variables, known_keys, pattern};
 use super::{Config, ConfigSources};
-use places::{line_and_column, sections, set, table_places};
+use places::{absent, line_and_column, remove, set, table_places};
 
 /// Reads the sources into a configuration.
 pub(super) fn load(sources: &ConfigSources) -> Result<Config, ConfigError> {
@@ -57,7 +57,7 @@ impl Layers<'_> {
         }
         let pattern = Value::Table(FULL.clone());
         let fitted = self.fit(Value::Table(values), &pattern, &Path::default());
-        if let Some(Value::Table(table)) = fitted {
+        if let Value::Table(table) = fitted {
             self.values = table;
         }
         Ok(())
@@ -92,30 +92,30 @@ impl Layers<'_> {
         let Some(pattern) = pattern(&path) else {
             return self.report(&path, None, "unknown key".to_owned());
         };
-        if let Some(value) = self.typed(text, pattern, &path) {
-            set(&mut self.values, path.steps(), value);
-        }
+        let value = self.typed(text, pattern, &path);
+        set(&mut self.values, path.steps(), value);
     }
 
     /// Finishes with a configuration, or with everything that is wrong.
     fn finish(mut self) -> Result<Config, ConfigError> {
-        ConfigError::unless_empty(std::mem::take(&mut self.problems))?;
         match self.values.clone().try_into() {
-            Ok(config) => Ok(config),
+            Ok(config) if self.problems.is_empty() => return Ok(config),
+            Ok(_stand_ins) => {}
             Err(error) => {
-                self.find_culprits();
+                self.find_wrong_values();
+                self.find_missing_keys();
                 if self.problems.is_empty() {
                     let what = error.message().to_owned();
                     self.report(&Path::default().key("configuration"), None, what);
                 }
-                Err(ConfigError::Invalid { problems: self.problems })
             }
         }
+        Err(ConfigError::Invalid { problems: self.problems, checked: ConfigCheck::EachKey })
     }
 
     /// Tries each value alone, in the place it has in the full reference, to tell all that are
-    /// wrong and not only the first; then each section alone, for keys that are missing.
-    fn find_culprits(&mut self) {
+    /// wrong and not only the first.
+    fn find_wrong_values(&mut self) {
         let mut found = Vec::new();
         leaves(&Value::Table(self.values.clone()), &Path::default(), &mut found);
         for (path, value) in found {
@@ -125,20 +125,25 @@ impl Layers<'_> {
                 self.report(&path, Some(&value), error.message().to_owned());
             }
         }
-        if !self.problems.is_empty() {
-            return;
-        }
-        for (path, section) in sections(&self.values) {
-            let mut table = Table::new();
-            set(&mut table, path.steps(), section);
+    }
+
+    /// Takes each key that a section leaves out away from the full reference: what cannot do
+    /// without it is told.
+    fn find_missing_keys(&mut self) {
+        for (section, key) in absent(&self.values, &FULL) {
+            let mut table = FULL.clone();
+            remove(&mut table, section.key(&key).steps());
             if let Err(error) = table.try_into::<Config>() {
-                self.report(&path, None, error.message().to_owned());
+                self.report(&section, None, error.message().to_owned());
             }
         }
     }
 
     /// Checks `value` against the reference: known keys, right types; fills in variables.
-    fn fit(&mut self, value: Value, pattern: &Value, at: &Path) -> Option<Value> {
+    ///
+    /// What does not fit is reported, and the value of the reference stands in for it: so the
+    /// key is not told to be missing as well, and elements of lists keep their numbers.
+    fn fit(&mut self, value: Value, pattern: &Value, at: &Path) -> Value {
         match (value, pattern) {
             (Value::Table(table), Value::Table(known)) => {
                 let mut fitted = Table::new();
@@ -146,37 +151,42 @@ impl Layers<'_> {
                     let path = at.key(&key);
                     match known.get(&key) {
                         Some(pattern) => {
-                            fitted.extend(self.fit(value, pattern, &path).map(|v| (key, v)));
+                            let value = self.fit(value, pattern, &path);
+                            fitted.insert(key, value);
                         }
-                        None => self.report_unknown(&path, &key, known),
+                        None => {
+                            if let Some((meant, value)) = self.report_unknown(&path, &key, known) {
+                                fitted.entry(meant).or_insert(value);
+                            }
+                        }
                     }
                 }
-                Some(Value::Table(fitted))
+                Value::Table(fitted)
             }
             (Value::Array(array), Value::Array(known)) => {
                 let pattern = known.first().expect("arrays of the full reference have an element");
                 let mut fitted = Vec::with_capacity(array.len());
                 for (index, value) in array.into_iter().enumerate() {
-                    fitted.extend(self.fit(value, pattern, &at.index(index)));
+                    fitted.push(self.fit(value, pattern, &at.index(index)));
                 }
-                Some(Value::Array(fitted))
+                Value::Array(fitted)
             }
             (Value::String(text), pattern) => match interpolate(&text, self.environment) {
                 Ok(Some(filled)) => self.typed(&filled, pattern, at),
-                Ok(None) if pattern.is_str() => Some(Value::String(text)),
+                Ok(None) if pattern.is_str() => Value::String(text),
                 Ok(None) => self.mismatch(at, &Value::String(text), pattern),
                 Err(error) => {
                     self.report(at, Some(&Value::String(text)), error.to_string());
-                    None
+                    pattern.clone()
                 }
             },
-            (value, pattern) if value.same_type(pattern) => Some(value),
+            (value, pattern) if value.same_type(pattern) => value,
             (value, pattern) => self.mismatch(at, &value, pattern),
         }
     }
 
     /// Reads a text from outside the file as the type that `pattern` has.
-    fn typed(&mut self, text: &str, pattern: &Value, at: &Path) -> Option<Value> {
+    fn typed(&mut self, text: &str, pattern: &Value, at: &Path) -> Value {
         let value = match pattern {
             Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
             Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
@@ -196,10 +206,11 @@ impl Layers<'_> {
             }
             Value::String(_) | Value::Float(_) | Value::Datetime(_) => Some(Value::from(text)),
         };
-        value.or_else(|| self.mismatch(at, &Value::from(text), pattern))
+        value.unwrap_or_else(|| self.mismatch(at, &Value::from(text), pattern))
     }
 
-    fn mismatch(&mut self, at: &Path, value: &Value, pattern: &Value) -> Option<Value> {
+    /// Reports a value of the wrong type. Returns the one that stands in for it.
+    fn mismatch(&mut self, at: &Path, value: &Value, pattern: &Value) -> Value {
         let what = match pattern {
             Value::String(example) => format!("expected a text, such as {example:?}"),
             Value::Integer(example) => format!("expected a whole number, such as {example}"),
@@ -209,10 +220,12 @@ impl Layers<'_> {
             Value::Float(_) | Value::Datetime(_) => "expected another type".to_owned(),
         };
         self.report(at, Some(value), what);
-        None
+        pattern.clone()
     }
 
-    fn report_unknown(&mut self, path: &Path, key: &str, known: &Table) {
+    /// Reports a key that is not known. Returns the one of its section that was probably meant,
+    /// with a value that stands in for it.
+    fn report_unknown(&mut self, path: &Path, key: &str, known: &Table) -> Option<(String, Value)> {
         let siblings = nearest(key, known.keys().map(String::as_str));
         let everywhere = known_keys();
         // A key under the wrong section is found by its last word.
@@ -220,6 +233,7 @@ impl Layers<'_> {
         let meant = siblings.or(elsewhere.map(String::as_str));
         let what = unknown("key", meant, "`tidings config default` shows all");
         self.report(path, None, what);
+        siblings.map(|meant| (meant.to_owned(), known[meant].clone()))
     }
 
     fn report(&mut self, path: &Path, value: Option<&Value>, what: String) {

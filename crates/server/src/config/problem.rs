@@ -28,45 +28,65 @@ pub enum ConfigError {
         message: String,
     },
     /// Keys or values are wrong: all of them are here.
-    #[error("{}", list(problems))]
+    #[error("{}", list(problems, *checked))]
     Invalid {
         /// What is wrong, at least one thing.
         problems: Vec<ConfigProblem>,
+        /// How far the check came.
+        checked: ConfigCheck,
     },
 }
 
-fn list(problems: &[ConfigProblem]) -> String {
+/// How far a check came that found something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigCheck {
+    /// Each key was looked at by itself. Bounds, and how the keys go together, were not.
+    EachKey,
+    /// Everything was looked at.
+    Everything,
+}
+
+fn list(problems: &[ConfigProblem], checked: ConfigCheck) -> String {
     let count = match problems.len() {
         1 => "a problem".to_owned(),
         more => format!("{more} problems"),
     };
     let lines: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
-    format!("the configuration has {count}:{lines}")
+    let next = match checked {
+        ConfigCheck::EachKey => {
+            "\nmend these and check again: bounds, files and how the keys go together are checked next"
+        }
+        ConfigCheck::Everything => "",
+    };
+    format!("the configuration has {count}:{lines}{next}")
 }
 
 impl ConfigError {
-    /// An error if there are problems.
+    /// An error if a check of everything found problems.
     pub(super) fn unless_empty(problems: Vec<ConfigProblem>) -> Result<(), Self> {
-        if problems.is_empty() { Ok(()) } else { Err(Self::Invalid { problems }) }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Self::Invalid { problems, checked: ConfigCheck::Everything })
     }
 
     /// The same error, with problems of unknown origin ascribed to `file`: what
     /// [`Config::validate`](super::Config::validate) finds is about values, wherever they stood.
     #[must_use]
     pub fn in_file(self, file: &Path) -> Self {
-        let Self::Invalid { mut problems } = self else { return self };
+        let Self::Invalid { mut problems, checked } = self else { return self };
         for problem in &mut problems {
             if problem.origin == ConfigOrigin::Unknown {
                 problem.origin = ConfigOrigin::File { file: file.to_owned(), line: None };
             }
         }
-        Self::Invalid { problems }
+        Self::Invalid { problems, checked }
     }
 
     /// What is wrong with keys and values; nothing if the file could not be read at all.
     pub fn problems(&self) -> &[ConfigProblem] {
         match self {
-            Self::Invalid { problems } => problems,
+            Self::Invalid { problems, checked: _ } => problems,
             Self::Read { .. } | Self::Syntax { .. } => &[],
         }
     }

@@ -46,11 +46,14 @@ pub(super) async fn around(State(around): State<Around>, request: Request, next:
         response.headers_mut().insert(REQUEST_ID, value);
     }
     around.env.metrics.http_requests.inc();
-    // The query is left out: it may hold a token.
-    tracing::info!(
-        %method, path, status = response.status().as_u16(), request_id,
-        ms = around.env.clock.now().since(started).as_millis() as u64, "request"
-    );
+    let status = response.status().as_u16();
+    let ms = around.env.clock.now().since(started).as_millis() as u64;
+    // The query is left out: it may hold a token. Sockets come by the thousand.
+    if status == StatusCode::SWITCHING_PROTOCOLS.as_u16() {
+        tracing::debug!(%method, path, status, request_id, ms, "request");
+    } else {
+        tracing::info!(%method, path, status, request_id, ms, "request");
+    }
     response
 }
 

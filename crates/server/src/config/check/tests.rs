@@ -163,6 +163,7 @@ fn all_faults_are_told_at_once() {
     .unwrap();
     let message = config.validate().unwrap_err().to_string();
     assert!(message.starts_with("the configuration has "), "{message}");
+    assert!(!message.contains("checked next"), "{message}");
     for part in ["server.shards", "nobody could connect", "limits.pong_timeout", "http.body_bytes"]
     {
         assert!(message.contains(part), "{part}: {message}");
@@ -189,4 +190,62 @@ fn a_private_key_is_not_taken_for_a_public_one() {
         check(&format!("auth.keys = [{{ algorithm = \"ES256\", public_key_file = {file:?} }}]"));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("holds a private key"), "{found:?}");
+}
+
+#[test]
+fn a_public_key_must_be_one_of_its_algorithm() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("public.pem");
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    std::fs::write(&file, pair.public_key_pem()).unwrap();
+    let keys = |algorithms: &[&str]| {
+        let entry = |a: &&str| format!("{{ algorithm = \"{a}\", public_key_file = {file:?} }}");
+        let entries: Vec<String> = algorithms.iter().map(entry).collect();
+        check(&format!("auth.keys = [{}]", entries.join(", ")))
+    };
+    assert_eq!(keys(&["ES256"]), [""; 0]);
+    let found = keys(&["EdDSA", "ES256", "RS256"]);
+    assert_eq!(found.len(), 2, "{found:?}");
+    for (problem, at) in found.iter().zip([0, 2]) {
+        let expected = format!("auth.keys[{at}].public_key_file: the public key is no PEM");
+        assert!(problem.starts_with(&expected), "{found:?}");
+    }
+    std::fs::write(&file, "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n").unwrap();
+    assert_eq!(keys(&["ES256"]).len(), 1);
+}
+
+#[test]
+fn certificate_and_key_are_loaded() {
+    let directory = tempfile::tempdir().unwrap();
+    let pair = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (one, other) = (pair(), pair());
+    let tls = |certificate: &str, key: &str| {
+        let files = [("cert.pem", certificate), ("key.pem", key)];
+        let [certificate, key] = files.map(|(name, text)| {
+            let file = directory.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            file
+        });
+        check(&format!("tls = {{ certificate_file = {certificate:?}, key_file = {key:?} }}"))
+    };
+    let (certificate, key) = (one.cert.pem(), one.signing_key.serialize_pem());
+    assert_eq!(tls(&certificate, &key), [""; 0]);
+    let swapped = tls(&key, &certificate);
+    assert_eq!(swapped.len(), 2, "{swapped:?}");
+    assert!(swapped[0].starts_with("tls.certificate_file = "), "{swapped:?}");
+    assert!(swapped[0].contains("has no certificate in PEM form"), "{swapped:?}");
+    assert!(swapped[1].starts_with("tls.key_file = "), "{swapped:?}");
+    assert!(swapped[1].contains("has no private key in PEM form"), "{swapped:?}");
+    let others = tls(&certificate, &other.signing_key.serialize_pem());
+    assert_eq!(others.len(), 1, "{others:?}");
+    assert!(others[0].contains("is not the key of the first certificate"), "{others:?}");
+    let cut = tls(&certificate, &key[..key.len() / 2]);
+    assert_eq!(cut.len(), 1, "{cut:?}");
+    assert!(cut[0].contains("key.pem\": cannot be used: "), "{cut:?}");
+    let garbled = tls("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key);
+    assert_eq!(garbled.len(), 1, "{garbled:?}");
+    assert!(
+        garbled[0].starts_with("tls: the certificate and its key cannot be used"),
+        "{garbled:?}"
+    );
 }

@@ -1,4 +1,4 @@
-//! Values and their places: putting one in, finding sections, and lines of a file.
+//! Values and their places: putting one in, taking one away, what is absent, and lines of a file.
 
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
@@ -35,37 +35,50 @@ pub(super) fn set(table: &mut Table, steps: &[Step], value: Value) {
     }
 }
 
-/// Tables and elements of arrays of tables, innermost first.
-pub(super) fn sections(values: &Table) -> Vec<(Path, Value)> {
+/// Takes the key at a place away, in the first element of each array on the way.
+pub(super) fn remove(table: &mut Table, steps: &[Step]) {
+    let Some((Step::Key(key), below)) = steps.split_first() else { return };
+    match below {
+        [] => {
+            table.remove(key);
+        }
+        [Step::Index(_), below @ ..] => {
+            let array = table.get_mut(key).and_then(Value::as_array_mut);
+            if let Some(Value::Table(table)) = array.and_then(|array| array.first_mut()) {
+                remove(table, below);
+            }
+        }
+        [Step::Key(_), ..] => {
+            if let Some(Value::Table(table)) = table.get_mut(key) {
+                remove(table, below);
+            }
+        }
+    }
+}
+
+/// The keys of `full` that sections of `values` leave out, each with its section.
+pub(super) fn absent(values: &Table, full: &Table) -> Vec<(Path, String)> {
     let mut out = Vec::new();
-    for (key, value) in values {
-        collect_sections(value, &Path::default().key(key), &mut out);
+    for (key, full) in full {
+        if let Some(value) = values.get(key) {
+            collect_absent(value, full, &Path::default().key(key), &mut out);
+        }
     }
     out
 }
 
-fn collect_sections(value: &Value, at: &Path, out: &mut Vec<(Path, Value)>) {
-    match value {
-        Value::Table(table) => {
-            let before = out.len();
-            for (key, value) in table {
-                collect_sections(value, &at.key(key), out);
-            }
-            // A section with lists of sections is judged by those: its own keys have defaults.
-            if out.len() == before {
-                out.push((at.clone(), value.clone()));
+fn collect_absent(value: &Value, full: &Value, at: &Path, out: &mut Vec<(Path, String)>) {
+    if let (Value::Table(table), Value::Table(full)) = (value, full) {
+        for (key, full) in full {
+            match table.get(key) {
+                Some(value) => collect_absent(value, full, &at.key(key), out),
+                None => out.push((at.clone(), key.clone())),
             }
         }
-        Value::Array(array) => {
-            for (index, value) in array.iter().enumerate() {
-                collect_sections(value, &at.index(index), out);
-            }
+    } else if let (Value::Array(array), Some(full)) = (value, full.get(0)) {
+        for (index, value) in array.iter().enumerate() {
+            collect_absent(value, full, &at.index(index), out);
         }
-        Value::String(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::Boolean(_)
-        | Value::Datetime(_) => {}
     }
 }
 

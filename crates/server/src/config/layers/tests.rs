@@ -185,6 +185,79 @@ fn all_wrong_values_are_told_at_once() {
 }
 
 #[test]
+fn a_missing_key_is_told_once_and_every_one_is() {
+    let sound = "key = \"x\"\ncaps = [{ match = \"a\", ops = [\"pub\"] }]";
+    for (toml, expected) in [
+        (
+            format!(
+                "[tls]\ncertificate_file = \"c\"\n[[auth.api_keys]]\nname = \"a\"\n{sound}"
+            ),
+            vec!["tidings.toml:1: tls: missing field `key_file`"],
+        ),
+        (
+            format!("[[auth.api_keys]]\n{sound}"),
+            vec!["tidings.toml:1: auth.api_keys[0]: missing field `name`"],
+        ),
+        (
+            "[[auth.api_keys]]\nname = \"a\"\ncaps = [\n{ match = \"a\", ops = [] },\n{ ops = [] }]".to_owned(),
+            vec!["tidings.toml:5: auth.api_keys[0].caps[1]: missing field `match`"],
+        ),
+        (
+            "[[auth.keys]]\nsecret = \"x\"\n[[topic]]\nattempts_max = 3\n[tls]".to_owned(),
+            vec![
+                "tidings.toml:1: auth.keys[0]: missing field `algorithm`",
+                "tidings.toml:5: tls: missing field `certificate_file`",
+                "tidings.toml:5: tls: missing field `key_file`",
+                "tidings.toml:3: topic[0]: missing field `match`",
+            ],
+        ),
+        // What stands there, but wrong or mistyped, is not missing as well.
+        (
+            "[[topic]]\nmatch = 5".to_owned(),
+            vec!["tidings.toml:2: topic[0].match = 5: expected a text, such as \"room/#\""],
+        ),
+        (
+            "[[topic]]\nmacth = \"a\"".to_owned(),
+            vec!["tidings.toml:2: topic[0].macth: unknown key; did you mean `match`?"],
+        ),
+    ] {
+        let mut found = check(&toml, &[]).unwrap_err();
+        found.sort_by_key(|problem| expected.iter().position(|e| problem.starts_with(e)));
+        assert_eq!(found, expected, "{toml}");
+    }
+}
+
+#[test]
+fn unknown_keys_types_values_and_missing_keys_are_told_at_once() {
+    let toml = "[server]\nlisen = 1\nshards = \"many\"\nlisten = \"x\"\n[[topic]]";
+    let variables = [("TIDINGS_SERVER__LISEN", "x"), ("TIDINGS_AUTH__OPEN", "maybe")];
+    let found = check(toml, &variables).unwrap_err().join("\n");
+    for part in [
+        "tidings.toml:2: server.lisen: unknown key",
+        "tidings.toml:3: server.shards = \"many\": expected a whole number",
+        "tidings.toml:4: server.listen = \"x\": not an address",
+        "tidings.toml:5: topic[0]: missing field `match`",
+        "TIDINGS_SERVER__LISEN: unknown variable",
+        "TIDINGS_AUTH__OPEN: auth.open = \"maybe\": expected true or false",
+    ] {
+        assert!(found.contains(part), "{part}: {found}");
+    }
+    assert_eq!(found.lines().count(), 6, "{found}");
+    let (sources, _directory) = sources(toml, &[]);
+    let message = Config::load(&sources).unwrap_err().to_string();
+    assert!(message.ends_with("how the keys go together are checked next"), "{message}");
+}
+
+#[test]
+fn an_element_after_a_wrong_one_keeps_its_number() {
+    let toml = "topic = [\n5,\n{ match = \"b#\" }]";
+    let found = check(toml, &[]).unwrap_err();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("tidings.toml:2: topic[0] = 5: expected a section"), "{found:?}");
+    assert!(found[1].starts_with("tidings.toml:3: topic[1].match = \"b#\": "), "{found:?}");
+}
+
+#[test]
 fn a_secret_is_not_shown_in_a_problem() {
     let toml = "[[auth.keys]]\nalgorithm = \"HS256\"\nsecret = \"canary-${UNSET}\"";
     let found = problem(toml, &[]);
