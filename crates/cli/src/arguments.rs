@@ -60,10 +60,7 @@ impl Command {
             Self::Token(token) => token.run(),
             Self::Tour(tour) => tour.run(),
             Self::Config(configuration) => configuration.run(),
-            Self::Completions(completions) => {
-                completions.run();
-                Ok(())
-            }
+            Self::Completions(completions) => completions.run(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use clap::{Args, CommandFactory};
 
 use crate::arguments::Arguments;
+use crate::standard_output;
 
 /// Prints completions for a shell.
 #[derive(Debug, Args)]
@@ -13,8 +14,10 @@ pub(crate) struct Completions {
 
 impl Completions {
     /// Prints them.
-    pub(crate) fn run(self) {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
         let mut command = Arguments::command();
-        clap_complete::generate(self.shell, &mut command, "tidings", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command, "tidings", &mut script);
+        standard_output::write(&script)
     }
 }

@@ -69,13 +69,13 @@ pub(crate) fn load(file: Option<&Path>, flags: Vec<ConfigFlag>) -> anyhow::Resul
 /// What `dev` and `serve` have in common.
 #[derive(Debug, Args)]
 pub(crate) struct ServerFlags {
-    /// Where everything is kept [key: storage.directory]
+    /// Where everything is kept [key: storage.directory, default: ./tidings-data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<String>,
-    /// Where clients connect [key: server.listen]
+    /// Where clients connect [key: server.listen, default: 127.0.0.1:8000]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
-    /// Where operators look: health and metrics [key: server.operator]
+    /// Where operators look: health and metrics [key: server.operator, default: 127.0.0.1:8001]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) operator: Option<String>,
 }
@@ -85,12 +85,32 @@ impl ServerFlags {
     pub(crate) fn keys(&self) -> Vec<ConfigFlag> {
         let set = [
             ("--data", "storage.directory", &self.data),
-            ("--listen", "server.listen", &self.listen),
-            ("--operator", "server.operator", &self.operator),
+            ("--listen", "server.listen", &self.listen.as_deref().map(address)),
+            ("--operator", "server.operator", &self.operator.as_deref().map(address)),
         ];
         let flag = |(flag, key, value): (_, _, &Option<String>)| {
             Some(ConfigFlag { flag, key, value: value.clone()? })
         };
         set.into_iter().filter_map(flag).collect()
+    }
+}
+
+/// The configuration has addresses only; `localhost` is the one name whose address is known.
+fn address(text: &str) -> String {
+    match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn localhost_is_the_loopback_address() {
+        assert_eq!(address("localhost:8000"), "127.0.0.1:8000");
+        assert_eq!(address("localhost.example:8000"), "localhost.example:8000");
+        assert_eq!(address("[::1]:8000"), "[::1]:8000");
     }
 }

@@ -26,15 +26,15 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// How long to look for the server at the start. Later it is looked for until it is back
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse::duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse::some_time)]
     connect_timeout: Duration,
 }
 
 impl Connect {
     /// Connects, and from then on tells on standard error when the connection goes and comes.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
-        let mut builder = Client::builder(&self.url);
-        if let Some(token) = &self.token {
+        let mut builder = Client::builder(self.url());
+        if let Some(token) = self.token.as_ref().filter(|token| !token.is_empty()) {
             builder = builder.token(token.as_str());
         }
         if let Some(file) = &self.ca_file {
@@ -53,6 +53,11 @@ impl Connect {
         Ok(client)
     }
 
+    /// The address; an empty one counts as none, since scripts empty variables to unset them.
+    fn url(&self) -> &str {
+        if self.url.is_empty() { URL_DEFAULT } else { &self.url }
+    }
+
     /// Waits for the first connection.
     async fn ready(&self, client: &Client) -> anyhow::Result<()> {
         let mut states = client.state();
@@ -60,12 +65,10 @@ impl Connect {
         loop {
             match &*states.borrow_and_update() {
                 State::Ready(_) => return Ok(()),
-                State::Closed { reason } => {
-                    return Err(reason.clone()).with_context(|| format!("cannot use {}", self.url));
-                }
+                State::Closed { reason } => return Err(reason.clone().into()),
                 State::Reconnecting { cause, .. } if !told => {
                     let hint =
-                        if self.url == URL_DEFAULT { " (`tidings dev` starts one)" } else { "" };
+                        if self.url() == URL_DEFAULT { " (`tidings dev` starts one)" } else { "" };
                     eprintln!(
                         "looking for the server for {:?}: {cause}{hint}",
                         self.connect_timeout

@@ -28,8 +28,20 @@ pub(crate) fn tell(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", text(error));
     ExitCode::from(code(error))
+}
+
+/// The error with its causes, each once: some texts have their cause's text in them already.
+fn text(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn code(error: &anyhow::Error) -> u8 {
@@ -50,6 +62,14 @@ mod tests {
         assert_eq!(code(&UsageError::new("no").into()), 2);
         assert_eq!(code(&anyhow::Error::from(UsageError::new("no")).context("while")), 2);
         assert_eq!(code(&anyhow::anyhow!("down")), 1);
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow::anyhow!("the port is in use").context("cannot listen");
+        assert_eq!(text(&error), "cannot listen: the port is in use");
+        let error = error.context("cannot listen: the port is in use");
+        assert_eq!(text(&error), "cannot listen: the port is in use");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `tidings history`: prints messages of the past.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use clap::Args;
 use tidings_client::{Client, History as Part, HistoryFrom, HistoryRequest};
@@ -54,6 +54,7 @@ impl History {
             (None, None) => HistoryFrom::First,
         };
         let mut left = if self.limit == 0 { u64::MAX } else { self.limit };
+        let mut is_empty = true;
         loop {
             let asked = Some(left.min(READ_MESSAGES_MAX as u64) as u32);
             let request = HistoryRequest { topic: self.topic.clone(), from, limit: asked };
@@ -65,10 +66,15 @@ impl History {
                 );
             }
             self.write(&part)?;
+            is_empty &= part.messages.is_empty();
             left -= (part.messages.len() as u64).min(left);
             let last = part.messages.last().map(|message| message.offset);
             let (Some(offset), true, true) = (last, part.more, left > 0) else {
-                return self.tell_rest(&part);
+                if is_empty {
+                    eprintln!("{}: there are no messages", self.topic);
+                }
+                self.tell_rest(&part);
+                return Ok(());
             };
             from = HistoryFrom::After(Position { epoch: part.epoch, offset });
         }
@@ -80,7 +86,7 @@ impl History {
         let mut last_day = String::new();
         for message in &part.messages {
             let this_day = day(message.at);
-            if !self.json && this_day != last_day {
+            if self.is_for_people() && this_day != last_day {
                 writeln!(lines, "{this_day}")?;
                 last_day = this_day;
             }
@@ -103,14 +109,18 @@ impl History {
         Ok(stdout.flush()?)
     }
 
+    /// Days are told between the messages where no script reads them.
+    fn is_for_people(&self) -> bool {
+        !self.json && std::io::stdout().is_terminal()
+    }
+
     /// People are told that there is more, and how to get it.
-    fn tell_rest(&self, part: &Part) -> anyhow::Result<()> {
+    fn tell_rest(&self, part: &Part) {
         if let (false, true, Some(last)) = (self.json, part.more, part.messages.last()) {
             eprintln!(
                 "there is more: --after {}:{}, or --limit 0 for all",
                 part.epoch, last.offset
             );
         }
-        Ok(())
     }
 }

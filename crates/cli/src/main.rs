@@ -16,6 +16,7 @@ mod running;
 mod serve;
 mod shown;
 mod signals;
+mod standard_output;
 mod subscribe;
 mod token;
 mod tour;

@@ -40,6 +40,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
 
+/// A duration that is not zero.
+pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err(format!("{text:?} is no time at all: write one such as 10s")),
+        time => Ok(time),
+    }
+}
+
 /// A moment: so long ago (`10m`), or milliseconds since 1970 as `--json` prints them.
 pub(crate) fn since(text: &str) -> Result<Since, String> {
     if let Ok(ms) = text.parse() {

@@ -9,7 +9,7 @@ use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use futures_util::FutureExt;
 use tidings_client::{Client, PublishError, PublishRequest, PublishTicket, Published};
@@ -33,14 +33,15 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Publishes one message, or one for each line of a file or of standard input.
 ///
-/// DATA that is a JSON object or array is sent as JSON, anything else as text. Lines are sent as
-/// text, or as JSON with --json. The command ends when everything is acknowledged, also when the
+/// An argument DATA that is a JSON object or array is sent as JSON, any other as text. Lines of
+/// standard input or of a file are always text, unless --json says that they are JSON. The command ends when everything is acknowledged, also when the
 /// server restarts meanwhile; nothing is published twice by that.
 #[derive(Debug, Args)]
 pub(crate) struct Publish {
     /// Where to
     topic: Topic,
-    /// What; without it, or for `-`, each line of standard input is a message
+    /// What: a JSON object or array is sent as JSON, anything else as text. Without it, or for
+    /// `-`, each line of standard input is a message of text
     data: Option<String>,
     /// Each line of this file is a message
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
@@ -77,9 +78,16 @@ impl Publish {
             )
             .into());
         }
+        // What cannot be sent is told before a server is looked for.
+        if let Input::One(data) = &input {
+            self.request(data.as_bytes(), true)?;
+        }
         as_client(async move {
-            let stop = Stop::listen().context("cannot listen for signals")?;
-            let client = self.connect.client().await?;
+            let mut stop = Stop::listen().context("cannot listen for signals")?;
+            let client = tokio::select! {
+                client = self.connect.client() => client?,
+                () = stop.asked() => bail!("interrupted before anything was sent"),
+            };
             let run = Run::new(&self, &client, stop);
             let result = match input {
                 Input::One(data) => run.one(&data).await,
@@ -157,7 +165,7 @@ impl<'a> Run<'a> {
         let request = self.publish.request(data.as_bytes(), true)?;
         let published = tokio::select! {
             published = self.client.publish(request) => published?,
-            () = self.stop.asked() => anyhow::bail!("interrupted before the message was acknowledged: it may be stored or not"),
+            () = self.stop.asked() => bail!("interrupted before the message was acknowledged: it may be stored or not"),
         };
         self.progress.acknowledged(&published);
         eprintln!("{}", self.progress.summary());
@@ -195,7 +203,12 @@ impl<'a> Run<'a> {
     /// command was interrupted.
     async fn enqueue(&mut self, batch: Vec<Vec<u8>>) -> bool {
         for line in batch {
-            let request = match self.publish.request(&line, false) {
+            let request = self.publish.request(&line, false);
+            let fitting = request.and_then(|request| {
+                self.client.check_size(&request)?;
+                Ok(request)
+            });
+            let request = match fitting {
                 Ok(request) => request,
                 Err(error) => {
                     self.failure = Some(error.context(format!("line {}", self.read + 1)));

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use tidings_core::{
     ContentType, Data, DataKind, Epoch, Headers, MessageId, Offset, Timestamp, Topic, UserId,
 };
+use tidings_server::DEAD_LETTERS_TOPIC;
 
 use crate::clock_text::time_of_day;
 
@@ -93,10 +94,30 @@ fn write_human(out: &mut Vec<u8>, colour: Colour, message: Shown<'_>) -> io::Res
     let time = time_of_day(at);
     write!(out, "{bold}{topic}{plain} {dim}#{offset}{plain}  {from}  {dim}{time}{plain}  ")?;
     out.extend_from_slice(printable(message.data).as_bytes());
+    if let Some(fate) = fate(message) {
+        write!(out, "  {dim}({fate}){plain}")?;
+    }
     if attempt > 1 {
         write!(out, "  {dim}(attempt {attempt}){plain}")?;
     }
     Ok(())
+}
+
+/// Where a dead letter came from and why it is one.
+fn fate(message: Shown<'_>) -> Option<String> {
+    if message.topic.as_str() != DEAD_LETTERS_TOPIC {
+        return None;
+    }
+    let header = |name: &str| message.headers.get(name).map(|text| harmless(text.into()));
+    let (topic, offset) = (header("tidings-topic")?, header("tidings-offset")?);
+    let (gave_up, attempts) = (header("tidings-gave-up")?, header("tidings-attempts")?);
+    let gave_up = gave_up.replace('_', " ");
+    let times = if attempts == "1" { "attempt" } else { "attempts" };
+    let mut text = format!("from {topic} #{offset}: {gave_up} after {attempts} {times}");
+    if let Some(reasons) = header("tidings-reasons").filter(|reasons| !reasons.is_empty()) {
+        text.push_str(&format!(": {reasons}"));
+    }
+    Some(text)
 }
 
 /// What a terminal may be sent: a payload must not move the cursor or change the title.
@@ -108,6 +129,10 @@ fn printable(data: &Data) -> Cow<'_, str> {
             Err(_) => return Cow::Owned(format!("{} bytes", data.bytes().len())),
         },
     };
+    harmless(text)
+}
+
+fn harmless(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.contains(char::is_control) {
         return Cow::Owned(text.replace(char::is_control, "\u{fffd}"));
     }
@@ -202,6 +227,36 @@ mod tests {
         assert_eq!(line, "room/42 #18  bob  11:06:40Z  1  (attempt 3)\n");
         assert!(check(PLAIN, &binary(&[0xff, 0]), 1).ends_with("  2 bytes\n"));
         assert!(check(Format::Human(Colour::Wanted), &json("1"), 1).contains("\u{1b}[1mroom/42"));
+    }
+
+    #[test]
+    fn a_dead_letter_tells_its_fate() {
+        let topic = Topic::parse(DEAD_LETTERS_TOPIC).unwrap();
+        let headers = [
+            ("tidings-topic", "jobs/1"),
+            ("tidings-offset", "2"),
+            ("tidings-gave-up", "nacked"),
+            ("tidings-attempts", "2"),
+            ("tidings-reasons", "no\u{1b}stock"),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let message = Shown {
+            topic: &topic,
+            epoch: None,
+            offset: Offset::new(1),
+            id: MessageId::from_bits(7),
+            attempt: 1,
+            data: &json("1"),
+            content_type: None,
+            headers: &headers,
+            from: None,
+            at: Timestamp::from_ms(1_795_000_000_000),
+        };
+        let mut out = Vec::new();
+        write(&mut out, PLAIN, message).unwrap();
+        let line = String::from_utf8(out).unwrap();
+        let fate = "  1  (from jobs/1 #2: nacked after 2 attempts: no\u{fffd}stock)\n";
+        assert!(line.ends_with(fate), "{line}");
     }
 
     #[test]

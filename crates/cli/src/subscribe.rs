@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use futures_util::FutureExt;
-use tidings_client::{AckMode, Delivery, Event, StartFrom, SubscribeRequest, Subscription};
+use tidings_client::{AckMode, Delivery, Event, Reset, StartFrom, SubscribeRequest, Subscription};
 use tidings_core::limits::WINDOW_DEFAULT;
-use tidings_core::{Filter, SubscriptionName, Topic};
+use tidings_core::{Filter, Position, ResetReason, SubscriptionName, Topic};
 
 use crate::connect::Connect;
 use crate::failure::UsageError;
@@ -69,9 +69,16 @@ impl Subscribe {
         let mut sink = self.sink()?;
         let request = self.request(&sink)?;
         as_client(async move {
-            let stop = Stop::listen().context("cannot listen for signals")?;
-            let client = self.connect.client().await?;
-            let subscription = client.subscribe(request).await?;
+            let mut stop = Stop::listen().context("cannot listen for signals")?;
+            let subscribed = async {
+                let client = self.connect.client().await?;
+                let subscription = client.subscribe(request).await?;
+                anyhow::Ok((client, subscription))
+            };
+            let (client, subscription) = tokio::select! {
+                subscribed = subscribed => subscribed?,
+                () = stop.asked() => return Ok(()),
+            };
             let run = Run { subscribe: &self, stop, sink: &mut sink, left: self.count };
             let result = run.until_end(subscription).await;
             // Also after a failure: what was written is acknowledged.
@@ -90,6 +97,13 @@ impl Subscribe {
         let topic = self.filter.as_topic();
         if topic.is_none() && self.durable.is_some() {
             return Err(UsageError::new("--durable is for one topic, not for a filter").into());
+        }
+        if topic.is_none() && matches!(self.from, Some(parse::From::First | parse::From::After(_)))
+        {
+            return Err(UsageError::new(
+                "--from first and --from EPOCH:OFFSET are for one topic: a filter with wildcards gets what comes from now on; name a topic, or leave --from out",
+            )
+            .into());
         }
         match (&self.output, topic) {
             (None, _) => Ok(Sink::stdout(format)),
@@ -189,13 +203,7 @@ impl Run<'_> {
                 );
             }
             Event::Subscribed { .. } => {}
-            Event::Reset(reset) => eprintln!(
-                "{}: messages before #{} are gone ({}); going on from there in epoch {}",
-                reset.topic,
-                reset.first,
-                reset.reason.as_str(),
-                reset.epoch
-            ),
+            Event::Reset(reset) => eprintln!("{}", self.describe(&reset)),
             Event::Missed { count } => {
                 eprintln!(
                     "{}: {count} messages were not received: the output is too slow",
@@ -207,6 +215,27 @@ impl Run<'_> {
             other => eprintln!("{other:?}"),
         }
         Ok(())
+    }
+
+    /// Why it goes on at another place than asked for.
+    fn describe(&self, reset: &Reset) -> String {
+        let Reset { topic, first, epoch, .. } = reset;
+        let what = match reset.reason {
+            ResetReason::EpochChanged => "the log was lost or rebuilt".to_owned(),
+            ResetReason::Trimmed => format!("messages before #{first} are gone"),
+            ResetReason::AheadOfHead => match self.subscribe.from {
+                Some(parse::From::After(Position { epoch, offset })) => {
+                    format!("the place {epoch}:{offset} is not of this log")
+                }
+                Some(parse::From::New | parse::From::First) | None => {
+                    "the place to go on from is not of this log".to_owned()
+                }
+            },
+            ResetReason::TooFarBehind => {
+                "the output was too slow, messages are left out".to_owned()
+            }
+        };
+        format!("{topic}: {what}; starting with #{first} in epoch {epoch}")
     }
 
     /// Makes what was written safe, then acknowledges it.

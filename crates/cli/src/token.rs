@@ -1,9 +1,10 @@
 //! `tidings token`: makes a token for a user.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
@@ -13,6 +14,7 @@ use tidings_server::{Config, ConfigSources, KeyMaterial, TokenAlgorithm};
 use crate::clock_text::now;
 use crate::dev;
 use crate::parse::{self, Cap};
+use crate::standard_output;
 
 /// Makes a token for a user.
 ///
@@ -27,8 +29,8 @@ pub(crate) struct Token {
     /// any it allows to read the user's own inbox
     #[arg(long = "cap", value_name = "FILTER:OPS", value_parser = parse::cap)]
     caps: Vec<Cap>,
-    /// How long it is good for
-    #[arg(long, default_value = "1h", value_parser = parse::duration)]
+    /// How long it is good for, at least 1s
+    #[arg(long, default_value = "1h", value_parser = good_for)]
     ttl: Duration,
     /// The server's configuration: its first HS256 key signs
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["secret_file", "private_key_file", "data"])]
@@ -60,6 +62,21 @@ enum PublicAlgorithm {
     #[value(name = "EdDSA")]
     EdDsa,
 }
+
+/// Tokens count in whole seconds, so a shorter time would be none.
+fn good_for(text: &str) -> Result<Duration, String> {
+    let time = parse::duration(text)?;
+    if time < Duration::from_secs(1) {
+        return Err(format!(
+            "a token that is good for {text} is good for nothing: write at least 1s"
+        ));
+    }
+    Ok(time)
+}
+
+/// Shortest secret that the server takes: HMAC-SHA-256 is as strong as its key up to 32 bytes
+/// (RFC 7518 §3.2).
+const SECRET_BYTES_MIN: usize = 32;
 
 /// What a token says (docs: configuration, section `[auth]`).
 #[derive(Debug, Serialize)]
@@ -93,8 +110,8 @@ impl Signer {
 impl Token {
     /// Prints the token and nothing else.
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        println!("{}", self.make(now().as_ms() / 1000)?);
-        Ok(())
+        let token = self.make(now().as_ms() / 1000)?;
+        standard_output::write(format!("{token}\n").as_bytes())
     }
 
     fn make(&self, now: u64) -> anyhow::Result<String> {
@@ -124,7 +141,9 @@ impl Token {
         }
         let data = self.data.as_deref().unwrap_or_else(|| Path::new(dev::DATA_DEFAULT));
         let file = dev::secret_file(data);
-        if !file.exists() {
+        if let Err(error) = file.metadata()
+            && error.kind() == ErrorKind::NotFound
+        {
             bail!(
                 "there is no `tidings dev` server in {}: name its directory with --data, or sign with -c FILE, --secret-file or --private-key-file",
                 data.display()
@@ -141,6 +160,12 @@ fn read(file: &Path) -> anyhow::Result<String> {
 fn secret_signer(file: &Path) -> anyhow::Result<Signer> {
     let text = read(file)?;
     let secret = text.trim_end_matches(['\r', '\n']);
+    ensure!(
+        secret.len() >= SECRET_BYTES_MIN,
+        "the secret in {} has {} bytes, and no server takes less than {SECRET_BYTES_MIN}: make one with `openssl rand -base64 32`",
+        file.display(),
+        secret.len(),
+    );
     Ok(Signer::new(Algorithm::HS256, EncodingKey::from_secret(secret.as_bytes())))
 }
 
@@ -230,6 +255,22 @@ mod tests {
             claims,
             json!({"sub": "alice", "iat": 1000, "exp": 4600, "aud": "chat", "iss": "me"})
         );
+    }
+
+    #[test]
+    fn a_token_that_no_server_would_take_is_not_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        for secret in ["", "\n", "0123456789abcdef0123456789abcde\n"] {
+            std::fs::write(&file, secret).unwrap();
+            let arguments = ["--user", "alice", "--secret-file", file.to_str().unwrap()];
+            let message = parts(&arguments).unwrap_err().to_string();
+            assert!(message.contains("no server takes less than 32"), "{message}");
+        }
+        for time in ["0s", "999ms"] {
+            let message = good_for(time).unwrap_err();
+            assert!(message.contains("at least 1s"), "{message}");
+        }
     }
 
     #[test]

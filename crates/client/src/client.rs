@@ -123,6 +123,25 @@ impl Client {
         }
     }
 
+    /// Whether the server takes a message as large as this one, as far as its limits are known.
+    /// [`publish`](Self::publish) and [`enqueue`](Self::enqueue) tell as well, but only when the
+    /// message's turn comes.
+    pub fn check_size(&self, request: &PublishRequest) -> Result<(), PublishError> {
+        let bytes = request.publish.data.bytes().len();
+        match &*self.shared.state.borrow() {
+            State::Ready(connected) if bytes > connected.limits.message_bytes as usize => {
+                let bytes_max = connected.limits.message_bytes as usize;
+                Err(PublishError::TooLarge { bytes, bytes_max })
+            }
+            State::Ready(_)
+            | State::Disconnected
+            | State::Connecting { .. }
+            | State::Authenticating
+            | State::Reconnecting { .. }
+            | State::Closed { .. } => Ok(()),
+        }
+    }
+
     /// Publishes, and waits until the message is durable as its topic's policy says. While the
     /// client is not connected it waits; temporary refusals are retried.
     pub async fn publish(&self, request: PublishRequest) -> Result<Published, PublishError> {

@@ -74,7 +74,7 @@ pub use publish::{PublishError, PublishRequest, PublishTicket, RequestError};
 pub use state::{CloseReason, Disconnect, State};
 pub use subscribe::{AckMode, SubscribeError, SubscribeRequest};
 pub use subscription::{EndReason, Event, Subscription};
-pub use tls::TlsError;
+pub use tls::{TlsError, TlsFault};
 
 pub use tidings_core::{
     ClientId, ContentType, Data, DataKind, DedupKey, Epoch, Filter, Headers, MessageId, Offset,

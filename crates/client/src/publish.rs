@@ -14,6 +14,13 @@ use tokio::sync::{oneshot, watch};
 use crate::limits::OUTBOX_OVERHEAD_BYTES;
 use crate::state::{CloseReason, State};
 
+/// Written out: the message of the error has the whole text of its cause already.
+impl From<JsonDataError> for RequestError {
+    fn from(error: JsonDataError) -> Self {
+        Self::Json(error)
+    }
+}
+
 /// A message to publish.
 #[derive(Clone, Debug)]
 pub struct PublishRequest {
@@ -38,7 +45,7 @@ pub enum RequestError {
     Value(#[from] serde_json::Error),
     /// The text is not JSON, or not one the server takes.
     #[error("the data {0}")]
-    Json(#[from] JsonDataError),
+    Json(JsonDataError),
     /// The text is not a content type.
     #[error("`{text}` is not a content type; write it like `text/plain; charset=utf-8`")]
     ContentType {

@@ -8,6 +8,7 @@ use tidings_core::{CloseCode, Comeback};
 use tidings_protocol::{Connected, ErrorBody, ErrorCode};
 
 use crate::reconnect::Advice;
+use crate::tls::TlsFault;
 
 /// Where a client's connection is in its life.
 #[derive(Clone, Debug)]
@@ -65,13 +66,20 @@ pub enum Disconnect {
         source: Arc<io::Error>,
     },
     /// No TLS session over the socket.
-    #[error("no TLS connection to {address}: check the name in the certificate and its root")]
+    #[error("no TLS connection to {address}: {fault}")]
     Tls {
         /// With whom.
         address: String,
         /// What was wrong.
-        #[source]
-        source: Arc<io::Error>,
+        fault: TlsFault,
+    },
+    /// The server closed while it was asked for a WebSocket.
+    #[error("{address} closed the connection without an answer{hint}")]
+    NoAnswer {
+        /// Who was asked.
+        address: String,
+        /// What it may mean.
+        hint: &'static str,
     },
     /// The answer to the request for a WebSocket was another one.
     #[error("{address} answered with HTTP status {status} instead of a WebSocket{hint}")]
@@ -160,12 +168,18 @@ impl Disconnect {
     pub(crate) fn advice(&self, circumstances: Circumstances) -> Option<Advice> {
         match self {
             Self::Unreachable { .. }
-            | Self::Tls { .. }
+            | Self::NoAnswer { .. }
             | Self::TimedOut { .. }
             | Self::Token { .. }
             | Self::Lost { .. }
             | Self::Silent
             | Self::BadFrame { .. } => Some(Advice::Backoff),
+            // A certificate may be replaced while a client is away, but one that never was right
+            // is told at once.
+            Self::Tls { fault, .. } => {
+                let comes_back = !fault.is_permanent() || circumstances.was_connected;
+                comes_back.then_some(Advice::Backoff)
+            }
             Self::NotTidings { .. } => circumstances.was_connected.then_some(Advice::Backoff),
             Self::Status { status, retry_after, .. } => {
                 // A proxy answers for a server that is away with whatever it likes, but an

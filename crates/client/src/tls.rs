@@ -1,4 +1,6 @@
-//! Trust: which roots a server's certificate may hang on.
+//! Trust: which roots a server's certificate may hang on, and what is wrong with one.
+
+mod fault;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,6 +8,8 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+
+pub use fault::TlsFault;
 
 /// Where systems keep their roots, in one file.
 const SYSTEM_BUNDLES: [&str; 4] = [

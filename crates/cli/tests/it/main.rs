@@ -4,6 +4,7 @@
 
 mod configuration;
 mod dev;
+mod ending;
 mod kills;
 mod program;
 mod publishing;

@@ -20,6 +20,7 @@ use super::{Socket, Stream};
 use crate::address::Address;
 use crate::limits::{READ_BUFFER_BYTES, RECEIVE_BYTES_MAX, WRITE_BYTES};
 use crate::state::Disconnect;
+use crate::tls::TlsFault;
 
 /// The most of an error answer that is shown.
 const DETAIL_CHARS_MAX: usize = 200;
@@ -65,25 +66,28 @@ async fn connect(
     // Frames leave in batches of the SDK's making; waiting for more would only delay them.
     socket.set_nodelay(true).map_err(unreachable)?;
     let Some(config) = tls else { return Ok(Box::new(socket)) };
-    let tls_failed = |source: io::Error| Disconnect::Tls {
-        address: address.to_string(),
-        source: Arc::new(source),
-    };
-    let name = ServerName::try_from(address.host.clone())
-        .map_err(|error| tls_failed(io::Error::other(error)))?;
+    let failed = |fault| Disconnect::Tls { address: address.to_string(), fault };
+    let name = ServerName::try_from(address.host.clone()).map_err(|_| failed(TlsFault::NoName))?;
     let connector = TlsConnector::from(Arc::clone(config));
-    let stream = connector.connect(name, socket).await.map_err(tls_failed)?;
+    let session = connector.connect(name, socket).await;
+    let stream = session.map_err(|error| failed(TlsFault::of(error)))?;
     Ok(Box::new(stream))
 }
 
 fn upgrade_failed(address: &Address, codec: Codec, error: tungstenite::Error) -> Disconnect {
+    let hint = if address.tls { "" } else { "; perhaps it speaks TLS: use wss://" };
     let address = address.to_string();
     match error {
         tungstenite::Error::Http(response) => status(address, &response),
         tungstenite::Error::Io(source) => Disconnect::Lost { source: Some(Arc::new(source)) },
-        // The server went away in the middle of the request: nothing is wrong with the address.
+        // The server may have gone away in the middle of the request, with nothing wrong about
+        // the address.
         tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => {
-            Disconnect::Lost { source: None }
+            Disconnect::NoAnswer { address, hint }
+        }
+        tungstenite::Error::Protocol(ProtocolError::HttparseError(error)) => {
+            let detail = format!("its answer is no HTTP ({error}){hint}");
+            Disconnect::NotTidings { address, detail }
         }
         tungstenite::Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => {
             let detail = format!("it does not offer the subprotocol {}", codec.subprotocol());
