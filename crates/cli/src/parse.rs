@@ -22,16 +22,21 @@ pub(crate) enum From {
     New,
     /// With the earliest message kept.
     First,
+    /// With the last message kept.
+    Last,
     /// After this one.
     After(Position),
 }
 
-/// `new`, `first` or a position.
+/// `new`, `first`, `last` or a position.
 pub(crate) fn from(text: &str) -> Result<From, String> {
     match text {
         "new" => Ok(From::New),
         "first" => Ok(From::First),
-        _ => position(text).map(From::After).map_err(|error| format!("{error}, or new, or first")),
+        "last" => Ok(From::Last),
+        _ => position(text)
+            .map(From::After)
+            .map_err(|error| format!("{error}, or new, first or last")),
     }
 }
 
@@ -121,6 +126,7 @@ mod tests {
         assert_eq!(from("Zr3:18"), Ok(From::After(at)));
         assert_eq!(from("new"), Ok(From::New));
         assert_eq!(from("first"), Ok(From::First));
+        assert_eq!(from("last"), Ok(From::Last));
         for text in ["", "18", "Zr3:", ":18", "Zr3:x", "é:1"] {
             assert!(position(text).unwrap_err().contains("write EPOCH:OFFSET"), "{text}");
         }

@@ -45,7 +45,7 @@ pub(crate) struct Subscribe {
     /// a failed delivery
     #[arg(long, requires = "durable")]
     no_ack: bool,
-    /// Where to start when nobody remembers the place: new, first, or EPOCH:OFFSET (after that
+    /// Where to start when nobody remembers the place: new, first, last, or EPOCH:OFFSET (after that
     /// message). The default is new, and first for --durable
     #[arg(long, value_name = "PLACE", value_parser = parse::from)]
     from: Option<parse::From>,
@@ -98,10 +98,14 @@ impl Subscribe {
         if topic.is_none() && self.durable.is_some() {
             return Err(UsageError::new("--durable is for one topic, not for a filter").into());
         }
-        if topic.is_none() && matches!(self.from, Some(parse::From::First | parse::From::After(_)))
+        if topic.is_none()
+            && matches!(
+                self.from,
+                Some(parse::From::First | parse::From::Last | parse::From::After(_))
+            )
         {
             return Err(UsageError::new(
-                "--from first and --from EPOCH:OFFSET are for one topic: a filter with wildcards gets what comes from now on; name a topic, or leave --from out",
+                "--from first, last and EPOCH:OFFSET are for one topic: a filter with wildcards gets what comes from now on; name a topic, or leave --from out",
             )
             .into());
         }
@@ -135,6 +139,7 @@ impl Subscribe {
         let asked = self.from.map(|from| match from {
             parse::From::New => StartFrom::New,
             parse::From::First => StartFrom::First,
+            parse::From::Last => StartFrom::Last,
             parse::From::After(position) => StartFrom::After(position),
         });
         if let Some(from) = place.or(asked) {
@@ -227,7 +232,7 @@ impl Run<'_> {
                 Some(parse::From::After(Position { epoch, offset })) => {
                     format!("the place {epoch}:{offset} is not of this log")
                 }
-                Some(parse::From::New | parse::From::First) | None => {
+                Some(parse::From::New | parse::From::First | parse::From::Last) | None => {
                     "the place to go on from is not of this log".to_owned()
                 }
             },

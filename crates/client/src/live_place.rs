@@ -58,6 +58,7 @@ impl LivePlace {
         let offset = match asked {
             StartFrom::New => place.offset,
             StartFrom::After(position) if place.recovered => position.offset,
+            StartFrom::Last => place.offset.max(place.first).previous(),
             StartFrom::First | StartFrom::After(_) => place.first.previous(),
         };
         *last = Some(Position { epoch: place.epoch, offset });

@@ -111,6 +111,9 @@ pub enum StartFrom {
     New,
     /// With the earliest message kept (`"from":"first"`; the default of durable ones).
     First,
+    /// With the last message kept, if there is one, and what follows (`"from":"last"`): what a page
+    /// that shows the current value wants.
+    Last,
     /// After this position (`"after":{"epoch":…,"offset":…}`).
     After(Position),
 }

@@ -209,7 +209,10 @@ pub(crate) fn subscribe(fields: SubscribeFields<'_>) -> Result<Subscribe, ErrorB
         (None, Some(position)) => StartFrom::After(position),
         (Some("new"), None) => StartFrom::New,
         (Some("first"), None) => StartFrom::First,
-        (Some(_), None) => return Err(at("from").bad("must be \"new\" or \"first\"")),
+        (Some("last"), None) => StartFrom::Last,
+        (Some(_), None) => {
+            return Err(at("from").bad("must be \"new\", \"first\" or \"last\""));
+        }
         (Some(_), Some(_)) => {
             return Err(at("from").bad("and `after` exclude each other: give one of them"));
         }

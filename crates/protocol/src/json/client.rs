@@ -239,6 +239,7 @@ fn write_subscribe(subscribe: &Subscribe, out: &mut ObjectWriter<'_>) {
         from if from == default => {}
         StartFrom::New => out.text("from", "new"),
         StartFrom::First => out.text("from", "first"),
+        StartFrom::Last => out.text("from", "last"),
         StartFrom::After(position) => write_position(position, out),
     }
 }

@@ -209,6 +209,7 @@ fn subscribe_to_schema(subscribe: &Subscribe) -> schema::Subscribe {
         from if from == default => (None, None),
         StartFrom::New => (Some("new".to_owned()), None),
         StartFrom::First => (Some("first".to_owned()), None),
+        StartFrom::Last => (Some("last".to_owned()), None),
         StartFrom::After(position) => (None, Some(position_to_schema(position))),
     };
     schema::Subscribe { topic, filter, durable, window, from, after, group: None }

@@ -124,8 +124,8 @@ pub struct Subscribe {
     /// Most unacked messages at once, for durable subscriptions.
     #[prost(uint32, optional, tag = "4")]
     pub window: ::core::option::Option<u32>,
-    /// Where to start without a cursor: "new" (default of live ones) or "first" (default of durable
-    /// ones). Not together with after.
+    /// Where to start without a cursor: "new" (default of live ones), "first" (default of durable
+    /// ones) or "last" (the last message kept). Not together with after.
     #[prost(string, optional, tag = "5")]
     pub from: ::core::option::Option<::prost::alloc::string::String>,
     /// Start after this position. For topics only.

@@ -173,6 +173,7 @@ impl Draw {
         match self.below(3) {
             0 if sub.as_topic().is_some() => StartFrom::After(self.position()),
             1 => StartFrom::First,
+            2 => StartFrom::Last,
             _ => StartFrom::New,
         }
     }

@@ -193,6 +193,7 @@ pub(super) fn start(from: StartFrom, state: TopicState) -> Recovery {
     match from {
         StartFrom::New => Recovery::Recovered { next: state.head.next() },
         StartFrom::First => Recovery::Recovered { next: state.first.max(Offset::FIRST) },
+        StartFrom::Last => Recovery::Recovered { next: state.head.max(state.first) },
         StartFrom::After(position) => recover(position, state),
     }
 }

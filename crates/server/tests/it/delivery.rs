@@ -194,3 +194,26 @@ async fn a_newcomer_does_not_push_others_off_the_tail() {
     assert_eq!(reads, 0.0, "everybody was at the tail all the time");
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_late_subscriber_may_start_with_the_last_message() {
+    let server = start(config()).await;
+    let mut peer = Peer::connect(server.public_addr()).await;
+    // Nothing to start with: the first one to come.
+    let reply = peer.ask(json!({"subscribe": {"topic": "gauge/2", "from": "last"}})).await;
+    assert_eq!(reply["subscribed"]["pending"], 0);
+    let mut writer = Peer::connect(server.public_addr()).await;
+    for n in 1..=5 {
+        writer.publish("gauge/1", json!(n)).await;
+    }
+    let reply = peer.ask(json!({"subscribe": {"topic": "gauge/1", "from": "last"}})).await;
+    assert_eq!(reply["subscribed"]["pending"], 1);
+    assert_eq!(peer.data(1).await, [5]);
+    writer.publish("gauge/1", json!(6)).await;
+    writer.publish("gauge/2", json!("first")).await;
+    assert_eq!(peer.data(2).await, [json!(6), json!("first")]);
+    let durable = json!({"subscribe": {"topic": "gauge/1", "durable": "d", "from": "last"}});
+    assert_eq!(writer.ask(durable).await["subscribed"]["pending"], 1);
+    assert_eq!(writer.data(1).await, [6]);
+    server.shutdown().await;
+}
