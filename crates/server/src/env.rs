@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tidings_core::{ConnectionSettings, Jitter, NodeId, PolicyTable};
+use tidings_core::{ConnectionSettings, Jitter, NodeId, PolicyTable, UserId};
 use tidings_protocol::ConnectionLimits;
 use tidings_storage::Store;
 
@@ -12,7 +12,7 @@ use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::door_lane::DoorLane;
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, Letter};
 use crate::metrics::Metrics;
 use crate::reader::Readers;
 
@@ -67,6 +67,13 @@ impl Env {
     /// Another seed each time.
     pub(crate) fn random_seed(&self) -> u64 {
         Jitter::new(self.seeds.0.fetch_add(1, Ordering::Relaxed)).next_u64()
+    }
+
+    /// Has every shard close a user's connections, finally.
+    pub(crate) fn disconnect(&self, user: &UserId) {
+        for inbox in &self.inboxes {
+            inbox.post(Letter::Disconnect { user: user.clone() });
+        }
     }
 
     /// When a client that is sent away may come back.

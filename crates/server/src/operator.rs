@@ -1,14 +1,16 @@
-//! The operator's listener: liveness, readiness, metrics. Loopback unless configured.
+//! The operator's listener: liveness, readiness, metrics, and sending a user away. Loopback unless
+//! configured.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::json;
+use tidings_core::UserId;
 use tokio_util::sync::CancellationToken;
 
 use crate::env::Env;
@@ -27,6 +29,7 @@ pub(crate) fn router(env: Arc<Env>, draining: CancellationToken) -> Router {
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/v1/users/{user}/disconnect", post(disconnect))
         .with_state(Operator { env, draining })
 }
 
@@ -51,4 +54,16 @@ async fn metrics(State(operator): State<Operator>) -> Response {
     let env = &operator.env;
     let text = env.metrics.encode(env.seats.taken(), &env.store.status());
     ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response()
+}
+
+/// Closes every connection of a user on this node, finally (4002). What the user has still to get
+/// waits; a token that is valid lets the user come back, so revoke it where it is made.
+async fn disconnect(State(operator): State<Operator>, Path(user): Path<String>) -> Response {
+    match UserId::parse(&user) {
+        Ok(user) => {
+            operator.env.disconnect(&user);
+            StatusCode::ACCEPTED.into_response()
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    }
 }

@@ -204,9 +204,7 @@ impl RunningServer {
 
     /// Closes a user's connections on this server, finally.
     pub fn disconnect(&self, user: &tidings_core::UserId) {
-        for inbox in &self.env.inboxes {
-            inbox.post(Letter::Disconnect { user: user.clone() });
-        }
+        self.env.disconnect(user);
     }
 
     /// Drains and stops: no new connections, readiness off, clients told in waves when to come

@@ -288,3 +288,19 @@ async fn tokens_of_every_public_key_algorithm_are_verified() {
         server.shutdown().await;
     }
 }
+
+#[tokio::test]
+async fn an_operator_sends_a_user_away() {
+    let server = start(closed()).await;
+    let (mut alice, _) = connect_with(&server, &token(claims("alice"))).await;
+    let (mut bob, _) = connect_with(&server, &token(claims("bob"))).await;
+    let path = "/v1/users/alice/disconnect";
+    let (status, _, _) = http(server.public_addr(), "POST", path, &[], "").await;
+    assert_eq!(status, 404, "not for the public");
+    let (status, _, _) = http(server.operator_addr(), "POST", path, &[], "").await;
+    assert_eq!(status, 202);
+    assert_eq!(alice.frame().await["goaway"]["reason"], "forbidden");
+    assert_eq!(alice.close_code().await, 4002);
+    bob.assert_quiet().await;
+    server.shutdown().await;
+}
