@@ -7,8 +7,8 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, ORIGIN};
+use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use tidings_core::UserId;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,17 @@ async fn metrics(State(operator): State<Operator>) -> Response {
 
 /// Closes every connection of a user on this node, finally (4002). What the user has still to get
 /// waits; a token that is valid lets the user come back, so revoke it where it is made.
-async fn disconnect(State(operator): State<Operator>, Path(user): Path<String>) -> Response {
+///
+/// No web page may ask for it: a browser on the operator's machine reaches this port too, and sends
+/// `Origin` with every POST.
+async fn disconnect(
+    State(operator): State<Operator>,
+    Path(user): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    if headers.contains_key(ORIGIN) {
+        return (StatusCode::FORBIDDEN, "not for web pages\n").into_response();
+    }
     match UserId::parse(&user) {
         Ok(user) => {
             operator.env.disconnect(&user);

@@ -297,6 +297,10 @@ async fn an_operator_sends_a_user_away() {
     let path = "/v1/users/alice/disconnect";
     let (status, _, _) = http(server.public_addr(), "POST", path, &[], "").await;
     assert_eq!(status, 404, "not for the public");
+    let page = [("origin", "https://evil.example")];
+    let (status, _, _) = http(server.operator_addr(), "POST", path, &page, "").await;
+    assert_eq!(status, 403, "not for pages");
+    alice.assert_quiet().await;
     let (status, _, _) = http(server.operator_addr(), "POST", path, &[], "").await;
     assert_eq!(status, 202);
     assert_eq!(alice.frame().await["goaway"]["reason"], "forbidden");
