@@ -55,7 +55,9 @@ fn idle_connections_stay_and_their_memory_is_told() {
         arguments.extend(flag);
         let report = run(&arguments, &limit);
         let each = report.figure("user_private_dirty_bytes_each");
-        assert!((0.0..4000.0).contains(&each), "{each} bytes a connection");
+        // Memory comes and goes in pages: what the server gives back meanwhile, for reasons of its
+        // own, can outweigh what a bare connection takes.
+        assert!((-50.0..4000.0).contains(&each), "{each} bytes a connection");
         assert!(report.figure("open_s") > 0.0);
     }
 }
