@@ -50,15 +50,18 @@ fn publishes_are_acknowledged_once_and_in_order() {
 #[test]
 fn idle_connections_stay_and_their_memory_is_told() {
     for flag in [None, Some("--durable")] {
-        let limit = Limit::fanout(&[]);
         let mut arguments = vec!["idle", "--connections", "2000"];
         arguments.extend(flag);
-        let report = run(&arguments, &limit);
-        let each = report.figure("user_private_dirty_bytes_each");
-        // Memory comes and goes in pages: what the server gives back meanwhile, for reasons of its
-        // own, can outweigh what a bare connection takes.
-        assert!((-50.0..4000.0).contains(&each), "{each} bytes a connection");
-        assert!(report.figure("open_s") > 0.0);
+        let each = || {
+            let report = run(&arguments, &Limit::fanout(&[]));
+            assert!(report.figure("open_s") > 0.0);
+            report.figure("user_private_dirty_bytes_each")
+        };
+        // A bare connection takes so little that pages the server gives back meanwhile can
+        // outweigh it on a busy machine: then it is measured again, by the same bound.
+        let measured: Vec<f64> = (0..3).map(|_| each()).collect();
+        let plausible = measured.iter().filter(|each| (0.0..4000.0).contains(*each)).count();
+        assert!(plausible >= 2, "{measured:?} bytes a connection");
     }
 }
 

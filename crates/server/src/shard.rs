@@ -88,8 +88,8 @@ const WAKER: Token = Token(usize::MAX);
 /// Precision of timers: heartbeats and redeliveries need no better.
 const TIMER_SLOT: Duration = Duration::from_millis(50);
 
-/// Cursors are saved at most this long after they moved. A crash in between repeats what was
-/// acked meanwhile, and loses nothing.
+/// Cursors are saved this long after they moved, or later where the connection has no room for
+/// more. A crash in between repeats what was acked meanwhile, and loses nothing.
 const CURSOR_SAVE_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Writes submitted together: small enough that the store's queue refuses few at a time.
