@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::limits::{DEDUP_KEY_BYTES_MAX, ID_BYTES_MAX};
+use crate::limits::{DEDUP_KEY_BYTES_MAX, ID_BYTES_MAX, ORDER_KEY_BYTES_MAX};
 
 /// Why a text is not an id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,8 +121,17 @@ text_id!(
     /// What makes a repeated publish recognisable: unique per message, chosen by the publisher.
     DedupKey, "key", DEDUP_KEY_BYTES_MAX
 );
+text_id!(
+    /// What messages have in common that must be handled one after the other (an account, a room):
+    /// a group delivers messages of one order key in order and to one member at a time.
+    OrderKey, "order key", ORDER_KEY_BYTES_MAX
+);
+text_id!(
+    /// The name of a group whose members divide the messages of a shared subscription.
+    GroupName, "group", ID_BYTES_MAX
+);
 
-shown!(UserId, ClientId, SubscriptionName, NodeId, DedupKey);
+shown!(UserId, ClientId, SubscriptionName, NodeId, DedupKey, OrderKey, GroupName);
 
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

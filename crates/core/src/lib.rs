@@ -38,7 +38,10 @@ pub use delivery_window::{
     CursorState, DeliveryEffect, DeliveryPolicy, DeliveryWindow, GiveUp, SettleOutcome,
 };
 pub use filter::{Filter, FilterError};
-pub use id::{ClientId, DedupKey, IdError, MessageId, NodeId, SessionId, SubscriptionName, UserId};
+pub use id::{
+    ClientId, DedupKey, GroupName, IdError, MessageId, NodeId, OrderKey, SessionId,
+    SubscriptionName, UserId,
+};
 pub use live_cursor::{LiveCursor, LiveStep};
 pub use message::{ContentType, Data, DataKind, Headers, Message, NewMessage};
 pub use policy::{Durability, PolicyTable, Retention, TopicPolicy};

@@ -16,6 +16,9 @@ pub const ID_BYTES_MAX: usize = 128;
 /// Longest deduplication key, bytes. Long enough for a UUID with a prefix or a SHA-512 in hex.
 pub const DEDUP_KEY_BYTES_MAX: usize = 128;
 
+/// Longest order key, bytes. Like a deduplication key, it is stored with the message.
+pub const ORDER_KEY_BYTES_MAX: usize = 128;
+
 /// Largest message data by default, bytes. What chat, notifications and commands need; larger
 /// things belong in object storage with a link in the message.
 pub const MESSAGE_BYTES_DEFAULT: usize = 64 * 1024;

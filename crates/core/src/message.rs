@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::{DedupKey, MessageId, UserId};
+use crate::id::{DedupKey, MessageId, OrderKey, UserId};
 use crate::limits::CONTENT_TYPE_BYTES_MAX;
 use crate::position::{Epoch, Offset, Position};
 use crate::time::Timestamp;
@@ -94,6 +94,8 @@ pub struct NewMessage {
     pub sender: Option<UserId>,
     /// Recognises a repeated publish.
     pub key: Option<DedupKey>,
+    /// Messages with the same order key are handled one after the other by a group.
+    pub order_key: Option<OrderKey>,
     /// How long after publishing it is worth delivering.
     pub ttl: Option<Duration>,
 }
@@ -108,6 +110,7 @@ impl NewMessage {
             headers: Headers::new(),
             sender: None,
             key: None,
+            order_key: None,
             ttl: None,
         }
     }

@@ -274,6 +274,7 @@ impl Draw {
                 headers: self.headers(),
                 sender: self.maybe(Self::id),
                 key: None,
+                order_key: None,
                 ttl: None,
             },
         }

@@ -84,6 +84,7 @@ fn write(env: &Env, principal: &Principal, publish: Publish) -> Result<Write, Ht
         headers: publish.headers,
         sender: Some(principal.user.clone()),
         key: publish.key,
+        order_key: None,
         ttl: publish.ttl,
     };
     Ok(Write::Publish { message, durability })

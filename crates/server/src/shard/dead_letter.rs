@@ -50,6 +50,7 @@ impl Shard {
             headers,
             sender: content.sender.clone(),
             key: Some(key_of(&durable.key, message)),
+            order_key: content.order_key.clone(),
             ttl: None,
         };
         tracing::warn!(

@@ -31,6 +31,7 @@ impl Shard {
             headers: publish.headers,
             sender: Some(active.principal.user.clone()),
             key: publish.key,
+            order_key: None,
             ttl: publish.ttl,
         };
         let pending = PendingWrite::Publish { connection, id };

@@ -201,6 +201,7 @@ impl<'a> MessageView<'a> {
                 headers,
                 sender: self.sender.map(parse::<UserId>).transpose()?,
                 key: self.key.map(parse::<DedupKey>).transpose()?,
+                order_key: None,
                 ttl: self.ttl,
             },
         })
