@@ -120,8 +120,18 @@ pub struct Principal {
     pub user: UserId,
     /// What they may do.
     pub capabilities: Capabilities,
+    /// When the proof of it was issued, if it says.
+    pub issued_at: Option<Timestamp>,
     /// When the proof of it ends; `None` for never.
     pub expires_at: Option<Timestamp>,
+}
+
+impl Principal {
+    /// Whether the proof is of a kind that a revocation at `revoked_at` ends: issued by then, or
+    /// without a date.
+    pub fn is_issued_by(&self, revoked_at: Timestamp) -> bool {
+        self.issued_at.is_none_or(|issued_at| issued_at <= revoked_at)
+    }
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ error_codes! {
     Unauthenticated = "unauthenticated", 401, false;
     /// The token has expired, or is not valid yet.
     TokenExpired = "token_expired", 401, false;
+    /// The token was revoked before its time.
+    TokenRevoked = "token_revoked", 401, false;
     /// The token does not allow this here.
     PermissionDenied = "permission_denied", 403, false;
     /// The page's origin is not on the list.

@@ -2,6 +2,7 @@
 
 mod api_key;
 mod origin;
+mod revocations;
 mod token;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ pub(crate) use origin::OriginRules;
 
 use crate::config::AuthSection;
 use api_key::ApiKeys;
+pub(crate) use revocations::{REVOCATIONS_TOPIC, Revocations, RevokeError};
 use token::Tokens;
 
 /// A key of the configuration that cannot be used.
@@ -52,6 +54,8 @@ pub(crate) enum AuthError {
     NotYetValid,
     #[error("the token's claim `{claim}` is missing or wrong: {problem}")]
     Claim { claim: &'static str, problem: String },
+    #[error("the token was revoked: sign in again to get a fresh one")]
+    Revoked,
     #[error("the API key is not known")]
     UnknownApiKey,
 }
@@ -61,6 +65,7 @@ impl AuthError {
     pub(crate) const fn code(&self) -> ErrorCode {
         match self {
             Self::Expired | Self::NotYetValid => ErrorCode::TokenExpired,
+            Self::Revoked => ErrorCode::TokenRevoked,
             Self::NoToken
             | Self::TooLong { .. }
             | Self::Malformed(_)
@@ -79,6 +84,7 @@ pub(crate) struct Authenticator {
     api_keys: ApiKeys,
     /// Who somebody without a token is, where that is allowed (`tidings dev`).
     anonymous: Option<Arc<Principal>>,
+    revocations: Revocations,
 }
 
 impl Authenticator {
@@ -87,10 +93,16 @@ impl Authenticator {
             Arc::new(Principal {
                 user: UserId::parse("dev").expect("a valid user"),
                 capabilities: Capabilities::unrestricted(),
+                issued_at: None,
                 expires_at: None,
             })
         });
-        Ok(Self { tokens: Tokens::new(auth)?, api_keys: ApiKeys::new(auth)?, anonymous })
+        Ok(Self {
+            tokens: Tokens::new(auth)?,
+            api_keys: ApiKeys::new(auth)?,
+            anonymous,
+            revocations: Revocations::default(),
+        })
     }
 
     /// Who shows this token.
@@ -100,10 +112,21 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Arc<Principal>, AuthError> {
         match (token, &self.anonymous) {
-            (Some(token), _) => self.tokens.principal(token, now),
+            (Some(token), _) => {
+                let principal = self.tokens.principal(token, now)?;
+                match self.revocations.of(&principal.user) {
+                    Some(at) if principal.is_issued_by(at) => Err(AuthError::Revoked),
+                    Some(_) | None => Ok(principal),
+                }
+            }
             (None, Some(anonymous)) => Ok(Arc::clone(anonymous)),
             (None, None) => Err(AuthError::NoToken),
         }
+    }
+
+    /// Which tokens no longer count.
+    pub(crate) const fn revocations(&self) -> &Revocations {
+        &self.revocations
     }
 
     /// Who shows this API key.

@@ -14,6 +14,7 @@ mod layers;
 mod limits;
 mod log;
 mod nearest;
+mod own_topics;
 mod path;
 mod problem;
 mod quantity;
@@ -27,6 +28,7 @@ mod topic;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use own_topics::own_topics;
 use serde::{Deserialize, Serialize};
 use tidings_core::{PolicyTable, TopicPolicy};
 
@@ -86,8 +88,8 @@ impl Config {
 
     /// The policies of topics, in order.
     pub fn policy_table(&self) -> PolicyTable {
-        let rules = self.topic.iter().map(|t| (t.filter.clone(), t.policy())).collect();
-        PolicyTable::new(rules, TopicPolicy::default())
+        let rules = self.topic.iter().map(|t| (t.filter.clone(), t.policy()));
+        PolicyTable::new(own_topics().into_iter().chain(rules).collect(), TopicPolicy::default())
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tidings_core::{ConnectionSettings, Jitter, NodeId, PolicyTable, UserId};
+use tidings_core::{ConnectionSettings, Jitter, MessageId, NodeId, PolicyTable, UserId};
 use tidings_protocol::ConnectionLimits;
 use tidings_storage::Store;
 
@@ -12,7 +12,7 @@ use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::door_lane::DoorLane;
-use crate::inbox::{Inbox, Letter};
+use crate::inbox::{Inbox, Letter, Whose};
 use crate::metrics::Metrics;
 use crate::reader::Readers;
 
@@ -69,10 +69,15 @@ impl Env {
         Jitter::new(self.seeds.0.fetch_add(1, Ordering::Relaxed)).next_u64()
     }
 
+    /// A name for one HTTP request, unique enough to be found in the log.
+    pub(crate) fn request_id(&self) -> String {
+        MessageId::new(Clock::wall().as_ms(), 0, self.random_seed()).to_string()
+    }
+
     /// Has every shard close a user's connections, finally.
-    pub(crate) fn disconnect(&self, user: &UserId) {
+    pub(crate) fn disconnect(&self, user: &UserId, which: Whose) {
         for inbox in &self.inboxes {
-            inbox.post(Letter::Disconnect { user: user.clone() });
+            inbox.post(Letter::Disconnect { user: user.clone(), which });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidings_core::{DurableKey, Instant, Offset, Position, Topic, UserId};
+use tidings_core::{DurableKey, Instant, Offset, Position, Timestamp, Topic, UserId};
 use tidings_protocol::RequestId;
 use tidings_storage::{ReadBatch, StoreError, Ticket};
 
@@ -27,10 +27,19 @@ pub(crate) enum Letter {
     Released { key: DurableKey, waiter: ConnectionKey },
     /// Another connection took this one's session.
     TakeOver { holder: ConnectionKey },
-    /// Close every connection of a user.
-    Disconnect { user: UserId },
+    /// Close connections of a user.
+    Disconnect { user: UserId, which: Whose },
     /// Close everything in waves until `due`, then stop.
     Drain { due: Instant },
+}
+
+/// Which connections of a user.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whose {
+    /// Every one.
+    All,
+    /// Those let in by a token that was issued by this moment, or has no date.
+    IssuedBy(Timestamp),
 }
 
 /// The outcome of a [`crate::reader::ReadJob`].

@@ -1,19 +1,23 @@
-//! The operator's listener: liveness, readiness, metrics, and sending a user away. Loopback unless
-//! configured.
+//! The operator's listener: liveness, readiness, metrics, and what only an operator may do. Loopback
+//! unless configured.
+
+mod users;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::header::{CONTENT_TYPE, ORIGIN};
-use http::{HeaderMap, StatusCode};
+use http::{Method, StatusCode};
 use serde_json::json;
-use tidings_core::UserId;
+use tidings_protocol::{ErrorBody, ErrorCode};
 use tokio_util::sync::CancellationToken;
 
 use crate::env::Env;
+use crate::problem::{HttpError, tell};
 
 /// What OpenMetrics text is called.
 const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -29,8 +33,34 @@ pub(crate) fn router(env: Arc<Env>, draining: CancellationToken) -> Router {
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .route("/v1/users/{user}/disconnect", post(disconnect))
+        .route("/v1/users/{user}/disconnect", post(users::disconnect))
+        .route("/v1/users/{user}/revoke", post(users::revoke))
+        .fallback(async || HttpError::new(ErrorCode::NotFound, "the operator has no such route"))
+        .layer(from_fn_with_state(Arc::clone(&env), around))
         .with_state(Operator { env, draining })
+}
+
+/// What every request goes through: no web page may change anything (a browser on the operator's
+/// machine reaches this port too, and sends `Origin` with every request that could), and errors are
+/// told as on the public port.
+async fn around(State(env): State<Arc<Env>>, request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let reads_only = method == Method::GET || method == Method::HEAD;
+    let mut response = if request.headers().contains_key(ORIGIN) && !reads_only {
+        let message = "web pages may not change anything on the operator's port";
+        HttpError::new(ErrorCode::OriginDenied, message).into_response()
+    } else {
+        next.run(request).await
+    };
+    let request_id = env.request_id();
+    if let Some(error) = response.extensions_mut().remove::<ErrorBody>() {
+        tell(&mut response, error, &request_id);
+    }
+    if !reads_only {
+        let status = response.status().as_u16();
+        tracing::info!(%method, path, status, request_id, "operator");
+    }
+    response
 }
 
 /// Ready means: this server can take publishes. What one topic or client does never matters.
@@ -54,26 +84,4 @@ async fn metrics(State(operator): State<Operator>) -> Response {
     let env = &operator.env;
     let text = env.metrics.encode(env.seats.taken(), &env.store.status());
     ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response()
-}
-
-/// Closes every connection of a user on this node, finally (4002). What the user has still to get
-/// waits; a token that is valid lets the user come back, so revoke it where it is made.
-///
-/// No web page may ask for it: a browser on the operator's machine reaches this port too, and sends
-/// `Origin` with every POST.
-async fn disconnect(
-    State(operator): State<Operator>,
-    Path(user): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    if headers.contains_key(ORIGIN) {
-        return (StatusCode::FORBIDDEN, "not for web pages\n").into_response();
-    }
-    match UserId::parse(&user) {
-        Ok(user) => {
-            operator.env.disconnect(&user);
-            StatusCode::ACCEPTED.into_response()
-        }
-        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
-    }
 }

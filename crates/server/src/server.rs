@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tidings_core::{ConnectionSettings, Epoch, PolicyTable, limits};
 use tidings_protocol::ConnectionLimits;
-use tidings_storage::{CommitObserver, MemoryConfig, MemoryStore, OpenError, Store, SystemClock};
+use tidings_storage::{
+    CommitObserver, MemoryConfig, MemoryStore, OpenError, Store, StoreError, SystemClock,
+};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +25,7 @@ use crate::directory::Directory;
 use crate::door::{Door, ListenError, TlsError, listen, tls_acceptor};
 use crate::door_lane::DoorLane;
 use crate::env::{Env, Seats, Seeds, Settings};
-use crate::inbox::{Letter, Waiting};
+use crate::inbox::{Letter, Waiting, Whose};
 use crate::metrics::Metrics;
 use crate::reader::Readers;
 use crate::shard::{Shard, ShardSeat};
@@ -57,6 +59,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// What the server keeps about itself cannot be read.
+    #[error("reading the server's own topics failed: {0}")]
+    Read(#[from] StoreError),
     /// A thread cannot be started, or the system has no event queue for it.
     #[error("cannot start a thread of the server: {0}")]
     Thread(#[from] std::io::Error),
@@ -124,6 +129,7 @@ impl ServerBuilder {
         let fan_out = Arc::new(CommitFanOut::new(inboxes.clone(), Arc::clone(&door_lane)));
         let policies = Arc::new(config.policy_table());
         let store = open_store(engine, &config, &policies, fan_out).await?;
+        authenticator.revocations().load(store.as_ref())?;
         let (readers, mut threads) = Readers::start(&store)?;
         let env = Arc::new(Env {
             settings: settings(&config),
@@ -204,7 +210,7 @@ impl RunningServer {
 
     /// Closes a user's connections on this server, finally.
     pub fn disconnect(&self, user: &tidings_core::UserId) {
-        self.env.disconnect(user);
+        self.env.disconnect(user, Whose::All);
     }
 
     /// Drains and stops: no new connections, readiness off, clients told in waves when to come

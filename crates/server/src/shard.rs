@@ -236,7 +236,7 @@ impl Shard {
             Letter::Evict { key, holder } => self.evict(&key, holder),
             Letter::Released { key, waiter } => self.released(&key, waiter),
             Letter::TakeOver { holder } => self.close_with(holder, CloseCode::TakenOver),
-            Letter::Disconnect { user } => self.disconnect_user(&user),
+            Letter::Disconnect { user, which } => self.disconnect_user(&user, which),
             Letter::Drain { due } => self.start_drain(due),
         }
     }

@@ -24,6 +24,7 @@ impl ApiKeys {
                 .secret()
                 .map_err(|problem| KeyError::at(format!("auth.api_keys[{at}]"), problem))?;
             let principal = Principal {
+                issued_at: None,
                 user: key.name.clone(),
                 capabilities: key.capabilities(),
                 expires_at: None,

@@ -44,6 +44,7 @@ struct Key {
 struct Claims {
     sub: String,
     exp: u64,
+    iat: Option<u64>,
     caps: Option<Vec<CapsClaim>>,
 }
 
@@ -200,8 +201,13 @@ fn principal(claims: Claims, validation: &Validation) -> Result<Principal, AuthE
             Capabilities::new(caps)
         }
     };
-    let expires_at = claims.exp.saturating_add(validation.leeway).saturating_mul(1000);
-    Ok(Principal { user, capabilities, expires_at: Some(Timestamp::from_ms(expires_at)) })
+    let seconds = |seconds: u64| Timestamp::from_ms(seconds.saturating_mul(1000));
+    Ok(Principal {
+        user,
+        capabilities,
+        issued_at: claims.iat.map(seconds),
+        expires_at: Some(seconds(claims.exp.saturating_add(validation.leeway))),
+    })
 }
 
 /// An operation this server does not know allows nothing.

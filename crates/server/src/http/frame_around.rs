@@ -11,12 +11,10 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use tidings_core::MessageId;
 use tidings_protocol::{ErrorBody, ErrorCode};
 
 use super::WEBSOCKET_PATH;
 use crate::auth::OriginRules;
-use crate::clock::Clock;
 use crate::env::Env;
 use crate::problem::{HttpError, RETRY_SOON, tell};
 
@@ -31,7 +29,7 @@ pub(super) struct Around {
 
 pub(super) async fn around(State(around): State<Around>, request: Request, next: Next) -> Response {
     let started = around.env.clock.now();
-    let request_id = around.request_id();
+    let request_id = around.env.request_id();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = if path == WEBSOCKET_PATH {
         around.answer_websocket(request, next).await
@@ -95,11 +93,6 @@ impl Around {
                 HttpError(error).into_response()
             }
         }
-    }
-
-    /// Unique enough to find a request in the log; rises with time.
-    fn request_id(&self) -> String {
-        MessageId::new(Clock::wall().as_ms(), 0, self.env.random_seed()).to_string()
     }
 }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tidings_core::{CloseCode, Comeback, Instant, UserId};
 use tidings_protocol::{Goaway, ServerBody};
 
-use super::connection::Phase;
+use super::connection::{Active, Phase};
 use super::{ConnectionKey, Shard};
 use crate::clock::Clock;
 use crate::directory::Place;
+use crate::inbox::Whose;
 use crate::websocket::{Opcode, write_header};
 
 /// How long a peer has to answer a close before its socket goes anyway.
@@ -130,10 +131,17 @@ impl Shard {
         let _ = self.poll.registry().deregister(connection.stream.source());
     }
 
-    pub(super) fn disconnect_user(&mut self, user: &UserId) {
+    pub(super) fn disconnect_user(&mut self, user: &UserId, which: Whose) {
         let mut slots = Vec::new();
         for (slot, connection) in &mut self.connections {
-            if connection.active().is_some_and(|active| active.principal.user == *user) {
+            let is_meant = |active: &mut Active| {
+                active.principal.user == *user
+                    && match which {
+                        Whose::All => true,
+                        Whose::IssuedBy(moment) => active.principal.is_issued_by(moment),
+                    }
+            };
+            if connection.active().is_some_and(is_meant) {
                 slots.push(slot as u32);
             }
         }

@@ -8,7 +8,7 @@ use crate::peer::{Peer, config, http, raw, start};
 
 const SECRET: &str = "a-secret-of-at-least-thirty-two-bytes!";
 
-fn closed() -> Config {
+pub(crate) fn closed() -> Config {
     let mut config = config();
     config.auth.open = false;
     let section = format!(
@@ -20,20 +20,23 @@ fn closed() -> Config {
     config
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn token(claims: Value) -> String {
+pub(crate) fn token(claims: Value) -> String {
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
 }
 
-fn claims(user: &str) -> Value {
+pub(crate) fn claims(user: &str) -> Value {
     json!({"sub": user, "exp": now() + 600, "caps": [{"match": "room/#", "ops": ["pub", "sub"]}]})
 }
 
-async fn connect_with(server: &tidings_server::RunningServer, token: &str) -> (Peer, Value) {
+pub(crate) async fn connect_with(
+    server: &tidings_server::RunningServer,
+    token: &str,
+) -> (Peer, Value) {
     let mut peer = Peer::open(server.public_addr()).await;
     let reply = peer.ask(json!({"connect": {"token": token}})).await;
     (peer, reply)

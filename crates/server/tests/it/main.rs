@@ -10,5 +10,6 @@ mod door;
 mod durable;
 mod http;
 mod peer;
+mod revocation;
 mod slow;
 mod tls;

@@ -1,0 +1,119 @@
+//! Which tokens no longer count, though they have not expired.
+//!
+//! A revocation is a message in a topic of the server's own: durable before it is confirmed, read
+//! back at the start. In force is the latest one of each user.
+
+use std::sync::{PoisonError, RwLock};
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use tidings_core::{Data, Durability, NewMessage, Offset, Timestamp, Topic, UserId};
+use tidings_storage::{Outcome, ReadFrom, ReadLimit, Store, StoreError, Write};
+
+use crate::door_lane::DoorLane;
+
+/// The topic that holds all revocations.
+pub(crate) const REVOCATIONS_TOPIC: &str = "$revocations";
+
+/// Users with a revocation: each costs some 100 bytes of memory.
+const USERS_MAX: usize = 100_000;
+
+/// Read at the start in pieces of this size.
+const PIECE: ReadLimit = ReadLimit { messages: 500, bytes: 256 * 1024 };
+
+/// Why a revocation is not in force.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RevokeError {
+    #[error("the tokens of {USERS_MAX} users are revoked already: change the keys instead")]
+    TooMany,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a message of the topic says.
+#[derive(Serialize, Deserialize)]
+struct Revocation {
+    user: String,
+    /// Milliseconds since 1970: what was issued by then no longer counts.
+    issued_by: u64,
+}
+
+/// The revocations in force. Written when one is made, read at each check of a token.
+#[derive(Debug, Default)]
+pub(crate) struct Revocations {
+    users: RwLock<FxHashMap<UserId, Timestamp>>,
+}
+
+impl Revocations {
+    /// Up to when the tokens of this user are revoked, if they are.
+    pub(crate) fn of(&self, user: &UserId) -> Option<Timestamp> {
+        self.users.read().unwrap_or_else(PoisonError::into_inner).get(user).copied()
+    }
+
+    /// Reads all revocations from the log. Blocks on the disk.
+    pub(crate) fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let topic = topic();
+        let head = store.topic_state(&topic).head;
+        let mut next = Offset::FIRST;
+        while next <= head {
+            let batch = store.read(&topic, ReadFrom::Offset(next), PIECE)?;
+            next = batch.next;
+            for message in &batch.messages {
+                match read(message.content.data.bytes()) {
+                    Some((user, issued_by)) => self.put_in_force(user, issued_by),
+                    None => tracing::error!(offset = %message.offset, "an unreadable revocation"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Revokes what was issued to `user` by this moment. In force, also after a restart, once this
+    /// returns.
+    pub(crate) async fn revoke(
+        &self,
+        (store, door): (&dyn Store, &DoorLane),
+        user: &UserId,
+        issued_by: Timestamp,
+    ) -> Result<(), RevokeError> {
+        let known = self.of(user);
+        if known.is_some_and(|known| known >= issued_by) {
+            return Ok(());
+        }
+        if known.is_none() && self.count() >= USERS_MAX {
+            return Err(RevokeError::TooMany);
+        }
+        let revocation = Revocation { user: user.to_string(), issued_by: issued_by.as_ms() };
+        let data = serde_json::to_vec(&revocation).expect("text and a number are JSON");
+        let message = NewMessage::new(topic(), Data::json(Bytes::from(data)));
+        let write = Write::Publish { message, durability: Durability::Sync };
+        match door.submit(store, vec![write]).await?.pop() {
+            Some(Outcome::Refused(error)) => Err(error.into()),
+            Some(Outcome::Published(_) | Outcome::Duplicate { .. } | Outcome::Saved) => {
+                self.put_in_force(user.clone(), issued_by);
+                Ok(())
+            }
+            None => Err(StoreError::Closed.into()),
+        }
+    }
+
+    fn put_in_force(&self, user: UserId, issued_by: Timestamp) {
+        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
+        let latest = users.entry(user).or_insert(issued_by);
+        *latest = issued_by.max(*latest);
+    }
+
+    fn count(&self) -> usize {
+        self.users.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+fn topic() -> Topic {
+    Topic::parse(REVOCATIONS_TOPIC).expect("a valid topic")
+}
+
+fn read(data: &[u8]) -> Option<(UserId, Timestamp)> {
+    let Revocation { user, issued_by } = serde_json::from_slice(data).ok()?;
+    Some((UserId::parse(&user).ok()?, Timestamp::from_ms(issued_by)))
+}

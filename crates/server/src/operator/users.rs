@@ -1,0 +1,70 @@
+//! Sending users away.
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+use tidings_core::{Timestamp, UserId};
+use tidings_protocol::ErrorCode;
+
+use super::Operator;
+use crate::auth::RevokeError;
+use crate::clock::Clock;
+use crate::inbox::Whose;
+use crate::problem::{HttpError, store_error};
+
+/// Closes every connection of a user on this node, finally (4002). What the user has still to get
+/// waits; a token that is valid lets the user come back.
+pub(super) async fn disconnect(
+    State(operator): State<Operator>,
+    Path(user): Path<String>,
+) -> Result<Response, HttpError> {
+    let user = parse(&user)?;
+    operator.env.disconnect(&user, Whose::All);
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Revoke {
+    issued_by: Option<u64>,
+}
+
+/// Ends every token that was issued to a user by now, or by the moment given, and closes the
+/// connections that such a token let in.
+pub(super) async fn revoke(
+    State(operator): State<Operator>,
+    Path(user): Path<String>,
+    query: Result<Query<Revoke>, QueryRejection>,
+) -> Result<Response, HttpError> {
+    let user = parse(&user)?;
+    let Query(Revoke { issued_by }) = query.map_err(|error| {
+        HttpError::new(
+            ErrorCode::BadField,
+            format!("{}: `issued_by` is a time in ms", error.body_text()),
+        )
+    })?;
+    let now = Clock::wall();
+    let issued_by = issued_by.map_or(now, Timestamp::from_ms);
+    if issued_by > now {
+        let message = "`issued_by` lies in the future: what is not issued yet cannot be revoked";
+        return Err(HttpError::new(ErrorCode::BadField, message));
+    }
+    let env = &operator.env;
+    let revocations = env.authenticator.revocations();
+    let log = (env.store.as_ref(), env.door_lane.as_ref());
+    revocations.revoke(log, &user, issued_by).await.map_err(|error| match error {
+        RevokeError::TooMany => HttpError::new(ErrorCode::LimitReached, error.to_string()),
+        RevokeError::Store(error) => HttpError(store_error(&error)),
+    })?;
+    env.disconnect(&user, Whose::IssuedBy(issued_by));
+    tracing::info!(%user, issued_by = issued_by.as_ms(), "tokens revoked");
+    let body = json!({ "user": user.as_str(), "issued_by": issued_by.as_ms() });
+    Ok(axum::Json(body).into_response())
+}
+
+fn parse(user: &str) -> Result<UserId, HttpError> {
+    UserId::parse(user).map_err(|error| HttpError::new(ErrorCode::BadField, error.to_string()))
+}
