@@ -236,8 +236,8 @@ impl Run<'_> {
                     "the place to go on from is not of this log".to_owned()
                 }
             },
-            ResetReason::TooFarBehind => {
-                "the output was too slow, messages are left out".to_owned()
+            ResetReason::Skipped => {
+                "the topic asks for messages to be left out when they come too fast".to_owned()
             }
         };
         format!("{topic}: {what}; starting with #{first} in epoch {epoch}")

@@ -175,6 +175,9 @@ impl Agenda {
                 return Some(Notice::Refreshed { expires_at });
             }
             body @ (ServerBody::Subscribed(_)
+            | ServerBody::Scheduled(_)
+            | ServerBody::Present(_)
+            | ServerBody::Presence(_)
             | ServerBody::History(_)
             | ServerBody::Settled { .. }
             | ServerBody::Connected(_)
@@ -379,6 +382,7 @@ fn data_bytes(body: &ClientBody) -> usize {
         | ClientBody::Nack(_)
         | ClientBody::Extend(_)
         | ClientBody::History(_)
+        | ClientBody::Presence { .. }
         | ClientBody::Refresh { .. }
         | ClientBody::Ping
         | ClientBody::Pong => 0,

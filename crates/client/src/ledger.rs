@@ -87,13 +87,13 @@ impl Ledger {
         // its offsets will be given out again.
         let is_same_log = self.epoch.is_none_or(|epoch| epoch == place.epoch)
             && place.offset >= self.highest
-            && (place.recovered || place.reason == Some(ResetReason::Trimmed));
+            && (place.recovered || place.reason.is_some_and(keeps_the_log));
         self.go_on(is_same_log, place.epoch, place.first);
     }
 
     /// The subscription lost its place.
     pub(crate) fn reset(&mut self, reason: ResetReason, epoch: Epoch, first: Offset) {
-        let is_same_log = self.epoch == Some(epoch) && reason == ResetReason::Trimmed;
+        let is_same_log = self.epoch == Some(epoch) && keeps_the_log(reason);
         self.go_on(is_same_log, epoch, first);
     }
 
@@ -232,6 +232,14 @@ impl Ledger {
             first.remove();
         }
         self.forget_done();
+    }
+}
+
+/// Whether offsets mean after such a reset what they meant before.
+const fn keeps_the_log(reason: ResetReason) -> bool {
+    match reason {
+        ResetReason::Trimmed | ResetReason::Skipped => true,
+        ResetReason::EpochChanged | ResetReason::AheadOfHead => false,
     }
 }
 

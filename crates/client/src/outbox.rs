@@ -176,7 +176,9 @@ mod tests {
                 content_type: None,
                 headers: Headers::new(),
                 key: None,
+                order_key: None,
                 ttl: None,
+                deliver_at: None,
             };
             outbox.add(publish, 1, ticket);
         }

@@ -63,7 +63,9 @@ impl PublishRequest {
             content_type: None,
             headers: Headers::new(),
             key: None,
+            order_key: None,
             ttl: None,
+            deliver_at: None,
         };
         Self { publish }
     }

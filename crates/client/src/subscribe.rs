@@ -52,7 +52,9 @@ impl SubscribeRequest {
     /// window and ignore it.
     #[must_use]
     pub const fn window(mut self, messages: u32) -> Self {
-        if let SubscribeMode::Durable { window, .. } = &mut self.mode {
+        if let SubscribeMode::Durable { window, .. } | SubscribeMode::Shared { window, .. } =
+            &mut self.mode
+        {
             *window = Some(messages);
         }
         self
@@ -63,7 +65,9 @@ impl SubscribeRequest {
     #[must_use]
     pub const fn from(mut self, start: StartFrom) -> Self {
         match &mut self.mode {
-            SubscribeMode::Live { from } | SubscribeMode::Durable { from, .. } => *from = start,
+            SubscribeMode::Live { from }
+            | SubscribeMode::Durable { from, .. }
+            | SubscribeMode::Shared { from, .. } => *from = start,
         }
         self
     }

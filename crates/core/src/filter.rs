@@ -54,6 +54,11 @@ impl Filter {
         self.0.split('/')
     }
 
+    /// Whether it stands for more than the one topic that it is.
+    pub fn has_wildcards(&self) -> bool {
+        self.0.contains(['+', '#'])
+    }
+
     /// The topic this filter is, if it has no wildcard.
     pub fn as_topic(&self) -> Option<Topic> {
         Topic::parse(&self.0).ok()

@@ -68,6 +68,10 @@ pub const READ_MESSAGES_MAX: usize = 500;
 /// waits long behind another's read.
 pub const READ_BYTES_MAX: usize = 1024 * 1024;
 
+/// Members in one reply of who is on a topic. With names of usual length it stays far below a
+/// frame, and nobody reads a longer list.
+pub const PRESENCE_MEMBERS_MAX: usize = 1000;
+
 /// Messages in one HTTP batch publish.
 pub const PUBLISH_BATCH_MAX: usize = 1000;
 

@@ -29,18 +29,23 @@ pub enum ResetReason {
     Trimmed,
     /// The position lies after the head: it belongs to another log.
     AheadOfHead,
-    /// The subscriber fell behind in more topics than are tracked for one filter.
-    TooFarBehind,
+    /// Messages were left out on purpose: the topic's policy asks for the latest only, or drops
+    /// the oldest for slow readers.
+    Skipped,
 }
 
 impl ResetReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] =
+        [Self::EpochChanged, Self::Trimmed, Self::AheadOfHead, Self::Skipped];
+
     /// The word in frames and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::EpochChanged => "epoch_changed",
             Self::Trimmed => "trimmed",
             Self::AheadOfHead => "ahead_of_head",
-            Self::TooFarBehind => "too_far_behind",
+            Self::Skipped => "skipped",
         }
     }
 }

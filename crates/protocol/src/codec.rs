@@ -1,6 +1,6 @@
 //! The two codecs side by side: what a subprotocol's name stands for.
 
-use tidings_core::Message;
+use tidings_core::{Filter, Message};
 
 use crate::delivery_view::DeliveryView;
 use crate::frame::{ClientFrame, ErrorBody, RequestId, ServerFrame};
@@ -118,9 +118,24 @@ pub fn encode_server_frame(codec: Codec, frame: &ServerFrame, out: &mut Vec<u8>)
 /// log's message. An attempt of 1 is not written: the bytes of a first delivery are the same for
 /// every subscriber and can be shared.
 pub fn encode_message(codec: Codec, message: &Message, attempt: u32, out: &mut Vec<u8>) {
-    let view = DeliveryView::of_message(message, attempt);
+    encode_view(codec, &DeliveryView::of_message(message, attempt, None), out);
+}
+
+/// The same for one member of a group: the frame says which shared subscription `sub` it is for,
+/// so its bytes are that member's alone.
+pub fn encode_shared_message(
+    codec: Codec,
+    message: &Message,
+    attempt: u32,
+    sub: &Filter,
+    out: &mut Vec<u8>,
+) {
+    encode_view(codec, &DeliveryView::of_message(message, attempt, Some(sub)), out);
+}
+
+fn encode_view(codec: Codec, view: &DeliveryView<'_>, out: &mut Vec<u8>) {
     match codec {
-        Codec::Json => json::encode_delivery(&view, out),
-        Codec::Protobuf => protobuf::encode_delivery(&view, out),
+        Codec::Json => json::encode_delivery(view, out),
+        Codec::Protobuf => protobuf::encode_delivery(view, out),
     }
 }

@@ -1,6 +1,8 @@
 //! A message as subscribers see it, borrowed from wherever it is.
 
-use tidings_core::{ContentType, Data, Headers, Message, MessageId, Offset, Timestamp, UserId};
+use tidings_core::{
+    ContentType, Data, Filter, Headers, Message, MessageId, Offset, OrderKey, Timestamp, UserId,
+};
 
 use crate::frame::Delivery;
 
@@ -17,10 +19,12 @@ pub(crate) struct DeliveryView<'a> {
     pub(crate) from: Option<&'a UserId>,
     pub(crate) at: Timestamp,
     pub(crate) attempt: u32,
+    pub(crate) order_key: Option<&'a OrderKey>,
+    pub(crate) sub: Option<&'a Filter>,
 }
 
 impl<'a> DeliveryView<'a> {
-    pub(crate) fn of_message(message: &'a Message, attempt: u32) -> Self {
+    pub(crate) fn of_message(message: &'a Message, attempt: u32, sub: Option<&'a Filter>) -> Self {
         Self {
             topic: message.content.topic.as_str(),
             offset: message.offset,
@@ -31,6 +35,8 @@ impl<'a> DeliveryView<'a> {
             from: message.content.sender.as_ref(),
             at: message.published_at,
             attempt,
+            order_key: message.content.order_key.as_ref(),
+            sub,
         }
     }
 
@@ -45,6 +51,8 @@ impl<'a> DeliveryView<'a> {
             from: delivery.from.as_ref(),
             at: delivery.at,
             attempt: delivery.attempt,
+            order_key: delivery.order_key.as_ref(),
+            sub: delivery.sub.as_ref(),
         }
     }
 

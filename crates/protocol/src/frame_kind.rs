@@ -14,6 +14,7 @@ impl ClientBody {
             Self::Nack(_) => "nack",
             Self::Extend(_) => "extend",
             Self::History(_) => "history",
+            Self::Presence { .. } => "presence",
             Self::Refresh { .. } => "refresh",
             Self::Ping => "ping",
             Self::Pong => "pong",
@@ -28,6 +29,7 @@ impl ClientBody {
             | Self::Unsubscribe { .. }
             | Self::Publish(_)
             | Self::History(_)
+            | Self::Presence { .. }
             | Self::Refresh { .. } => true,
             Self::Ack(_) | Self::Nack(_) | Self::Extend(_) | Self::Ping | Self::Pong => false,
         }
@@ -42,11 +44,14 @@ impl ServerBody {
             Self::Subscribed(_) => "subscribed",
             Self::Unsubscribed { .. } => "unsubscribed",
             Self::Published(_) => "published",
+            Self::Scheduled(_) => "scheduled",
             Self::History(_) => "history",
             Self::Refreshed { .. } => "refreshed",
             Self::Settled { .. } => "settled",
             Self::Error(_) => "error",
             Self::Message(_) => "message",
+            Self::Present(_) => "present",
+            Self::Presence(_) => "presence",
             Self::Reset(_) => "reset",
             Self::Goaway(_) => "goaway",
             Self::Ping => "ping",

@@ -10,7 +10,7 @@ mod publish;
 pub use history::HistoryReply;
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem};
 pub use publish::{
-    BatchReply, PublishReply, decode_publish, decode_publish_batch, encode_publish,
+    BatchReply, PublishOutcome, PublishReply, decode_publish, decode_publish_batch, encode_publish,
     encode_publish_batch,
 };
 

@@ -3,6 +3,7 @@
 mod client;
 mod delivery;
 mod object;
+mod presence;
 mod server;
 mod writer;
 
@@ -12,8 +13,8 @@ pub(crate) use self::client::{PUBLISH_FIELDS, encode_client, read_publish, write
 pub(crate) use self::delivery::encode_delivery;
 pub(crate) use self::object::{Object, Reading, Value};
 pub(crate) use self::server::{
-    ERROR_FIELDS, encode_server, read_error, read_history, read_published, read_told_error,
-    write_error, write_history, write_published,
+    ERROR_FIELDS, encode_server, read_error, read_history, read_published, read_scheduled,
+    read_told_error, write_error, write_history, write_published, write_scheduled,
 };
 pub(crate) use self::writer::ObjectWriter;
 

@@ -29,7 +29,7 @@ mod rules;
 
 pub use codec::{
     BEARER_SUBPROTOCOL_PREFIX, Codec, DecodeError, decode_client_frame, decode_server_frame,
-    encode_client_frame, encode_message, encode_server_frame,
+    encode_client_frame, encode_message, encode_server_frame, encode_shared_message,
 };
 pub use data::{DATA_DEPTH_MAX, JsonDataError, json_data};
 pub use error_code::ErrorCode;

@@ -2,6 +2,7 @@
 
 mod client;
 mod delivery;
+mod presence;
 mod schema;
 mod server;
 mod strict;

@@ -1,26 +1,29 @@
 //! The rules of the fields, one function each, whatever codec the value came in.
 
+mod settle;
+mod subscribe;
+
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 use tidings_core::limits::{
     HEADERS_BYTES_MAX, HEADERS_MAX, MESSAGE_BYTES_MAX, REASON_BYTES_MAX, REDELIVERY_DELAY_MAX,
-    TOKEN_BYTES_MAX, WINDOW_MAX,
+    TOKEN_BYTES_MAX,
 };
 use tidings_core::{
     ContentType, Data, Epoch, Filter, Headers, IdError, MessageId, Offset, Position, ResetReason,
-    SubscriptionName, Topic,
+    Topic,
 };
+
+pub(crate) use self::settle::{ack_which, nack_is_one_thing, topic_of_sub};
+pub(crate) use self::subscribe::{SubscribeFields, subscribe, topic_or_filter};
 
 use crate::codec::DecodeError;
 use crate::data::JsonDataError;
 use crate::error_code::ErrorCode;
 use crate::field::Field;
-use crate::frame::{
-    AckWhich, ClientFrame, ErrorBody, HistoryFrom, StartFrom, Subscribe, SubscribeMode,
-    UnsubscribeReason,
-};
+use crate::frame::{ClientFrame, ErrorBody, HistoryFrom, UnsubscribeReason};
 
 /// Any number that fits.
 pub(crate) const ANY: RangeInclusive<u64> = 0..=u64::MAX;
@@ -167,110 +170,6 @@ pub(crate) fn headers(at: Field<'_>, headers: Headers) -> Result<Headers, ErrorB
     Ok(headers)
 }
 
-/// `topic` or `filter` of a subscribe frame, whichever is there.
-pub(crate) fn topic_or_filter(
-    topic_text: Option<&str>,
-    filter_text: Option<&str>,
-) -> Result<Filter, ErrorBody> {
-    match (topic_text, filter_text) {
-        (Some(text), None) => {
-            topic(Field::new("subscribe", "topic"), text).map(|topic| Filter::from(&topic))
-        }
-        (None, Some(text)) => filter(Field::new("subscribe", "filter"), text),
-        (Some(_), Some(_)) => Err(ErrorBody::new(
-            ErrorCode::BadField,
-            "`subscribe` takes `topic` or `filter`, not both",
-        )),
-        (None, None) => {
-            Err(ErrorBody::new(ErrorCode::BadField, "`subscribe` needs a `topic` or a `filter`"))
-        }
-    }
-}
-
-/// The fields of a subscribe frame beside the topic or filter.
-#[derive(Debug)]
-pub(crate) struct SubscribeFields<'a> {
-    pub(crate) sub: Filter,
-    pub(crate) durable: Option<&'a str>,
-    pub(crate) window: Option<u64>,
-    pub(crate) from: Option<&'a str>,
-    pub(crate) after: Option<Position>,
-}
-
-pub(crate) fn subscribe(fields: SubscribeFields<'_>) -> Result<Subscribe, ErrorBody> {
-    let SubscribeFields { sub, durable, window, from, after } = fields;
-    let at = |name| Field::new("subscribe", name);
-    let default = if durable.is_some() { StartFrom::First } else { StartFrom::New };
-    let from = match (from, after) {
-        (None, None) => default,
-        (None, Some(_)) if sub.as_topic().is_none() => {
-            return Err(at("after").bad("needs a `topic`: a filter with wildcards has no position"));
-        }
-        (None, Some(position)) => StartFrom::After(position),
-        (Some("new"), None) => StartFrom::New,
-        (Some("first"), None) => StartFrom::First,
-        (Some("last"), None) => StartFrom::Last,
-        (Some(_), None) => {
-            return Err(at("from").bad("must be \"new\", \"first\" or \"last\""));
-        }
-        (Some(_), Some(_)) => {
-            return Err(at("from").bad("and `after` exclude each other: give one of them"));
-        }
-    };
-    let mode = match (durable, window) {
-        (None, None) => SubscribeMode::Live { from },
-        (None, Some(_)) => {
-            return Err(at("window").bad("belongs to durable subscriptions: give `durable` too"));
-        }
-        // An ack names the subscription, which tells a message only if it has one topic.
-        (Some(_), _) if sub.as_topic().is_none() => {
-            return Err(not_offered("`subscribe.durable` with wildcards"));
-        }
-        (Some(name), window) => {
-            let name: SubscriptionName = id(at("durable"), name)?;
-            let range = 1..=u64::from(WINDOW_MAX);
-            let window =
-                window.map(|window| number_u32(at("window"), window, range)).transpose()?;
-            SubscribeMode::Durable { name, window, from }
-        }
-    };
-    Ok(Subscribe { sub, mode })
-}
-
-/// `offset` or `offsets` of an ack, whichever is there.
-pub(crate) fn ack_which(
-    through: Option<u64>,
-    each: Option<Vec<u64>>,
-) -> Result<AckWhich, ErrorBody> {
-    let at = |name| Field::new("ack", name);
-    match (through, each) {
-        (Some(through), None) => offset(at("offset"), through).map(AckWhich::Through),
-        (None, Some(each)) => {
-            let count_max = WINDOW_MAX as usize;
-            if each.is_empty() || each.len() > count_max {
-                return Err(at("offsets").bad(format_args!("must have 1 to {count_max} offsets")));
-            }
-            let each = each.into_iter().map(|each| offset(at("offsets"), each));
-            each.collect::<Result<_, _>>().map(AckWhich::Each)
-        }
-        (Some(_), Some(_)) => {
-            Err(ErrorBody::new(ErrorCode::BadField, "`ack` takes `offset` or `offsets`, not both"))
-        }
-        (None, None) => {
-            Err(ErrorBody::new(ErrorCode::BadField, "`ack` needs an `offset` or `offsets`"))
-        }
-    }
-}
-
-/// A delivery is given up now or tried again later, not both.
-pub(crate) fn nack_is_one_thing(delay: Option<Duration>, dead: bool) -> Result<(), ErrorBody> {
-    if dead && delay.is_some() {
-        return Err(Field::new("nack", "delay_ms")
-            .bad("and `dead` exclude each other: a message given up is not delivered again"));
-    }
-    Ok(())
-}
-
 /// `after` or `since` of a history frame; neither is the earliest message kept.
 pub(crate) fn history_from(
     after: Option<Position>,
@@ -290,15 +189,10 @@ pub(crate) fn history_from(
 /// The reason for a reset. One that is not known here reads as the strongest: nothing of the old
 /// place is relied on.
 pub(crate) fn reset_reason(word: &str) -> ResetReason {
-    [
-        ResetReason::EpochChanged,
-        ResetReason::Trimmed,
-        ResetReason::AheadOfHead,
-        ResetReason::TooFarBehind,
-    ]
-    .into_iter()
-    .find(|reason| reason.as_str() == word)
-    .unwrap_or(ResetReason::EpochChanged)
+    ResetReason::ALL
+        .into_iter()
+        .find(|reason| reason.as_str() == word)
+        .unwrap_or(ResetReason::EpochChanged)
 }
 
 /// Why the server ended a subscription. One that is not known here reads as forbidden, so that

@@ -52,6 +52,11 @@ pub(crate) fn keeps_nothing(topic: &Topic) -> ErrorBody {
     ErrorBody::new(ErrorCode::Unsupported, message)
 }
 
+/// What whoever asks for something is told that the protocol has and this server does not.
+pub(crate) fn not_offered(what: &str) -> ErrorBody {
+    ErrorBody::new(ErrorCode::Unsupported, format!("{what} is not offered yet; leave it out"))
+}
+
 /// An error on its way out as `application/problem+json` (RFC 9457).
 #[derive(Debug)]
 pub(crate) struct HttpError(pub(crate) ErrorBody);

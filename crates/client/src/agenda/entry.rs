@@ -84,7 +84,7 @@ impl Entry {
                 };
                 (Place::Live(place), Settling::None, request.queue)
             }
-            SubscribeMode::Durable { .. } => {
+            SubscribeMode::Durable { .. } | SubscribeMode::Shared { .. } => {
                 let settling = match request.ack {
                     AckMode::Auto => Settling::Auto { last: None },
                     AckMode::Manual => Settling::Manual,
@@ -143,7 +143,7 @@ impl Entry {
             Place::Live(place) => SubscribeMode::Live { from: place.start() },
             Place::Durable(_) => self.request.mode.clone(),
         };
-        ClientBody::Subscribe(Subscribe { sub: self.request.sub.clone(), mode })
+        ClientBody::Subscribe(Subscribe { sub: self.request.sub.clone(), mode, presence: false })
     }
 
     /// The server agreed. What the application hears of it.
@@ -248,11 +248,11 @@ impl Entry {
         let sub = &self.request.sub;
         if let Some(through) = acks.through {
             let which = AckWhich::Through(through);
-            requests.say(ClientBody::Ack(Ack { sub: sub.clone(), which }));
+            requests.say(ClientBody::Ack(Ack { sub: sub.clone(), topic: None, which }));
         }
         for offsets in acks.each.chunks(ACK_OFFSETS_MAX) {
             let which = AckWhich::Each(offsets.to_vec());
-            requests.say(ClientBody::Ack(Ack { sub: sub.clone(), which }));
+            requests.say(ClientBody::Ack(Ack { sub: sub.clone(), topic: None, which }));
         }
     }
 }

@@ -71,6 +71,9 @@ async fn welcome(
                 ServerBody::Subscribed(_)
                 | ServerBody::Unsubscribed { .. }
                 | ServerBody::Published(_)
+                | ServerBody::Scheduled(_)
+                | ServerBody::Present(_)
+                | ServerBody::Presence(_)
                 | ServerBody::History(_)
                 | ServerBody::Refreshed { .. }
                 | ServerBody::Settled { .. }

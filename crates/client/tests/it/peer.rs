@@ -191,7 +191,12 @@ impl Line {
     /// Answers a subscribe to a topic whose log has `first..=head`.
     pub(crate) async fn subscribed(&mut self, place: SubscribedPlace) -> Subscribe {
         let (id, subscribe) = self.next_subscribe().await;
-        let subscribed = Subscribed { sub: subscribe.sub.clone(), place: Some(place) };
+        let subscribed = Subscribed {
+            sub: subscribe.sub.clone(),
+            place: Some(place),
+            pending: None,
+            durable: None,
+        };
         self.reply(id, ServerBody::Subscribed(subscribed)).await;
         subscribe
     }
@@ -238,6 +243,8 @@ pub(crate) fn message(topic: &str, offset: u64, attempt: u32) -> ServerFrame {
         from: None,
         at: Timestamp::from_ms(1_795_000_000_000),
         attempt,
+        order_key: None,
+        sub: None,
     };
     ServerFrame { id: None, body: ServerBody::Message(delivery) }
 }

@@ -17,7 +17,7 @@ async fn subscribed(peer: &Peer, filter: &str, queue: usize) -> (Client, Line, S
     let answering = async {
         let (id, asked) = line.next_subscribe().await;
         let place = asked.sub.as_topic().map(|_| place(1, 0));
-        let subscribed = Subscribed { sub: asked.sub, place };
+        let subscribed = Subscribed { sub: asked.sub, place, pending: None, durable: None };
         line.reply(id, ServerBody::Subscribed(subscribed)).await;
     };
     let (subscription, ()) = tokio::join!(client.subscribe(request), answering);

@@ -37,7 +37,7 @@ fn durable() -> SubscribeRequest {
 }
 
 fn ack(which: AckWhich) -> ClientBody {
-    ClientBody::Ack(Ack { sub: Filter::parse("user/alice").unwrap(), which })
+    ClientBody::Ack(Ack { sub: Filter::parse("user/alice").unwrap(), topic: None, which })
 }
 
 fn ack_through(offset: u64) -> ClientBody {
@@ -133,6 +133,7 @@ async fn answers_reach_the_server_and_acks_are_cumulative() {
         nack,
         Nack {
             sub: Filter::parse("user/alice").unwrap(),
+            topic: None,
             offset: Offset::new(3),
             delay: Some(Duration::from_millis(5)),
             reason: Some("db down".to_owned()),
@@ -271,7 +272,7 @@ async fn overlapping_live_subscriptions_each_get_a_message_once() {
     let (mut line, _) = peer.accept().await;
     let answering = async {
         let (id, asked) = line.next_subscribe().await;
-        let subscribed = Subscribed { sub: asked.sub, place: None };
+        let subscribed = Subscribed { sub: asked.sub, place: None, pending: None, durable: None };
         line.reply(id, ServerBody::Subscribed(subscribed)).await;
     };
     let (all, ()) = tokio::join!(client.subscribe(request), answering);

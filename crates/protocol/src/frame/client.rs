@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tidings_core::{
-    ClientId, ContentType, Data, DedupKey, Filter, Headers, Offset, Position, SessionId,
-    SubscriptionName, Timestamp, Topic,
+    ClientId, ContentType, Data, DedupKey, Filter, GroupName, Headers, Offset, OrderKey, Position,
+    SessionId, SubscriptionName, Timestamp, Topic,
 };
 
 use super::RequestId;
@@ -33,7 +33,7 @@ pub enum ClientBody {
     },
     /// Append a message.
     Publish(Publish),
-    /// Settle deliveries of a durable subscription.
+    /// Settle deliveries of a durable or shared subscription.
     Ack(Ack),
     /// Ask for a redelivery, or give a message up.
     Nack(Nack),
@@ -41,6 +41,11 @@ pub enum ClientBody {
     Extend(Extend),
     /// Read a topic's past.
     History(HistoryRequest),
+    /// Ask who is on a topic.
+    Presence {
+        /// Which topic.
+        topic: Topic,
+    },
     /// Show a fresh token.
     Refresh {
         /// The token.
@@ -75,8 +80,11 @@ impl std::fmt::Debug for Connect {
 pub struct Subscribe {
     /// `topic` or `filter` of the frame. A plain topic is a filter without wildcards.
     pub sub: Filter,
-    /// Live, or durable under a name.
+    /// Live, durable under a name, or shared by a group.
     pub mode: SubscribeMode,
+    /// Also tell who joins and leaves the topic. Never with wildcards: who is there is known for
+    /// one topic at a time.
+    pub presence: bool,
 }
 
 /// How a subscription remembers its place.
@@ -96,6 +104,16 @@ pub enum SubscribeMode {
         /// Where to start when there is no cursor yet.
         from: StartFrom,
     },
+    /// The server remembers, wants acks, and divides the messages among the members of a group.
+    /// The group's cursors belong to its name together with the topic or filter.
+    Shared {
+        /// Which group to join.
+        group: GroupName,
+        /// Most unacked messages of this member at once; `None` for the server's default.
+        window: Option<u32>,
+        /// Where to start in a topic for which the group has no cursor yet.
+        from: StartFrom,
+    },
 }
 
 /// Where a subscription starts that has no cursor on the server.
@@ -104,7 +122,7 @@ pub enum StartFrom {
     /// With the next message that is published (`"from":"new"`; the default of live ones).
     #[default]
     New,
-    /// With the earliest message kept (`"from":"first"`; the default of durable ones).
+    /// With the earliest message kept (`"from":"first"`; the default of durable and shared ones).
     First,
     /// With the last message kept, if there is one, and what follows (`"from":"last"`): what a page
     /// that shows the current value wants.
@@ -126,15 +144,21 @@ pub struct Publish {
     pub headers: Headers,
     /// Recognises a repeat.
     pub key: Option<DedupKey>,
-    /// How long the message is worth delivering.
+    /// What it has in common with messages that groups must take one after the other.
+    pub order_key: Option<OrderKey>,
+    /// How long the message is worth delivering, from the time it is published.
     pub ttl: Option<Duration>,
+    /// When to publish it; absent or past for at once.
+    pub deliver_at: Option<Timestamp>,
 }
 
 /// Settles deliveries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ack {
-    /// The subscription's topic.
+    /// The subscription.
     pub sub: Filter,
+    /// Which topic of it: there exactly if `sub` has wildcards.
+    pub topic: Option<Topic>,
     /// Which deliveries.
     pub which: AckWhich,
 }
@@ -151,8 +175,10 @@ pub enum AckWhich {
 /// A delivery that was not taken.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nack {
-    /// The subscription's topic.
+    /// The subscription.
     pub sub: Filter,
+    /// Which topic of it: there exactly if `sub` has wildcards.
+    pub topic: Option<Topic>,
     /// Which delivery.
     pub offset: Offset,
     /// Wait before the next delivery; `None` for the policy's backoff.
@@ -166,8 +192,10 @@ pub struct Nack {
 /// More time for a delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Extend {
-    /// The subscription's topic.
+    /// The subscription.
     pub sub: Filter,
+    /// Which topic of it: there exactly if `sub` has wildcards.
+    pub topic: Option<Topic>,
     /// Which delivery.
     pub offset: Offset,
     /// How much more, from now (`"by_ms"`).

@@ -1,7 +1,8 @@
 //! A message on its way to a subscriber.
 
 use tidings_core::{
-    ContentType, Data, Headers, Message, MessageId, Offset, Timestamp, Topic, UserId,
+    ContentType, Data, Filter, Headers, Message, MessageId, Offset, OrderKey, Timestamp, Topic,
+    UserId,
 };
 
 /// A message as subscribers see it. `message.epoch` is not on the wire of a `message` frame (the
@@ -24,8 +25,14 @@ pub struct Delivery {
     pub from: Option<UserId>,
     /// When it was published.
     pub at: Timestamp,
-    /// Which delivery of it this is, on durable subscriptions; 1 when the frame does not say.
+    /// Which delivery of it this is, on durable and shared subscriptions; 1 when the frame does
+    /// not say.
     pub attempt: u32,
+    /// What it has in common with messages that groups take one after the other.
+    pub order_key: Option<OrderKey>,
+    /// The shared subscription it is for. All others find theirs by the topic: their frame is
+    /// the same for everybody who gets it.
+    pub sub: Option<Filter>,
 }
 
 impl Delivery {
@@ -41,6 +48,8 @@ impl Delivery {
             from: message.content.sender.clone(),
             at: message.published_at,
             attempt,
+            order_key: message.content.order_key.clone(),
+            sub: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidings_core::{
     ClientId, Epoch, Filter, MessageId, NodeId, Offset, Position, ResetReason, SessionId,
-    Timestamp, Topic, UserId,
+    SubscriptionName, Timestamp, Topic, UserId,
 };
 
 use super::{Delivery, ErrorBody, RequestId};
@@ -23,7 +23,7 @@ pub struct ServerFrame {
 pub enum ServerBody {
     /// Answer to `connect`.
     Connected(Connected),
-    /// Answer to `subscribe`.
+    /// Answer to `subscribe`; without a request id the server started the subscription.
     Subscribed(Subscribed),
     /// Answer to `unsubscribe`; without a request id the server ended the subscription.
     Unsubscribed {
@@ -34,6 +34,8 @@ pub enum ServerBody {
     },
     /// Answer to `publish`.
     Published(Published),
+    /// Answer to `publish` of a message for later.
+    Scheduled(Scheduled),
     /// Answer to `history`.
     History(History),
     /// Answer to `refresh`.
@@ -51,6 +53,10 @@ pub enum ServerBody {
     Error(ErrorBody),
     /// A message.
     Message(Delivery),
+    /// Answer to `presence`.
+    Present(Present),
+    /// Who joined and left a topic.
+    Presence(PresenceChange),
     /// A subscription lost its place.
     Reset(Reset),
     /// The server is about to close the connection.
@@ -103,7 +109,7 @@ pub struct ConnectionLimits {
     pub frame_bytes: u32,
     /// Most subscriptions.
     pub subscriptions: u32,
-    /// Largest window of a durable subscription.
+    /// Largest window of a durable or shared subscription.
     pub window: u32,
     /// Most publishes without an answer.
     pub publishes_in_flight: u32,
@@ -116,6 +122,11 @@ pub struct Subscribed {
     pub sub: Filter,
     /// Where the topic stands; `None` for a filter with wildcards.
     pub place: Option<SubscribedPlace>,
+    /// Messages that wait for a shared subscription with wildcards, in all its topics. Where
+    /// there is a place, it has the number.
+    pub pending: Option<u64>,
+    /// The cursor's name, where the server started a durable subscription by itself.
+    pub durable: Option<SubscriptionName>,
 }
 
 /// Where a topic and a subscription to it stand.
@@ -158,6 +169,53 @@ pub struct Published {
     pub duplicate: bool,
 }
 
+/// A message that waits for its time, and what it will be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheduled {
+    /// The message's name, which it keeps when it is published.
+    pub id: MessageId,
+    /// When it will be published.
+    pub deliver_at: Timestamp,
+    /// Whether it had been scheduled before under this key.
+    pub duplicate: bool,
+}
+
+/// Who is on a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// Which topic.
+    pub topic: Topic,
+    /// Those who are there, at most
+    /// [`PRESENCE_MEMBERS_MAX`](tidings_core::limits::PRESENCE_MEMBERS_MAX).
+    pub members: Vec<Member>,
+    /// How many are there.
+    pub total: u64,
+}
+
+/// Somebody on a topic: one device or process, however many connections it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub user: UserId,
+    /// With which device or process.
+    pub client: ClientId,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Who joined and left a topic since the event before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceChange {
+    /// Which topic.
+    pub topic: Topic,
+    /// Those who were not there before, and are now.
+    pub joined: Vec<Member>,
+    /// Those who were there before, and are not now.
+    pub left: Vec<Member>,
+    /// Whether events were lost, so that the list has to be asked for anew.
+    pub reset: bool,
+}
+
 /// A part of a topic's past.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
@@ -188,7 +246,7 @@ pub struct Reset {
     pub reason: ResetReason,
     /// The life of the log now.
     pub epoch: Epoch,
-    /// The earliest offset kept, where delivery goes on.
+    /// Where delivery goes on: with the earliest message kept, or after those that were skipped.
     pub first: Offset,
     /// The last offset.
     pub offset: Offset,

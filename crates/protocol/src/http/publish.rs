@@ -4,7 +4,7 @@ use tidings_core::Topic;
 use tidings_core::limits::PUBLISH_BATCH_MAX;
 
 use super::object;
-use crate::frame::{ErrorBody, Publish, Published};
+use crate::frame::{ErrorBody, Publish, Published, Scheduled};
 use crate::json::{self, ObjectWriter, Reading, Value};
 use crate::rules;
 
@@ -48,10 +48,20 @@ pub fn encode_publish_batch(messages: &[Publish], out: &mut Vec<u8>) {
 /// Answers `POST /v1/publish`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishReply {
-    /// Where the message went.
+    /// Where the message went, or will go.
     pub topic: Topic,
-    /// Its name and place.
-    pub published: Published,
+    /// What became of it.
+    pub outcome: PublishOutcome,
+}
+
+/// What became of a message. On the wire, `offset` tells the one from the other: a message that
+/// waits for its time has no place yet, and `deliver_at` instead.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PublishOutcome {
+    /// It is in the log.
+    Published(Published),
+    /// It waits for its time.
+    Scheduled(Scheduled),
 }
 
 impl PublishReply {
@@ -62,7 +72,10 @@ impl PublishReply {
 
     fn write(&self, out: &mut ObjectWriter<'_>) {
         out.text("topic", self.topic.as_str());
-        json::write_published(&self.published, out);
+        match &self.outcome {
+            PublishOutcome::Published(published) => json::write_published(published, out),
+            PublishOutcome::Scheduled(scheduled) => json::write_scheduled(scheduled, out),
+        }
     }
 
     /// Reads a reply.
@@ -71,15 +84,18 @@ impl PublishReply {
     }
 
     fn read(object: &json::Object<'_>) -> Result<Self, ErrorBody> {
-        Ok(Self {
-            topic: rules::topic(object.at("topic"), &object.text("topic")?)?,
-            published: json::read_published(object)?,
-        })
+        let outcome = match (object.optional("offset"), object.optional("deliver_at")) {
+            (None, Some(_)) => PublishOutcome::Scheduled(json::read_scheduled(object)?),
+            (Some(_), _) | (None, None) => PublishOutcome::Published(json::read_published(object)?),
+        };
+        let topic = rules::topic(object.at("topic"), &object.text("topic")?)?;
+        Ok(Self { topic, outcome })
     }
 }
 
-const REPLY_FIELDS: &[&str] = &["id", "topic", "offset", "epoch", "duplicate"];
-const RESULT_FIELDS: &[&str] = &["id", "topic", "offset", "epoch", "duplicate", "error"];
+const REPLY_FIELDS: &[&str] = &["id", "topic", "offset", "epoch", "deliver_at", "duplicate"];
+const RESULT_FIELDS: &[&str] =
+    &["id", "topic", "offset", "epoch", "deliver_at", "duplicate", "error"];
 
 /// Answers `POST /v1/publish/batch`: one result for each message, in their order.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use tidings_core::limits::READ_MESSAGES_MAX;
-use tidings_core::{Filter, Offset, Position};
+use tidings_core::{Filter, Offset, Position, Timestamp, Topic};
 
 use super::Kind;
 use super::delivery::read_data;
@@ -28,7 +28,7 @@ pub(super) const KINDS: &[Kind<ClientBody>] = &[
     Kind { word: "refresh", read: refresh },
     Kind { word: "ping", read: |body| body.object("ping", &[]).map(|_| ClientBody::Ping) },
     Kind { word: "pong", read: |body| body.object("pong", &[]).map(|_| ClientBody::Pong) },
-    Kind { word: "presence", read: |_| Err(rules::not_offered("the frame `presence`")) },
+    Kind { word: "presence", read: presence },
 ];
 
 fn connect(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
@@ -44,22 +44,24 @@ fn connect(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
     }))
 }
 
+const SUBSCRIBE_FIELDS: &[&str] =
+    &["topic", "filter", "durable", "group", "window", "from", "after", "presence"];
+
 fn subscribe(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
-    let object = body
-        .object("subscribe", &["topic", "filter", "durable", "window", "from", "after", "group"])?;
-    if object.any("group").is_some() {
-        return Err(rules::not_offered("`subscribe.group`"));
-    }
+    let object = body.object("subscribe", SUBSCRIBE_FIELDS)?;
     let topic = object.optional_text("topic")?;
     let filter = object.optional_text("filter")?;
     let durable = object.optional_text("durable")?;
+    let group = object.optional_text("group")?;
     let from = object.optional_text("from")?;
     let fields = SubscribeFields {
         sub: rules::topic_or_filter(topic.as_deref(), filter.as_deref())?,
         durable: durable.as_deref(),
+        group: group.as_deref(),
         window: object.optional_number("window")?,
         from: from.as_deref(),
         after: position(&object, "subscribe.after")?,
+        presence: object.optional_flag("presence")?.unwrap_or(false),
     };
     rules::subscribe(fields).map(ClientBody::Subscribe)
 }
@@ -83,8 +85,22 @@ fn sub(object: &Object<'_>) -> Result<Filter, ErrorBody> {
     rules::filter(object.at("sub"), &object.text("sub")?)
 }
 
-pub(crate) const PUBLISH_FIELDS: &[&str] =
-    &["topic", "data", "data_base64", "content_type", "headers", "key", "ttl_ms", "deliver_at"];
+/// `topic` of a frame that settles deliveries of `sub`.
+fn topic_of_sub(object: &Object<'_>, sub: &Filter) -> Result<Option<Topic>, ErrorBody> {
+    rules::topic_of_sub(object.at("topic"), sub, object.optional_text("topic")?.as_deref())
+}
+
+pub(crate) const PUBLISH_FIELDS: &[&str] = &[
+    "topic",
+    "data",
+    "data_base64",
+    "content_type",
+    "headers",
+    "key",
+    "order_key",
+    "ttl_ms",
+    "deliver_at",
+];
 
 fn publish(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
     read_publish(&body.object("publish", PUBLISH_FIELDS)?).map(ClientBody::Publish)
@@ -92,9 +108,6 @@ fn publish(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
 
 /// The fields of a publish: of the frame, and of the HTTP body.
 pub(crate) fn read_publish(object: &Object<'_>) -> Result<Publish, ErrorBody> {
-    if object.any("deliver_at").is_some() {
-        return Err(rules::not_offered(&object.at("deliver_at").to_string()));
-    }
     let content_type = object
         .optional_text("content_type")?
         .map(|text| rules::content_type(object.at("content_type"), &text))
@@ -102,6 +115,10 @@ pub(crate) fn read_publish(object: &Object<'_>) -> Result<Publish, ErrorBody> {
     let headers = object.optional("headers").map(Value::headers).transpose()?;
     let key =
         object.optional_text("key")?.map(|text| rules::id(object.at("key"), &text)).transpose()?;
+    let order_key = object
+        .optional_text("order_key")?
+        .map(|text| rules::id(object.at("order_key"), &text))
+        .transpose()?;
     let ttl = object
         .optional("ttl_ms")
         .map(|value| rules::ttl(value.at(), value.number(rules::POSITIVE)?))
@@ -112,21 +129,25 @@ pub(crate) fn read_publish(object: &Object<'_>) -> Result<Publish, ErrorBody> {
         content_type,
         headers: headers.unwrap_or_default(),
         key,
+        order_key,
         ttl,
+        deliver_at: object.optional_number("deliver_at")?.map(Timestamp::from_ms),
     })
 }
 
 fn ack(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
-    let object = body.object("ack", &["sub", "offset", "offsets"])?;
+    let object = body.object("ack", &["sub", "topic", "offset", "offsets"])?;
     let offsets = object.optional("offsets").map(Value::numbers).transpose()?;
+    let sub = sub(&object)?;
     Ok(ClientBody::Ack(Ack {
-        sub: sub(&object)?,
+        topic: topic_of_sub(&object, &sub)?,
+        sub,
         which: rules::ack_which(object.optional_number("offset")?, offsets)?,
     }))
 }
 
 fn nack(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
-    let object = body.object("nack", &["sub", "offset", "delay_ms", "reason", "dead"])?;
+    let object = body.object("nack", &["sub", "topic", "offset", "delay_ms", "reason", "dead"])?;
     let at = |name| Field::new("nack", name);
     let delay = object
         .optional_number("delay_ms")?
@@ -138,8 +159,10 @@ fn nack(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
         .transpose()?;
     let dead = object.optional_flag("dead")?.unwrap_or(false);
     rules::nack_is_one_thing(delay, dead)?;
+    let sub = sub(&object)?;
     Ok(ClientBody::Nack(Nack {
-        sub: sub(&object)?,
+        topic: topic_of_sub(&object, &sub)?,
+        sub,
         offset: rules::offset(at("offset"), object.number("offset")?)?,
         delay,
         reason,
@@ -148,10 +171,12 @@ fn nack(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
 }
 
 fn extend(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
-    let object = body.object("extend", &["sub", "offset", "by_ms"])?;
+    let object = body.object("extend", &["sub", "topic", "offset", "by_ms"])?;
     let at = |name| Field::new("extend", name);
+    let sub = sub(&object)?;
     Ok(ClientBody::Extend(Extend {
-        sub: sub(&object)?,
+        topic: topic_of_sub(&object, &sub)?,
+        sub,
         offset: rules::offset(at("offset"), object.number("offset")?)?,
         by: rules::extension(at("by_ms"), object.number("by_ms")?)?,
     }))
@@ -169,6 +194,11 @@ fn history(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
         from: rules::history_from(after, object.optional_number("since")?)?,
         limit: limit.map(|limit| u32::try_from(limit).expect("the range is within 32 bits")),
     }))
+}
+
+fn presence(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
+    let object = body.object("presence", &["topic"])?;
+    Ok(ClientBody::Presence { topic: rules::topic(object.at("topic"), &object.text("topic")?)? })
 }
 
 fn refresh(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
@@ -197,6 +227,7 @@ fn write_body(body: &ClientBody, out: &mut ObjectWriter<'_>) {
         ClientBody::Publish(publish) => write_publish(publish, out),
         ClientBody::Ack(ack) => {
             out.text("sub", ack.sub.as_str());
+            out.optional_text("topic", ack.topic.as_ref().map(Topic::as_str));
             match &ack.which {
                 AckWhich::Through(offset) => out.number("offset", offset.get()),
                 AckWhich::Each(offsets) => {
@@ -207,6 +238,7 @@ fn write_body(body: &ClientBody, out: &mut ObjectWriter<'_>) {
         ClientBody::Nack(nack) => write_nack(nack, out),
         ClientBody::Extend(extend) => {
             out.text("sub", extend.sub.as_str());
+            out.optional_text("topic", extend.topic.as_ref().map(Topic::as_str));
             out.number("offset", extend.offset.get());
             out.number("by_ms", duration_ms(extend.by));
         }
@@ -219,6 +251,7 @@ fn write_body(body: &ClientBody, out: &mut ObjectWriter<'_>) {
             }
             out.optional_number("limit", request.limit.map(u64::from));
         }
+        ClientBody::Presence { topic } => out.text("topic", topic.as_str()),
         ClientBody::Refresh { token } => out.text("token", token),
         ClientBody::Ping | ClientBody::Pong => {}
     }
@@ -227,20 +260,28 @@ fn write_body(body: &ClientBody, out: &mut ObjectWriter<'_>) {
 fn write_subscribe(subscribe: &Subscribe, out: &mut ObjectWriter<'_>) {
     let name = if subscribe.sub.as_topic().is_some() { "topic" } else { "filter" };
     out.text(name, subscribe.sub.as_str());
-    let (from, default) = match &subscribe.mode {
+    let (start, default) = match &subscribe.mode {
         SubscribeMode::Live { from } => (*from, StartFrom::New),
         SubscribeMode::Durable { name, window, from } => {
             out.text("durable", name.as_str());
             out.optional_number("window", window.map(u64::from));
             (*from, StartFrom::First)
         }
+        SubscribeMode::Shared { group, window, from } => {
+            out.text("group", group.as_str());
+            out.optional_number("window", window.map(u64::from));
+            (*from, StartFrom::First)
+        }
     };
-    match from {
-        from if from == default => {}
+    match start {
+        start if start == default => {}
         StartFrom::New => out.text("from", "new"),
         StartFrom::First => out.text("from", "first"),
         StartFrom::Last => out.text("from", "last"),
         StartFrom::After(position) => write_position(position, out),
+    }
+    if subscribe.presence {
+        out.flag("presence", true);
     }
 }
 
@@ -257,11 +298,14 @@ pub(crate) fn write_publish(publish: &Publish, out: &mut ObjectWriter<'_>) {
     out.optional_text("content_type", publish.content_type.as_ref().map(|it| it.as_str()));
     out.headers(&publish.headers);
     out.optional_text("key", publish.key.as_ref().map(|it| it.as_str()));
+    out.optional_text("order_key", publish.order_key.as_ref().map(|it| it.as_str()));
     out.optional_number("ttl_ms", publish.ttl.map(duration_ms));
+    out.optional_number("deliver_at", publish.deliver_at.map(Timestamp::as_ms));
 }
 
 fn write_nack(nack: &Nack, out: &mut ObjectWriter<'_>) {
     out.text("sub", nack.sub.as_str());
+    out.optional_text("topic", nack.topic.as_ref().map(Topic::as_str));
     out.number("offset", nack.offset.get());
     out.optional_number("delay_ms", nack.delay.map(duration_ms));
     out.optional_text("reason", nack.reason.as_deref());

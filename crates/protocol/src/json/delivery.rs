@@ -23,6 +23,8 @@ pub(crate) const DELIVERY_FIELDS: &[&str] = &[
     "from",
     "at",
     "attempt",
+    "order_key",
+    "sub",
 ];
 
 /// A whole `message` frame with its line end.
@@ -44,6 +46,8 @@ pub(crate) fn write_delivery(view: &DeliveryView<'_>, out: &mut ObjectWriter<'_>
     if view.attempt > 1 {
         out.number("attempt", view.attempt.into());
     }
+    out.optional_text("order_key", view.order_key.map(|it| it.as_str()));
+    out.optional_text("sub", view.sub.map(|it| it.as_str()));
 }
 
 pub(crate) fn read_delivery(object: &Object<'_>) -> Result<Delivery, ErrorBody> {
@@ -57,6 +61,14 @@ pub(crate) fn read_delivery(object: &Object<'_>) -> Result<Delivery, ErrorBody> 
         .map(|text| rules::id(object.at("from"), &text))
         .transpose()?;
     let attempt = object.optional_number("attempt")?.unwrap_or(1);
+    let order_key = object
+        .optional_text("order_key")?
+        .map(|text| rules::id(object.at("order_key"), &text))
+        .transpose()?;
+    let sub = object
+        .optional_text("sub")?
+        .map(|text| rules::filter(object.at("sub"), &text))
+        .transpose()?;
     Ok(Delivery {
         topic: rules::topic(object.at("topic"), &object.text("topic")?)?,
         offset: Offset::new(object.number("offset")?),
@@ -67,6 +79,8 @@ pub(crate) fn read_delivery(object: &Object<'_>) -> Result<Delivery, ErrorBody> 
         from,
         at: Timestamp::from_ms(object.number("at")?),
         attempt: rules::number_u32(object.at("attempt"), attempt, 1..=u32::MAX.into())?,
+        order_key,
+        sub,
     })
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tidings_core::{Epoch, Filter, Offset, Position, ResetReason, Timestamp};
 
-use super::Kind;
 use super::delivery::{DELIVERY_FIELDS, read_delivery, write_delivery};
 use super::object::{Object, Reading, Value};
 use super::writer::ObjectWriter;
+use super::{Kind, presence};
 use crate::delivery_view::DeliveryView;
 use crate::frame::{
-    Connected, ConnectionLimits, Delivery, ErrorBody, Goaway, History, Published, Reset,
+    Connected, ConnectionLimits, Delivery, ErrorBody, Goaway, History, Published, Reset, Scheduled,
     ServerBody, ServerFrame, Subscribed, SubscribedPlace,
 };
 use crate::rules::{self, duration_ms};
@@ -19,6 +19,7 @@ use crate::rules::{self, duration_ms};
 pub(super) const KINDS: &[Kind<ServerBody>] = &[
     Kind { word: "message", read: message },
     Kind { word: "published", read: |body| published(body).map(ServerBody::Published) },
+    Kind { word: "scheduled", read: |body| scheduled(body).map(ServerBody::Scheduled) },
     Kind { word: "connected", read: connected },
     Kind { word: "subscribed", read: subscribed },
     Kind { word: "unsubscribed", read: unsubscribed },
@@ -26,6 +27,8 @@ pub(super) const KINDS: &[Kind<ServerBody>] = &[
     Kind { word: "refreshed", read: refreshed },
     Kind { word: "settled", read: settled },
     Kind { word: "error", read: error },
+    Kind { word: "present", read: presence::present },
+    Kind { word: "presence", read: presence::change },
     Kind { word: "reset", read: reset },
     Kind { word: "goaway", read: goaway },
     Kind { word: "ping", read: |body| body.object("ping", &[]).map(|_| ServerBody::Ping) },
@@ -78,20 +81,27 @@ fn offset(object: &Object<'_>, name: &'static str) -> Result<Offset, ErrorBody> 
 }
 
 fn subscribed(body: Value<'_>) -> Result<ServerBody, ErrorBody> {
-    let known = &["sub", "epoch", "offset", "first", "recovered", "reason", "pending"];
+    let known = &["sub", "epoch", "offset", "first", "recovered", "reason", "pending", "durable"];
     let object = body.object("subscribed", known)?;
-    let place = match object.optional("epoch") {
-        None => None,
-        Some(_) => Some(SubscribedPlace {
-            epoch: epoch(&object)?,
-            offset: offset(&object, "offset")?,
-            first: offset(&object, "first")?,
-            recovered: object.flag("recovered")?,
-            reason: object.optional_text("reason")?.map(|word| rules::reset_reason(&word)),
-            pending: object.number("pending")?,
-        }),
+    let (place, pending) = match object.optional("epoch") {
+        None => (None, object.optional_number("pending")?),
+        Some(_) => {
+            let place = SubscribedPlace {
+                epoch: epoch(&object)?,
+                offset: offset(&object, "offset")?,
+                first: offset(&object, "first")?,
+                recovered: object.flag("recovered")?,
+                reason: object.optional_text("reason")?.map(|word| rules::reset_reason(&word)),
+                pending: object.number("pending")?,
+            };
+            (Some(place), None)
+        }
     };
-    Ok(ServerBody::Subscribed(Subscribed { sub: sub(&object)?, place }))
+    let durable = object
+        .optional_text("durable")?
+        .map(|text| rules::id(object.at("durable"), &text))
+        .transpose()?;
+    Ok(ServerBody::Subscribed(Subscribed { sub: sub(&object)?, place, pending, durable }))
 }
 
 fn unsubscribed(body: Value<'_>) -> Result<ServerBody, ErrorBody> {
@@ -109,6 +119,19 @@ pub(crate) fn read_published(object: &Object<'_>) -> Result<Published, ErrorBody
     Ok(Published {
         id: rules::message_id(object.at("id"), &object.text("id")?)?,
         position: Position { epoch: epoch(object)?, offset: offset(object, "offset")? },
+        duplicate: object.flag("duplicate")?,
+    })
+}
+
+fn scheduled(body: Value<'_>) -> Result<Scheduled, ErrorBody> {
+    read_scheduled(&body.object("scheduled", &["id", "deliver_at", "duplicate"])?)
+}
+
+/// Of the frame, and of the HTTP reply.
+pub(crate) fn read_scheduled(object: &Object<'_>) -> Result<Scheduled, ErrorBody> {
+    Ok(Scheduled {
+        id: rules::message_id(object.at("id"), &object.text("id")?)?,
+        deliver_at: Timestamp::from_ms(object.number("deliver_at")?),
         duplicate: object.flag("duplicate")?,
     })
 }
@@ -212,6 +235,7 @@ fn write_body(body: &ServerBody, out: &mut ObjectWriter<'_>) {
             out.optional_text("reason", reason.map(|reason| reason.as_str()));
         }
         ServerBody::Published(published) => write_published(published, out),
+        ServerBody::Scheduled(scheduled) => write_scheduled(scheduled, out),
         ServerBody::History(history) => write_history(history, out),
         ServerBody::Refreshed { expires_at } => {
             out.optional_number("expires_at", expires_at.map(Timestamp::as_ms));
@@ -219,6 +243,8 @@ fn write_body(body: &ServerBody, out: &mut ObjectWriter<'_>) {
         ServerBody::Settled { count } => out.number("count", (*count).into()),
         ServerBody::Error(error) => write_error(error, out),
         ServerBody::Message(delivery) => write_delivery(&DeliveryView::of_delivery(delivery), out),
+        ServerBody::Present(present) => presence::write_present(present, out),
+        ServerBody::Presence(change) => presence::write_change(change, out),
         ServerBody::Reset(reset) => {
             out.text("sub", reset.sub.as_str());
             out.text("topic", reset.topic.as_str());
@@ -268,7 +294,10 @@ fn write_subscribed(subscribed: &Subscribed, out: &mut ObjectWriter<'_>) {
         out.flag("recovered", place.recovered);
         out.optional_text("reason", place.reason.map(ResetReason::as_str));
         out.number("pending", place.pending);
+    } else {
+        out.optional_number("pending", subscribed.pending);
     }
+    out.optional_text("durable", subscribed.durable.as_ref().map(|it| it.as_str()));
 }
 
 pub(crate) fn write_published(published: &Published, out: &mut ObjectWriter<'_>) {
@@ -276,6 +305,12 @@ pub(crate) fn write_published(published: &Published, out: &mut ObjectWriter<'_>)
     out.number("offset", published.position.offset.get());
     out.text("epoch", &published.position.epoch.to_string());
     out.flag("duplicate", published.duplicate);
+}
+
+pub(crate) fn write_scheduled(scheduled: &Scheduled, out: &mut ObjectWriter<'_>) {
+    out.text("id", scheduled.id.encode(&mut [0; 26]));
+    out.number("deliver_at", scheduled.deliver_at.as_ms());
+    out.flag("duplicate", scheduled.duplicate);
 }
 
 pub(crate) fn write_history(history: &History, out: &mut ObjectWriter<'_>) {

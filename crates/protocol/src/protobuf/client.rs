@@ -2,7 +2,7 @@
 
 use prost::Message;
 use tidings_core::limits::READ_MESSAGES_MAX;
-use tidings_core::{Data, DataKind, Filter, Offset, Position};
+use tidings_core::{Data, DataKind, Filter, Offset, Position, Timestamp, Topic};
 
 use super::schema::client_frame::Body;
 use super::{bad_frame, encode, schema, strict};
@@ -40,7 +40,10 @@ fn decode_body(bytes: &[u8]) -> Result<ClientBody, ErrorBody> {
         }
         Body::Ping(schema::Ping {}) => Ok(ClientBody::Ping),
         Body::Pong(schema::Pong {}) => Ok(ClientBody::Pong),
-        Body::Presence(_) => Err(rules::not_offered("the frame `presence`")),
+        Body::Presence(request) => {
+            let topic = rules::topic(Field::new("presence", "topic"), &request.topic)?;
+            Ok(ClientBody::Presence { topic })
+        }
     }
 }
 
@@ -55,15 +58,14 @@ fn read_connect(connect: schema::Connect) -> Result<Connect, ErrorBody> {
 }
 
 fn read_subscribe(subscribe: &schema::Subscribe) -> Result<Subscribe, ErrorBody> {
-    if subscribe.group.is_some() {
-        return Err(rules::not_offered("`subscribe.group`"));
-    }
     rules::subscribe(SubscribeFields {
         sub: rules::topic_or_filter(subscribe.topic.as_deref(), subscribe.filter.as_deref())?,
         durable: subscribe.durable.as_deref(),
+        group: subscribe.group.as_deref(),
         window: subscribe.window.map(u64::from),
         from: subscribe.from.as_deref(),
         after: read_position("subscribe.after", subscribe.after.as_ref())?,
+        presence: subscribe.presence,
     })
 }
 
@@ -80,12 +82,17 @@ fn sub(object: &str, text: &str) -> Result<Filter, ErrorBody> {
     rules::filter(Field::new(object, "sub"), text)
 }
 
+fn topic_of_sub(
+    object: &str,
+    sub: &Filter,
+    text: Option<&str>,
+) -> Result<Option<Topic>, ErrorBody> {
+    rules::topic_of_sub(Field::new(object, "topic"), sub, text)
+}
+
 fn read_publish(publish: schema::Publish) -> Result<Publish, ErrorBody> {
     use schema::publish::Data as Wire;
     let at = |name| Field::new("publish", name);
-    if publish.deliver_at.is_some() {
-        return Err(rules::not_offered("`publish.deliver_at`"));
-    }
     let data = match publish.data {
         Some(Wire::DataJson(bytes)) => {
             rules::data_size(at("data_json"), bytes.len())?;
@@ -109,13 +116,17 @@ fn read_publish(publish: schema::Publish) -> Result<Publish, ErrorBody> {
         content_type,
         headers: rules::headers(at("headers"), publish.headers)?,
         key: publish.key.map(|text| rules::id(at("key"), &text)).transpose()?,
+        order_key: publish.order_key.map(|text| rules::id(at("order_key"), &text)).transpose()?,
         ttl: publish.ttl_ms.map(|ms| rules::ttl(at("ttl_ms"), ms)).transpose()?,
+        deliver_at: publish.deliver_at.map(Timestamp::from_ms),
     })
 }
 
 fn read_ack(ack: schema::Ack) -> Result<Ack, ErrorBody> {
     let each = (!ack.offsets.is_empty()).then_some(ack.offsets);
-    Ok(Ack { sub: sub("ack", &ack.sub)?, which: rules::ack_which(ack.offset, each)? })
+    let sub = sub("ack", &ack.sub)?;
+    let topic = topic_of_sub("ack", &sub, ack.topic.as_deref())?;
+    Ok(Ack { sub, topic, which: rules::ack_which(ack.offset, each)? })
 }
 
 fn read_nack(nack: &schema::Nack) -> Result<Nack, ErrorBody> {
@@ -123,8 +134,10 @@ fn read_nack(nack: &schema::Nack) -> Result<Nack, ErrorBody> {
     let delay = nack.delay_ms.map(|ms| rules::delay(at("delay_ms"), ms)).transpose()?;
     let reason = nack.reason.as_ref().map(|text| rules::reason(at("reason"), text)).transpose()?;
     rules::nack_is_one_thing(delay, nack.dead)?;
+    let sub = sub("nack", &nack.sub)?;
     Ok(Nack {
-        sub: sub("nack", &nack.sub)?,
+        topic: topic_of_sub("nack", &sub, nack.topic.as_deref())?,
+        sub,
         offset: rules::offset(at("offset"), nack.offset)?,
         delay,
         reason,
@@ -134,8 +147,10 @@ fn read_nack(nack: &schema::Nack) -> Result<Nack, ErrorBody> {
 
 fn read_extend(extend: &schema::Extend) -> Result<Extend, ErrorBody> {
     let at = |name| Field::new("extend", name);
+    let sub = sub("extend", &extend.sub)?;
     Ok(Extend {
-        sub: sub("extend", &extend.sub)?,
+        topic: topic_of_sub("extend", &sub, extend.topic.as_deref())?,
+        sub,
         offset: rules::offset(at("offset"), extend.offset)?,
         by: rules::extension(at("by_ms"), extend.by_ms)?,
     })
@@ -182,13 +197,18 @@ fn body_to_schema(body: &ClientBody) -> Body {
             delay_ms: nack.delay.map(duration_ms),
             reason: nack.reason.clone(),
             dead: nack.dead,
+            topic: nack.topic.as_ref().map(ToString::to_string),
         }),
         ClientBody::Extend(extend) => Body::Extend(schema::Extend {
             sub: extend.sub.to_string(),
             offset: extend.offset.get(),
             by_ms: duration_ms(extend.by),
+            topic: extend.topic.as_ref().map(ToString::to_string),
         }),
         ClientBody::History(request) => Body::History(history_to_schema(request)),
+        ClientBody::Presence { topic } => {
+            Body::Presence(schema::PresenceRequest { topic: topic.to_string() })
+        }
         ClientBody::Refresh { token } => Body::Refresh(schema::Refresh { token: token.clone() }),
         ClientBody::Ping => Body::Ping(schema::Ping {}),
         ClientBody::Pong => Body::Pong(schema::Pong {}),
@@ -199,20 +219,24 @@ fn subscribe_to_schema(subscribe: &Subscribe) -> schema::Subscribe {
     let text = Some(subscribe.sub.to_string());
     let is_topic = subscribe.sub.as_topic().is_some();
     let (topic, filter) = if is_topic { (text, None) } else { (None, text) };
-    let (durable, window, from, default) = match &subscribe.mode {
-        SubscribeMode::Live { from } => (None, None, *from, StartFrom::New),
+    let (durable, group, window, start, default) = match &subscribe.mode {
+        SubscribeMode::Live { from } => (None, None, None, *from, StartFrom::New),
         SubscribeMode::Durable { name, window, from } => {
-            (Some(name.to_string()), *window, *from, StartFrom::First)
+            (Some(name.to_string()), None, *window, *from, StartFrom::First)
+        }
+        SubscribeMode::Shared { group, window, from } => {
+            (None, Some(group.to_string()), *window, *from, StartFrom::First)
         }
     };
-    let (from, after) = match from {
-        from if from == default => (None, None),
+    let (from, after) = match start {
+        start if start == default => (None, None),
         StartFrom::New => (Some("new".to_owned()), None),
         StartFrom::First => (Some("first".to_owned()), None),
         StartFrom::Last => (Some("last".to_owned()), None),
         StartFrom::After(position) => (None, Some(position_to_schema(position))),
     };
-    schema::Subscribe { topic, filter, durable, window, from, after, group: None }
+    let presence = subscribe.presence;
+    schema::Subscribe { topic, filter, durable, window, from, after, group, presence }
 }
 
 fn position_to_schema(position: Position) -> schema::Position {
@@ -232,7 +256,8 @@ fn publish_to_schema(publish: &Publish) -> schema::Publish {
         headers: publish.headers.clone(),
         key: publish.key.as_ref().map(ToString::to_string),
         ttl_ms: publish.ttl.map(duration_ms),
-        deliver_at: None,
+        deliver_at: publish.deliver_at.map(Timestamp::as_ms),
+        order_key: publish.order_key.as_ref().map(ToString::to_string),
     }
 }
 
@@ -241,7 +266,8 @@ fn ack_to_schema(ack: &Ack) -> schema::Ack {
         AckWhich::Through(offset) => (Some(offset.get()), Vec::new()),
         AckWhich::Each(offsets) => (None, offsets.iter().map(|offset| offset.get()).collect()),
     };
-    schema::Ack { sub: ack.sub.to_string(), offset, offsets }
+    let topic = ack.topic.as_ref().map(ToString::to_string);
+    schema::Ack { sub: ack.sub.to_string(), offset, offsets, topic }
 }
 
 fn history_to_schema(request: &HistoryRequest) -> schema::HistoryRequest {

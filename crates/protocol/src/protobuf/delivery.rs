@@ -46,6 +46,12 @@ fn put_delivery(view: &DeliveryView<'_>, out: &mut Vec<u8>) {
     }
     put_number(out, 9, view.at.as_ms());
     put_number(out, 10, attempt(view.attempt).into());
+    if let Some(order_key) = view.order_key {
+        put_bytes(out, 11, order_key.as_str().as_bytes());
+    }
+    if let Some(sub) = view.sub {
+        put_bytes(out, 12, sub.as_str().as_bytes());
+    }
 }
 
 /// How many bytes [`put_delivery`] writes.
@@ -61,6 +67,8 @@ fn delivery_len(view: &DeliveryView<'_>) -> usize {
         + view.from.map_or(0, |it| bytes_len(it.as_str().len()))
         + number_len(view.at.as_ms())
         + number_len(attempt(view.attempt).into())
+        + view.order_key.map_or(0, |it| bytes_len(it.as_str().len()))
+        + view.sub.map_or(0, |it| bytes_len(it.as_str().len()))
 }
 
 /// An entry of the map, of which Protobuf leaves an empty value out.
@@ -97,6 +105,8 @@ pub(super) fn delivery_to_schema(delivery: &Delivery) -> schema::Message {
         from: delivery.from.as_ref().map(ToString::to_string),
         at: delivery.at.as_ms(),
         attempt: attempt(delivery.attempt),
+        order_key: delivery.order_key.as_ref().map(ToString::to_string),
+        sub: delivery.sub.as_ref().map(ToString::to_string),
     }
 }
 
@@ -124,6 +134,8 @@ pub(super) fn delivery_from_schema(message: schema::Message) -> Result<Delivery,
         from: message.from.map(|text| rules::id(at("from"), &text)).transpose()?,
         at: Timestamp::from_ms(message.at),
         attempt: message.attempt.max(1),
+        order_key: message.order_key.map(|text| rules::id(at("order_key"), &text)).transpose()?,
+        sub: message.sub.map(|text| rules::filter(at("sub"), &text)).transpose()?,
     })
 }
 

@@ -5,14 +5,14 @@ use tidings_core::{Epoch, Filter, Offset, Position, ResetReason, Timestamp};
 
 use super::delivery::{delivery_from_schema, delivery_to_schema, duration, encode_delivery};
 use super::schema::server_frame::Body;
-use super::{bad_frame, encode, schema, strict};
+use super::{bad_frame, encode, presence, schema, strict};
 use crate::codec::DecodeError;
 use crate::delivery_view::DeliveryView;
 use crate::error_code::ErrorCode;
 use crate::field::Field;
 use crate::frame::{
     Connected, ConnectionLimits, ErrorBody, Goaway, History, Published, RequestId, Reset,
-    ServerBody, ServerFrame, Subscribed, SubscribedPlace,
+    Scheduled, ServerBody, ServerFrame, Subscribed, SubscribedPlace,
 };
 use crate::rules::{self, duration_ms};
 
@@ -32,6 +32,7 @@ fn decode_body(bytes: &[u8]) -> Result<ServerBody, ErrorBody> {
     match frame.body.ok_or_else(unknown)? {
         Body::Message(message) => delivery_from_schema(message).map(ServerBody::Message),
         Body::Published(published) => read_published(&published).map(ServerBody::Published),
+        Body::Scheduled(scheduled) => read_scheduled(&scheduled).map(ServerBody::Scheduled),
         Body::Settled(settled) => Ok(ServerBody::Settled { count: settled.count }),
         Body::Connected(connected) => read_connected(&connected).map(ServerBody::Connected),
         Body::Subscribed(subscribed) => read_subscribed(&subscribed).map(ServerBody::Subscribed),
@@ -46,6 +47,8 @@ fn decode_body(bytes: &[u8]) -> Result<ServerBody, ErrorBody> {
         Body::Error(schema::Error { code, message, temporary, retry_after_ms }) => {
             Ok(ServerBody::Error(rules::told_error(&code, message, temporary, retry_after_ms)))
         }
+        Body::Present(present) => presence::read_present(present).map(ServerBody::Present),
+        Body::Presence(change) => presence::read_change(change).map(ServerBody::Presence),
         Body::Reset(reset) => read_reset(&reset).map(ServerBody::Reset),
         Body::Goaway(goaway) => Ok(ServerBody::Goaway(Goaway {
             reason: goaway.reason,
@@ -72,6 +75,14 @@ fn read_published(published: &schema::Published) -> Result<Published, ErrorBody>
             offset: Offset::new(published.offset),
         },
         duplicate: published.duplicate,
+    })
+}
+
+fn read_scheduled(scheduled: &schema::Scheduled) -> Result<Scheduled, ErrorBody> {
+    Ok(Scheduled {
+        id: rules::message_id(Field::new("scheduled", "id"), &scheduled.id)?,
+        deliver_at: Timestamp::from_ms(scheduled.deliver_at),
+        duplicate: scheduled.duplicate,
     })
 }
 
@@ -104,12 +115,15 @@ fn read_subscribed(subscribed: &schema::Subscribed) -> Result<Subscribed, ErrorB
             first: Offset::new(subscribed.first),
             recovered: subscribed.recovered,
             reason: subscribed.reason.as_deref().map(rules::reset_reason),
-            pending: subscribed.pending,
+            pending: subscribed.pending.unwrap_or(0),
         })
     };
+    let durable = |text: &String| rules::id(Field::new("subscribed", "durable"), text);
     Ok(Subscribed {
         sub: sub("subscribed", &subscribed.sub)?,
         place: subscribed.epoch.as_ref().map(place).transpose()?,
+        pending: subscribed.pending.filter(|_| subscribed.epoch.is_none()),
+        durable: subscribed.durable.as_ref().map(durable).transpose()?,
     })
 }
 
@@ -167,6 +181,11 @@ fn body_to_schema(body: &ServerBody) -> Body {
             epoch: published.position.epoch.to_string(),
             duplicate: published.duplicate,
         }),
+        ServerBody::Scheduled(scheduled) => Body::Scheduled(schema::Scheduled {
+            id: scheduled.id.to_string(),
+            deliver_at: scheduled.deliver_at.as_ms(),
+            duplicate: scheduled.duplicate,
+        }),
         ServerBody::History(history) => Body::History(history_to_schema(history)),
         ServerBody::Refreshed { expires_at } => {
             Body::Refreshed(schema::Refreshed { expires_at: expires_at.map(Timestamp::as_ms) })
@@ -179,6 +198,8 @@ fn body_to_schema(body: &ServerBody) -> Body {
             retry_after_ms: error.retry_after.map(duration_ms),
         }),
         ServerBody::Message(delivery) => Body::Message(delivery_to_schema(delivery)),
+        ServerBody::Present(present) => Body::Present(presence::present_to_schema(present)),
+        ServerBody::Presence(change) => Body::Presence(presence::change_to_schema(change)),
         ServerBody::Reset(reset) => Body::Reset(schema::Reset {
             sub: reset.sub.to_string(),
             topic: reset.topic.to_string(),
@@ -218,16 +239,21 @@ fn connected_to_schema(connected: &Connected) -> schema::Connected {
 
 fn subscribed_to_schema(subscribed: &Subscribed) -> schema::Subscribed {
     let sub = subscribed.sub.to_string();
+    let durable = subscribed.durable.as_ref().map(ToString::to_string);
     match &subscribed.place {
-        None => schema::Subscribed { sub, ..Default::default() },
+        None => {
+            let pending = subscribed.pending;
+            schema::Subscribed { sub, pending, durable, ..Default::default() }
+        }
         Some(place) => schema::Subscribed {
             sub,
+            durable,
             epoch: Some(place.epoch.to_string()),
             offset: place.offset.get(),
             first: place.first.get(),
             recovered: place.recovered,
             reason: place.reason.map(|reason: ResetReason| reason.as_str().to_owned()),
-            pending: place.pending,
+            pending: Some(place.pending),
         },
     }
 }
@@ -246,7 +272,7 @@ fn history_to_schema(history: &History) -> schema::History {
 
 #[cfg(test)]
 mod tests {
-    use tidings_core::{Data, MessageId, Topic, UserId};
+    use tidings_core::{Data, MessageId, OrderKey, Topic, UserId};
 
     use super::*;
     use crate::frame::Delivery;
@@ -272,6 +298,8 @@ mod tests {
             from: None,
             at: Timestamp::from_ms(0),
             attempt: 1,
+            order_key: None,
+            sub: None,
         };
         check(bare.clone());
         for len in [1, 127, 128, 20_000, 3_000_000] {
@@ -285,6 +313,8 @@ mod tests {
             content_type: tidings_core::ContentType::parse("text/plain"),
             headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             attempt: 300,
+            order_key: Some(OrderKey::parse(&"k".repeat(128)).unwrap()),
+            sub: Some(Filter::parse("jobs/#").unwrap()),
             ..bare
         });
     }

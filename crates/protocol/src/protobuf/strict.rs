@@ -26,15 +26,26 @@ static POSITION: Shape = Shape { word: "after", fields: &[leaf(1), leaf(2)] };
 static HEADER: Shape = Shape { word: "headers", fields: &[leaf(1), leaf(2)] };
 static PUBLISH: Shape = Shape {
     word: "publish",
-    fields: &[leaf(1), leaf(2), leaf(3), leaf(4), message(5, &HEADER), leaf(6), leaf(7), leaf(8)],
+    fields: &[
+        leaf(1),
+        leaf(2),
+        leaf(3),
+        leaf(4),
+        message(5, &HEADER),
+        leaf(6),
+        leaf(7),
+        leaf(8),
+        leaf(9),
+    ],
 };
-static ACK: Shape = Shape { word: "ack", fields: &[leaf(1), leaf(2), leaf(3)] };
-static NACK: Shape = Shape { word: "nack", fields: &[leaf(1), leaf(2), leaf(3), leaf(4), leaf(5)] };
-static EXTEND: Shape = Shape { word: "extend", fields: &[leaf(1), leaf(2), leaf(3)] };
+static ACK: Shape = Shape { word: "ack", fields: &[leaf(1), leaf(2), leaf(3), leaf(4)] };
+static NACK: Shape =
+    Shape { word: "nack", fields: &[leaf(1), leaf(2), leaf(3), leaf(4), leaf(5), leaf(6)] };
+static EXTEND: Shape = Shape { word: "extend", fields: &[leaf(1), leaf(2), leaf(3), leaf(4)] };
 static CONNECT: Shape = Shape { word: "connect", fields: &[leaf(1), leaf(2), leaf(3)] };
 static SUBSCRIBE: Shape = Shape {
     word: "subscribe",
-    fields: &[leaf(1), leaf(2), leaf(3), leaf(4), leaf(5), message(6, &POSITION), leaf(7)],
+    fields: &[leaf(1), leaf(2), leaf(3), leaf(4), leaf(5), message(6, &POSITION), leaf(7), leaf(8)],
 };
 static UNSUBSCRIBE: Shape = Shape { word: "unsubscribe", fields: &[leaf(1)] };
 static HISTORY: Shape =

@@ -3,8 +3,8 @@
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ClientFrame {
     /// Ties the reply to the request: at least 1, and unique among the client's open requests.
-    /// Needed on connect, subscribe, unsubscribe, publish, history and refresh. On ack, nack and
-    /// extend it asks for a reply.
+    /// Needed on connect, subscribe, unsubscribe, publish, history, presence and refresh. On ack,
+    /// nack and extend it asks for a reply.
     #[prost(uint32, tag = "1")]
     pub id: u32,
     /// Exactly one.
@@ -38,7 +38,6 @@ pub mod client_frame {
         Ping(super::Ping),
         #[prost(message, tag = "12")]
         Pong(super::Pong),
-        /// Not offered yet; answered with the error unsupported.
         #[prost(message, tag = "13")]
         Presence(super::PresenceRequest),
     }
@@ -50,7 +49,7 @@ pub struct ServerFrame {
     #[prost(uint32, tag = "1")]
     pub id: u32,
     /// Exactly one. A client skips a frame whose body it does not know.
-    #[prost(oneof = "server_frame::Body", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(oneof = "server_frame::Body", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17")]
     pub body: ::core::option::Option<server_frame::Body>,
 }
 /// Nested message and enum types in `ServerFrame`.
@@ -84,6 +83,12 @@ pub mod server_frame {
         Ping(super::Ping),
         #[prost(message, tag = "14")]
         Pong(super::Pong),
+        #[prost(message, tag = "15")]
+        Scheduled(super::Scheduled),
+        #[prost(message, tag = "16")]
+        Present(super::Present),
+        #[prost(message, tag = "17")]
+        Presence(super::Presence),
     }
 }
 /// A place in one life of a topic's log.
@@ -118,22 +123,27 @@ pub struct Subscribe {
     /// Which topics: levels may be + (any one level), the last may be # (all the rest).
     #[prost(string, optional, tag = "2")]
     pub filter: ::core::option::Option<::prost::alloc::string::String>,
-    /// The name of the cursor that the server keeps. Without it the subscription is live.
+    /// The name of the cursor that the server keeps. Without it and without group the subscription
+    /// is live.
     #[prost(string, optional, tag = "3")]
     pub durable: ::core::option::Option<::prost::alloc::string::String>,
-    /// Most unacked messages at once, for durable subscriptions.
+    /// Most unacked messages at once, for durable and shared subscriptions.
     #[prost(uint32, optional, tag = "4")]
     pub window: ::core::option::Option<u32>,
     /// Where to start without a cursor: "new" (default of live ones), "first" (default of durable
-    /// ones) or "last" (the last message kept). Not together with after.
+    /// and shared ones) or "last" (the last message kept). Not together with after.
     #[prost(string, optional, tag = "5")]
     pub from: ::core::option::Option<::prost::alloc::string::String>,
     /// Start after this position. For topics only.
     #[prost(message, optional, tag = "6")]
     pub after: ::core::option::Option<Position>,
-    /// Not offered yet; answered with the error unsupported.
+    /// The group whose members divide the messages; such a subscription is shared. Not together
+    /// with durable.
     #[prost(string, optional, tag = "7")]
     pub group: ::core::option::Option<::prost::alloc::string::String>,
+    /// Also tell who joins and leaves. For topics only.
+    #[prost(bool, tag = "8")]
+    pub presence: bool,
 }
 /// Ends a subscription. A durable one keeps its cursor.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -157,12 +167,15 @@ pub struct Publish {
     /// Makes a repeated publish recognisable: unique per message.
     #[prost(string, optional, tag = "6")]
     pub key: ::core::option::Option<::prost::alloc::string::String>,
-    /// How long the message is worth delivering; at least 1.
+    /// How long the message is worth delivering, from the time it is published; at least 1.
     #[prost(uint64, optional, tag = "7")]
     pub ttl_ms: ::core::option::Option<u64>,
-    /// Not offered yet; answered with the error unsupported.
+    /// When to publish it. Absent or past for at once.
     #[prost(uint64, optional, tag = "8")]
     pub deliver_at: ::core::option::Option<u64>,
+    /// What it has in common with messages that groups must take one after the other.
+    #[prost(string, optional, tag = "9")]
+    pub order_key: ::core::option::Option<::prost::alloc::string::String>,
     /// What. Exactly one.
     #[prost(oneof = "publish::Data", tags = "2, 3")]
     pub data: ::core::option::Option<publish::Data>,
@@ -180,23 +193,26 @@ pub mod publish {
         DataBinary(::prost::bytes::Bytes),
     }
 }
-/// Settles deliveries of a durable subscription.
+/// Settles deliveries of a durable or shared subscription.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ack {
-    /// The topic of the subscription.
+    /// The topic or filter of the subscription.
     #[prost(string, tag = "1")]
     pub sub: ::prost::alloc::string::String,
-    /// All up to and including this. Either this or offsets.
+    /// All up to and including this. Either this or offsets. Not for shared subscriptions.
     #[prost(uint64, optional, tag = "2")]
     pub offset: ::core::option::Option<u64>,
     /// Exactly these.
     #[prost(uint64, repeated, tag = "3")]
     pub offsets: ::prost::alloc::vec::Vec<u64>,
+    /// Which topic; needed where sub has wildcards.
+    #[prost(string, optional, tag = "4")]
+    pub topic: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// A delivery was not taken.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Nack {
-    /// The topic of the subscription.
+    /// The topic or filter of the subscription.
     #[prost(string, tag = "1")]
     pub sub: ::prost::alloc::string::String,
     /// Which delivery.
@@ -211,11 +227,14 @@ pub struct Nack {
     /// Give the message up now.
     #[prost(bool, tag = "5")]
     pub dead: bool,
+    /// Which topic; needed where sub has wildcards.
+    #[prost(string, optional, tag = "6")]
+    pub topic: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// Asks for more time for one delivery.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Extend {
-    /// The topic of the subscription.
+    /// The topic or filter of the subscription.
     #[prost(string, tag = "1")]
     pub sub: ::prost::alloc::string::String,
     /// Which delivery.
@@ -224,6 +243,9 @@ pub struct Extend {
     /// How much more, from now.
     #[prost(uint64, tag = "3")]
     pub by_ms: u64,
+    /// Which topic; needed where sub has wildcards.
+    #[prost(string, optional, tag = "4")]
+    pub topic: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// Reads a part of a topic's past. Without after and since: from the earliest message kept.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -247,9 +269,10 @@ pub struct Refresh {
     #[prost(string, tag = "1")]
     pub token: ::prost::alloc::string::String,
 }
-/// Asks who is on a topic. Not offered yet.
+/// Asks who is on a topic.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PresenceRequest {
+    /// Which topic.
     #[prost(string, tag = "1")]
     pub topic: ::prost::alloc::string::String,
 }
@@ -301,20 +324,21 @@ pub struct Limits {
     /// Most subscriptions.
     #[prost(uint32, tag = "3")]
     pub subscriptions: u32,
-    /// Largest window of a durable subscription.
+    /// Largest window of a durable or shared subscription.
     #[prost(uint32, tag = "4")]
     pub window: u32,
     /// Most publishes without an answer.
     #[prost(uint32, tag = "5")]
     pub publishes_in_flight: u32,
 }
-/// Answers subscribe. All but sub are absent for a filter with wildcards.
+/// Answers subscribe. Without an id, the server started the subscription. A filter with wildcards
+/// has no place: all from epoch to reason are absent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Subscribed {
     /// The topic or filter.
     #[prost(string, tag = "1")]
     pub sub: ::prost::alloc::string::String,
-    /// The life of the topic's log. Its presence says that the fields below hold.
+    /// The life of the topic's log. Where it is present, the fields down to pending hold.
     #[prost(string, optional, tag = "2")]
     pub epoch: ::core::option::Option<::prost::alloc::string::String>,
     /// The last offset given out; 0 when there was none.
@@ -329,9 +353,12 @@ pub struct Subscribed {
     /// Why not, if not.
     #[prost(string, optional, tag = "6")]
     pub reason: ::core::option::Option<::prost::alloc::string::String>,
-    /// Messages that wait for this subscription.
-    #[prost(uint64, tag = "7")]
-    pub pending: u64,
+    /// Messages that wait for this subscription. Absent for live ones with wildcards.
+    #[prost(uint64, optional, tag = "7")]
+    pub pending: ::core::option::Option<u64>,
+    /// The name of the cursor, where the server started a durable subscription by itself.
+    #[prost(string, optional, tag = "8")]
+    pub durable: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// Answers unsubscribe. Without an id, the server ended the subscription.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -356,6 +383,19 @@ pub struct Published {
     pub epoch: ::prost::alloc::string::String,
     /// Whether it had been published before under this key.
     #[prost(bool, tag = "4")]
+    pub duplicate: bool,
+}
+/// Answers the publish of a message that waits for its time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Scheduled {
+    /// The name of the message, which it keeps when it is published.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// When it will be published.
+    #[prost(uint64, tag = "2")]
+    pub deliver_at: u64,
+    /// Whether it had been scheduled before under this key.
+    #[prost(bool, tag = "3")]
     pub duplicate: bool,
 }
 /// Answers history.
@@ -435,9 +475,15 @@ pub struct Message {
     /// When it was published.
     #[prost(uint64, tag = "9")]
     pub at: u64,
-    /// Which delivery of it this is, on durable subscriptions. Absent on the first.
+    /// Which delivery of it this is, on durable and shared subscriptions. Absent on the first.
     #[prost(uint32, tag = "10")]
     pub attempt: u32,
+    /// What it has in common with messages that groups take one after the other.
+    #[prost(string, optional, tag = "11")]
+    pub order_key: ::core::option::Option<::prost::alloc::string::String>,
+    /// The shared subscription it is for. Absent for all others, which go by the topic.
+    #[prost(string, optional, tag = "12")]
+    pub sub: ::core::option::Option<::prost::alloc::string::String>,
     /// What it carries. Exactly one.
     #[prost(oneof = "message::Data", tags = "4, 5")]
     pub data: ::core::option::Option<message::Data>,
@@ -455,6 +501,46 @@ pub mod message {
         DataBinary(::prost::bytes::Bytes),
     }
 }
+/// Somebody on a topic: one device or process, however many connections it has.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Member {
+    /// Who.
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    /// With which device or process.
+    #[prost(string, tag = "2")]
+    pub client: ::prost::alloc::string::String,
+    /// Since when.
+    #[prost(uint64, tag = "3")]
+    pub since: u64,
+}
+/// Answers presence: who is on a topic.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Present {
+    #[prost(string, tag = "1")]
+    pub topic: ::prost::alloc::string::String,
+    /// At most 1000.
+    #[prost(message, repeated, tag = "2")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+    /// How many there are.
+    #[prost(uint64, tag = "3")]
+    pub total: u64,
+}
+/// Who joined and left a topic since the event before.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Presence {
+    #[prost(string, tag = "1")]
+    pub topic: ::prost::alloc::string::String,
+    /// Those who were not there before, and are now.
+    #[prost(message, repeated, tag = "2")]
+    pub joined: ::prost::alloc::vec::Vec<Member>,
+    /// Those who were there before, and are not now.
+    #[prost(message, repeated, tag = "3")]
+    pub left: ::prost::alloc::vec::Vec<Member>,
+    /// Whether events were lost, so that the list has to be asked for anew.
+    #[prost(bool, tag = "4")]
+    pub reset: bool,
+}
 /// A subscription lost its place and goes on from another.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reset {
@@ -470,7 +556,7 @@ pub struct Reset {
     /// The life of the log now.
     #[prost(string, tag = "4")]
     pub epoch: ::prost::alloc::string::String,
-    /// The earliest offset kept, where delivery goes on.
+    /// Where delivery goes on: the earliest offset kept, or the one after those that were skipped.
     #[prost(uint64, tag = "5")]
     pub first: u64,
     /// The last offset.

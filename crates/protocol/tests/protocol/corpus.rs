@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use tidings_protocol::http::{
-    BatchReply, HistoryReply, Problem, PublishReply, encode_publish_batch,
+    BatchReply, HistoryReply, Problem, PublishOutcome, PublishReply, encode_publish_batch,
 };
 use tidings_protocol::{
     Codec, decode_client_frame, decode_server_frame, encode_client_frame, encode_server_frame,
@@ -84,12 +84,19 @@ fn the_corpus_has_every_kind_of_body() {
     let mut body = Vec::new();
     encode_publish_batch(&publish, &mut body);
     update("http", "kind-batch", &body);
-    let reply = PublishReply { topic: publish[0].topic.clone(), published: draw.published() };
+    let topic = publish[0].topic.clone();
+    let outcome = PublishOutcome::Published(draw.published());
+    let published = PublishReply { topic: topic.clone(), outcome };
     let mut body = Vec::new();
-    reply.encode(&mut body);
+    published.encode(&mut body);
     update("http", "kind-published", &body);
+    let outcome = PublishOutcome::Scheduled(draw.scheduled());
+    let scheduled = PublishReply { topic, outcome };
     let mut body = Vec::new();
-    BatchReply { results: vec![Ok(reply), Err(draw.error())] }.encode(&mut body);
+    scheduled.encode(&mut body);
+    update("http", "kind-scheduled", &body);
+    let mut body = Vec::new();
+    BatchReply { results: vec![Ok(published), Err(draw.error()), Ok(scheduled)] }.encode(&mut body);
     update("http", "kind-results", &body);
     let mut body = Vec::new();
     HistoryReply { history: draw.history(), cursor: Some("c".to_owned()) }.encode(&mut body);

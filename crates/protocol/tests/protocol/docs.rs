@@ -62,8 +62,12 @@ fn check_limits() {
     let limits = [
         ("bytes of a topic or filter", limits::TOPIC_BYTES_MAX.to_string()),
         ("levels of a topic or filter", limits::TOPIC_LEVELS_MAX.to_string()),
-        ("bytes of a user, client, session or durable name", limits::ID_BYTES_MAX.to_string()),
+        (
+            "bytes of a user, client, session, durable or group name",
+            limits::ID_BYTES_MAX.to_string(),
+        ),
         ("bytes of a key", limits::DEDUP_KEY_BYTES_MAX.to_string()),
+        ("bytes of an order key", limits::ORDER_KEY_BYTES_MAX.to_string()),
         ("bytes of a content type", limits::CONTENT_TYPE_BYTES_MAX.to_string()),
         ("headers of a message", limits::HEADERS_MAX.to_string()),
         ("bytes of all headers of a message", limits::HEADERS_BYTES_MAX.to_string()),
@@ -74,6 +78,7 @@ fn check_limits() {
         ("`delay_ms` and `by_ms`", ms(limits::REDELIVERY_DELAY_MAX)),
         ("`window`, and offsets in one ack", limits::WINDOW_MAX.to_string()),
         ("messages in one history reply", limits::READ_MESSAGES_MAX.to_string()),
+        ("members in one `present` reply", limits::PRESENCE_MEMBERS_MAX.to_string()),
         ("messages in one HTTP batch", limits::PUBLISH_BATCH_MAX.to_string()),
     ];
     let mut table = "| at most | |\n| --- | --- |\n".to_owned();
@@ -112,6 +117,6 @@ fn the_examples_are_frames() {
         kinds.sort_unstable();
         kinds.dedup();
     }
-    assert_eq!(client_kinds.len(), 11, "{client_kinds:?}");
-    assert_eq!(server_kinds.len(), 13, "{server_kinds:?}");
+    assert_eq!(client_kinds.len(), 12, "{client_kinds:?}");
+    assert_eq!(server_kinds.len(), 16, "{server_kinds:?}");
 }

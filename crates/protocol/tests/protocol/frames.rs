@@ -9,14 +9,14 @@ use tidings_core::{
 };
 use tidings_protocol::{
     Ack, AckWhich, ClientBody, ClientFrame, Connect, Connected, ConnectionLimits, Delivery,
-    ErrorBody, ErrorCode, Extend, Goaway, History, HistoryFrom, HistoryRequest, Nack, Publish,
-    Published, Reset, ServerBody, ServerFrame, StartFrom, Subscribe, SubscribeMode, Subscribed,
-    SubscribedPlace, UnsubscribeReason,
+    ErrorBody, ErrorCode, Extend, Goaway, History, HistoryFrom, HistoryRequest, Member, Nack,
+    PresenceChange, Present, Publish, Published, Reset, Scheduled, ServerBody, ServerFrame,
+    StartFrom, Subscribe, SubscribeMode, Subscribed, SubscribedPlace, UnsubscribeReason,
 };
 
 /// Kinds of frames a client and a server have.
-pub(crate) const CLIENT_KINDS: u64 = 11;
-pub(crate) const SERVER_KINDS: u64 = 13;
+pub(crate) const CLIENT_KINDS: u64 = 12;
+pub(crate) const SERVER_KINDS: u64 = 16;
 
 /// Draws values from a seed.
 pub(crate) struct Draw(Jitter);
@@ -99,6 +99,14 @@ impl Draw {
         let topic = self.topic();
         let wild = self.pick(&["", "", "/+", "/#", "/+/#"]);
         Filter::parse(&format!("{topic}{wild}")).unwrap()
+    }
+
+    /// A subscription, and a topic of it where that has to be said.
+    fn sub_and_topic(&mut self) -> (Filter, Option<Topic>) {
+        let sub = self.filter();
+        let topic = sub.as_str().replace(['+', '#'], "x");
+        let topic = sub.has_wildcards().then(|| Topic::parse(&topic).unwrap());
+        (sub, topic)
     }
 
     fn epoch(&mut self) -> Epoch {
@@ -189,27 +197,39 @@ impl Draw {
             content_type: self.maybe(Self::content_type),
             headers: self.headers(),
             key: self.maybe(Self::id),
+            order_key: self.maybe(Self::id),
             ttl: self.maybe(|draw| Duration::from_millis(draw.positive())),
+            deliver_at: self.maybe(Self::time),
         }
     }
 
     fn subscribe(&mut self) -> Subscribe {
         let sub = self.filter();
         let from = self.start(&sub);
-        let mode = if sub.as_topic().is_none() || self.flip() {
-            SubscribeMode::Live { from }
-        } else {
-            let window = self.maybe(|draw| draw.below(1024) as u32 + 1);
-            SubscribeMode::Durable { name: self.id(), window, from }
+        let window = self.maybe(|draw| draw.below(1024) as u32 + 1);
+        let mode = match (self.below(3), sub.has_wildcards()) {
+            (0, false) => SubscribeMode::Durable { name: self.id(), window, from },
+            (1, true) if from == StartFrom::Last => SubscribeMode::Live { from },
+            (1, _) => SubscribeMode::Shared { group: self.id(), window, from },
+            _ => SubscribeMode::Live { from },
         };
-        Subscribe { sub, mode }
+        let presence = self.flip() && !sub.has_wildcards();
+        Subscribe { sub, mode, presence }
+    }
+
+    fn extend(&mut self) -> Extend {
+        let (sub, topic) = self.sub_and_topic();
+        let by = Duration::from_millis(1 + self.below(86_400_000));
+        Extend { sub, topic, offset: self.offset(), by }
     }
 
     fn nack(&mut self) -> Nack {
         let dead = self.flip();
         let delay = self.maybe(|draw| Duration::from_millis(draw.below(86_400_001)));
+        let (sub, topic) = self.sub_and_topic();
         Nack {
-            sub: self.filter(),
+            sub,
+            topic,
             offset: self.offset(),
             delay: delay.filter(|_| !dead),
             reason: self.maybe(Self::text),
@@ -223,7 +243,8 @@ impl Draw {
         } else {
             AckWhich::Each((0..=self.below(5)).map(|_| self.offset()).collect())
         };
-        Ack { sub: self.filter(), which }
+        let (sub, topic) = self.sub_and_topic();
+        Ack { sub, topic, which }
     }
 
     /// A client's frame of the kind with this number.
@@ -239,11 +260,7 @@ impl Draw {
             3 => ClientBody::Publish(self.publish()),
             4 => ClientBody::Ack(self.ack()),
             5 => ClientBody::Nack(self.nack()),
-            6 => ClientBody::Extend(Extend {
-                sub: self.filter(),
-                offset: self.offset(),
-                by: Duration::from_millis(1 + self.below(86_400_000)),
-            }),
+            6 => ClientBody::Extend(self.extend()),
             7 => ClientBody::History(HistoryRequest {
                 topic: self.topic(),
                 from: match self.below(3) {
@@ -254,7 +271,8 @@ impl Draw {
                 limit: self.maybe(|draw| draw.below(500) as u32 + 1),
             }),
             8 => ClientBody::Refresh { token: self.text() },
-            9 => ClientBody::Ping,
+            9 => ClientBody::Presence { topic: self.topic() },
+            10 => ClientBody::Ping,
             _ => ClientBody::Pong,
         };
         let id = self.request_id();
@@ -274,7 +292,7 @@ impl Draw {
                 headers: self.headers(),
                 sender: self.maybe(Self::id),
                 key: None,
-                order_key: None,
+                order_key: self.maybe(Self::id),
                 ttl: None,
             },
         }
@@ -286,16 +304,12 @@ impl Draw {
 
     fn delivery(&mut self) -> Delivery {
         let attempt = self.attempt();
-        Delivery::of(&self.message(), attempt)
+        let delivery = Delivery::of(&self.message(), attempt);
+        Delivery { sub: self.maybe(Self::filter), ..delivery }
     }
 
     fn reset_reason(&mut self) -> ResetReason {
-        self.pick(&[
-            ResetReason::EpochChanged,
-            ResetReason::Trimmed,
-            ResetReason::AheadOfHead,
-            ResetReason::TooFarBehind,
-        ])
+        self.pick(&ResetReason::ALL)
     }
 
     pub(crate) fn error(&mut self) -> ErrorBody {
@@ -320,6 +334,23 @@ impl Draw {
             more: self.flip(),
             messages: (0..self.below(3)).map(|_| self.delivery()).collect(),
         }
+    }
+
+    pub(crate) fn scheduled(&mut self) -> Scheduled {
+        Scheduled { id: self.message_id(), deliver_at: self.time(), duplicate: self.flip() }
+    }
+
+    fn members(&mut self) -> Vec<Member> {
+        let count = self.below(3);
+        (0..count)
+            .map(|_| Member { user: self.id(), client: self.id(), since: self.time() })
+            .collect()
+    }
+
+    fn subscribed(&mut self) -> Subscribed {
+        let place = self.maybe(Self::place);
+        let pending = self.maybe(Self::number).filter(|_| place.is_none());
+        Subscribed { sub: self.filter(), place, pending, durable: self.maybe(Self::id) }
     }
 
     fn connected(&mut self) -> Connected {
@@ -356,10 +387,7 @@ impl Draw {
     pub(crate) fn server_frame(&mut self, kind: u64) -> ServerFrame {
         let body = match kind % SERVER_KINDS {
             0 => ServerBody::Connected(self.connected()),
-            1 => ServerBody::Subscribed(Subscribed {
-                sub: self.filter(),
-                place: self.maybe(Self::place),
-            }),
+            1 => ServerBody::Subscribed(self.subscribed()),
             2 => ServerBody::Unsubscribed {
                 sub: self.filter(),
                 reason: self.maybe(|draw| draw.pick(&UnsubscribeReason::ALL)),
@@ -383,6 +411,18 @@ impl Draw {
                 retry_after: self.maybe(Self::ms),
             }),
             11 => ServerBody::Ping,
+            12 => ServerBody::Scheduled(self.scheduled()),
+            13 => ServerBody::Present(Present {
+                topic: self.topic(),
+                members: self.members(),
+                total: self.number(),
+            }),
+            14 => ServerBody::Presence(PresenceChange {
+                topic: self.topic(),
+                joined: self.members(),
+                left: self.members(),
+                reset: self.flip(),
+            }),
             _ => ServerBody::Pong,
         };
         let id = self.maybe(Self::request_id);

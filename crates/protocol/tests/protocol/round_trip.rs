@@ -1,13 +1,14 @@
 //! What is encoded decodes to the same, whatever it is.
 
-use tidings_core::limits;
+use tidings_core::{Filter, limits};
 use tidings_protocol::http::{
-    BatchReply, HistoryReply, Problem, PublishReply, decode_publish, decode_publish_batch,
-    encode_publish, encode_publish_batch,
+    BatchReply, HistoryReply, Problem, PublishOutcome, PublishReply, decode_publish,
+    decode_publish_batch, encode_publish, encode_publish_batch,
 };
 use tidings_protocol::{
     ClientFrame, Codec, Delivery, ServerBody, ServerFrame, decode_client_frame,
     decode_server_frame, encode_client_frame, encode_message, encode_server_frame,
+    encode_shared_message,
 };
 
 use crate::frames::Draw;
@@ -50,12 +51,22 @@ fn a_message_from_the_log_is_encoded_as_its_frame() {
     for seed in 0..SEEDS {
         let mut draw = Draw::new(seed);
         let (message, attempt) = (draw.message(), draw.attempt());
-        let body = ServerBody::Message(Delivery::of(&message, attempt));
+        let delivery = Delivery::of(&message, attempt);
+        let sub = Filter::parse("jobs/+").unwrap();
+        let shared = Delivery { sub: Some(sub.clone()), ..delivery.clone() };
         for codec in Codec::ALL {
-            let (mut straight, mut framed) = (b"before".to_vec(), b"before".to_vec());
+            let framed = |delivery: &Delivery| {
+                let mut out = b"before".to_vec();
+                let body = ServerBody::Message(delivery.clone());
+                encode_server_frame(codec, &ServerFrame { id: None, body }, &mut out);
+                out
+            };
+            let mut straight = b"before".to_vec();
             encode_message(codec, &message, attempt, &mut straight);
-            encode_server_frame(codec, &ServerFrame { id: None, body: body.clone() }, &mut framed);
-            assert_eq!(straight, framed, "seed {seed}, {codec:?}");
+            assert_eq!(straight, framed(&delivery), "seed {seed}, {codec:?}");
+            let mut straight = b"before".to_vec();
+            encode_shared_message(codec, &message, attempt, &sub, &mut straight);
+            assert_eq!(straight, framed(&shared), "seed {seed}, {codec:?}");
         }
     }
 }
@@ -131,7 +142,12 @@ fn every_http_body_reads_back() {
         let entries = decode_publish_batch(&body).unwrap().into_iter();
         assert_eq!(entries.collect::<Result<Vec<_>, _>>(), Ok(batch.to_vec()), "seed {seed}");
 
-        let reply = PublishReply { topic: publish.topic, published: draw.published() };
+        let outcome = if seed % 2 == 0 {
+            PublishOutcome::Published(draw.published())
+        } else {
+            PublishOutcome::Scheduled(draw.scheduled())
+        };
+        let reply = PublishReply { topic: publish.topic, outcome };
         let mut body = Vec::new();
         reply.encode(&mut body);
         assert_eq!(PublishReply::decode(&body), Ok(reply.clone()), "seed {seed}");

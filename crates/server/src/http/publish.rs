@@ -10,13 +10,16 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::LengthLimitError;
 use tidings_core::{DedupKey, NewMessage, Operation, Principal};
-use tidings_protocol::http::{BatchReply, PublishReply, decode_publish, decode_publish_batch};
+use tidings_protocol::http::{
+    BatchReply, PublishOutcome, PublishReply, decode_publish, decode_publish_batch,
+};
 use tidings_protocol::{ErrorBody, ErrorCode, Publish, Published};
 use tidings_storage::{Outcome, Write};
 
 use super::access;
+use crate::clock::Clock;
 use crate::env::Env;
-use crate::problem::{HttpError, reserved, store_error};
+use crate::problem::{HttpError, not_offered, reserved, store_error};
 
 pub(super) async fn publish(
     State(env): State<Arc<Env>>,
@@ -30,9 +33,9 @@ pub(super) async fn publish(
     let topic = publish.topic.clone();
     let write = write(&env, &principal, publish)?;
     let mut outcomes = env.door_lane.submit(env.store.as_ref(), vec![write]).await?;
-    let published = published(outcomes.pop())?;
+    let outcome = published(outcomes.pop())?;
     let mut out = Vec::new();
-    PublishReply { topic, published }.encode(&mut out);
+    PublishReply { topic, outcome }.encode(&mut out);
     Ok(json(out))
 }
 
@@ -59,7 +62,7 @@ pub(super) async fn publish_batch(
     let mut outcomes = outcomes.into_iter();
     let results = results.into_iter().map(|result| {
         let topic = result?;
-        Ok(PublishReply { topic, published: published(outcomes.next()).map_err(|e| e.0)? })
+        Ok(PublishReply { topic, outcome: published(outcomes.next()).map_err(|e| e.0)? })
     });
     let mut out = Vec::new();
     BatchReply { results: results.collect() }.encode(&mut out);
@@ -71,6 +74,9 @@ fn write(env: &Env, principal: &Principal, publish: Publish) -> Result<Write, Ht
         return Err(reserved(&publish.topic).into());
     }
     access::check(principal, Operation::Publish, &publish.topic)?;
+    if publish.deliver_at.is_some_and(|time| time > Clock::wall()) {
+        return Err(not_offered("a `deliver_at` in the future").into());
+    }
     let (bytes, bytes_max) = (publish.data.bytes().len(), env.settings.limits.message_bytes);
     if bytes > bytes_max as usize {
         let message = format!("the data has {bytes} bytes, {bytes_max} are allowed");
@@ -84,20 +90,19 @@ fn write(env: &Env, principal: &Principal, publish: Publish) -> Result<Write, Ht
         headers: publish.headers,
         sender: Some(principal.user.clone()),
         key: publish.key,
-        order_key: None,
+        order_key: publish.order_key,
         ttl: publish.ttl,
     };
     Ok(Write::Publish { message, durability })
 }
 
-fn published(outcome: Option<Outcome>) -> Result<Published, HttpError> {
+fn published(outcome: Option<Outcome>) -> Result<PublishOutcome, HttpError> {
+    let published = |id, position, duplicate| {
+        Ok(PublishOutcome::Published(Published { id, position, duplicate }))
+    };
     match outcome {
-        Some(Outcome::Published(message)) => {
-            Ok(Published { id: message.id, position: message.position(), duplicate: false })
-        }
-        Some(Outcome::Duplicate { id, position }) => {
-            Ok(Published { id, position, duplicate: true })
-        }
+        Some(Outcome::Published(message)) => published(message.id, message.position(), false),
+        Some(Outcome::Duplicate { id, position }) => published(id, position, true),
         Some(Outcome::Refused(error)) => Err(HttpError(store_error(&error))),
         Some(Outcome::Saved) | None => {
             Err(HttpError::new(ErrorCode::Internal, "the store did not answer"))

@@ -72,9 +72,7 @@ impl Shard {
             // A window over a log that was trimmed finds that out by itself, and keeps what was
             // acked out of order.
             Recovery::Recovered { .. }
-            | Recovery::Reset {
-                reason: ResetReason::Trimmed | ResetReason::TooFarBehind, ..
-            } => saved,
+            | Recovery::Reset { reason: ResetReason::Trimmed | ResetReason::Skipped, .. } => saved,
             // Saved only once something settles, so that the reset is told again if the answer
             // gets lost.
             Recovery::Reset {
@@ -118,7 +116,11 @@ impl Shard {
             index,
         };
         self.add(slot, sub.clone(), Kind::Durable(Box::new(durable)));
-        self.send(slot, Some(*id), ServerBody::Subscribed(Subscribed { sub, place }));
+        self.send(
+            slot,
+            Some(*id),
+            ServerBody::Subscribed(Subscribed { sub, place, pending: None, durable: None }),
+        );
         if matches!(told, Recovery::Recovered { .. }) {
             // Saved again though nothing moved: a cursor that is not is forgotten one day.
             self.touch_cursor(slot, &key.topic);

@@ -5,7 +5,8 @@ use tidings_protocol::{ErrorBody, ErrorCode, Publish, Published, RequestId, Serv
 use tidings_storage::{Outcome, StoreError, Write};
 
 use super::{ConnectionKey, PendingWrite, Shard};
-use crate::problem::{reserved, store_error};
+use crate::clock::Clock;
+use crate::problem::{not_offered, reserved, store_error};
 
 impl Shard {
     pub(super) fn publish(&mut self, slot: u32, id: RequestId, publish: Publish) {
@@ -31,7 +32,7 @@ impl Shard {
             headers: publish.headers,
             sender: Some(active.principal.user.clone()),
             key: publish.key,
-            order_key: None,
+            order_key: publish.order_key,
             ttl: publish.ttl,
         };
         let pending = PendingWrite::Publish { connection, id };
@@ -39,6 +40,9 @@ impl Shard {
     }
 
     fn check_publish(&mut self, slot: u32, publish: &Publish) -> Result<(), ErrorBody> {
+        if publish.deliver_at.is_some_and(|time| time > Clock::wall()) {
+            return Err(not_offered("a `deliver_at` in the future"));
+        }
         let limits = self.env.settings.limits;
         let bytes = publish.data.bytes().len();
         if bytes > limits.message_bytes as usize {

@@ -10,7 +10,7 @@ use tidings_storage::{ReadFrom, ReadLimit};
 use super::connection::Phase;
 use super::{HISTORY_IN_FLIGHT_MAX, Shard};
 use crate::inbox::Want;
-use crate::problem::keeps_nothing;
+use crate::problem::{keeps_nothing, not_offered};
 use crate::reader::ReadJob;
 
 /// Messages of a history reply when the client names no number.
@@ -34,6 +34,7 @@ impl Shard {
             | ClientBody::Nack(_)
             | ClientBody::Extend(_)
             | ClientBody::History(_)
+            | ClientBody::Presence { .. }
             | ClientBody::Refresh { .. } => {
                 let message = "the first frame must be `connect`";
                 self.send_error(slot, id, ErrorBody::new(ErrorCode::NotConnected, message));
@@ -63,6 +64,10 @@ impl Shard {
                 if let Some(id) = self.required(slot, id, "history") {
                     self.history(slot, id, &history);
                 }
+            }
+            ClientBody::Presence { .. } => {
+                let error = not_offered("the frame `presence`");
+                self.send_error(slot, id, error);
             }
             ClientBody::Refresh { token } => self.refresh(slot, id, &token),
             ClientBody::Connect(_) | ClientBody::Ping | ClientBody::Pong => {}

@@ -28,7 +28,8 @@ impl Shard {
     }
 
     pub(super) fn nack(&mut self, slot: u32, id: Option<RequestId>, nack: Nack) {
-        let Nack { sub, offset, delay, reason, dead } = nack;
+        // A durable subscription has one topic, its `sub`.
+        let Nack { sub, topic: _, offset, delay, reason, dead } = nack;
         let delay = delay.map(|delay| delay.min(limits::REDELIVERY_DELAY_MAX));
         self.env.metrics.nacks.inc();
         self.settle(slot, id, &sub, |durable, now| {

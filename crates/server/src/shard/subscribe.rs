@@ -13,12 +13,16 @@ use tidings_storage::Write;
 use super::subscription::{Kind, Lagging, Stage, Subscription, WaitingDurable};
 use super::topics::{FilterSubscriber, LiveSubscriber};
 use super::{PendingWrite, Shard};
+use crate::problem::not_offered;
 
 impl Shard {
     pub(super) fn subscribe(&mut self, slot: u32, id: RequestId, subscribe: Subscribe) {
-        let Subscribe { sub, mode } = subscribe;
+        let Subscribe { sub, mode, presence } = subscribe;
         if !self.allowed_all(slot, Some(id), Operation::Subscribe, &sub) {
             return;
+        }
+        if presence {
+            return self.send_error(slot, Some(id), not_offered("`subscribe.presence`"));
         }
         if let Err(error) = self.check_subscribe(slot, &sub) {
             return self.send_error(slot, Some(id), error);
@@ -40,6 +44,9 @@ impl Shard {
             }
             (None, SubscribeMode::Live { from: StartFrom::New }) => {
                 self.subscribe_filter(slot, id, sub);
+            }
+            (Some(_) | None, SubscribeMode::Shared { .. }) => {
+                self.send_error(slot, Some(id), not_offered("`subscribe.group`"));
             }
             (None, SubscribeMode::Live { .. } | SubscribeMode::Durable { .. }) => {
                 let message = format!(
@@ -91,7 +98,11 @@ impl Shard {
         self.add(slot, sub.clone(), Kind::Live { topic: topic.clone(), index });
         let pending = state.head.next().distance_from(start.next());
         let place = Some(place(state, start, pending));
-        self.send(slot, Some(id), ServerBody::Subscribed(Subscribed { sub, place }));
+        self.send(
+            slot,
+            Some(id),
+            ServerBody::Subscribed(Subscribed { sub, place, pending: None, durable: None }),
+        );
         self.catch_up_connection(slot, topic);
     }
 
@@ -99,7 +110,7 @@ impl Shard {
         let Some(connection) = self.key(slot) else { return };
         self.topics.filters.insert(&sub, FilterSubscriber { key: connection, sub: sub.clone() });
         self.add(slot, sub.clone(), Kind::LiveFilter(Box::<Lagging>::default()));
-        let subscribed = Subscribed { sub, place: None };
+        let subscribed = Subscribed { sub, place: None, pending: None, durable: None };
         self.send(slot, Some(id), ServerBody::Subscribed(subscribed));
     }
 

@@ -108,8 +108,7 @@ impl World {
             Recovery::Recovered { .. } => Sometimes::Recovered,
             Recovery::Reset { reason: ResetReason::Trimmed, .. } => Sometimes::ResetByTrim,
             Recovery::Reset {
-                reason:
-                    ResetReason::EpochChanged | ResetReason::AheadOfHead | ResetReason::TooFarBehind,
+                reason: ResetReason::EpochChanged | ResetReason::AheadOfHead | ResetReason::Skipped,
                 ..
             } => Sometimes::ResetByEpoch,
         });

@@ -31,21 +31,21 @@ impl Subscriptions {
             (FeedbackKind::Nacked { position, delay, reason }, Some(requests)) => {
                 if ledger.released(position) {
                     let offset = position.offset;
-                    let nack = Nack { sub, offset, delay, reason, dead: false };
+                    let nack = Nack { sub, topic: None, offset, delay, reason, dead: false };
                     requests.say(ClientBody::Nack(nack));
                 }
             }
             (FeedbackKind::GivenUp { position, reason }, Some(requests)) => {
                 if ledger.given_up(position) {
                     let offset = position.offset;
-                    let nack = Nack { sub, offset, delay: None, reason, dead: true };
+                    let nack = Nack { sub, topic: None, offset, delay: None, reason, dead: true };
                     requests.ask(ClientBody::Nack(nack), Request::GiveUp { from, offset });
                 }
             }
             (FeedbackKind::Extended { position, by }, Some(requests)) => {
                 if ledger.epoch() == Some(position.epoch) {
                     let offset = position.offset;
-                    requests.say(ClientBody::Extend(Extend { sub, offset, by }));
+                    requests.say(ClientBody::Extend(Extend { sub, topic: None, offset, by }));
                 }
             }
             // Without a connection, or let go: the server sends it again, and it is handed out.
