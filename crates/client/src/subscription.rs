@@ -16,6 +16,10 @@ use crate::subscribe::AckMode;
 /// What a subscription has to tell.
 #[derive(Debug)]
 #[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all events are messages, which would pay an allocation each"
+)]
 pub enum Event {
     /// A message.
     Message(Delivery),

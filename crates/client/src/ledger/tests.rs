@@ -117,6 +117,16 @@ fn another_life_of_the_log_starts_from_nothing() {
 }
 
 #[test]
+fn what_was_skipped_changes_nothing_for_the_rest() {
+    let mut ledger = ledger();
+    receive(&mut ledger, 1..=3);
+    ledger.reset(ResetReason::Skipped, EPOCH, Offset::new(9));
+    assert_eq!(receive(&mut ledger, [3, 9]), [9], "3 is still with the application");
+    ledger.acked(at(3));
+    assert_eq!(acks(&mut ledger), (None, vec![3]), "its answer still counts");
+}
+
+#[test]
 fn a_log_that_lost_its_end_starts_from_nothing() {
     let mut ledger = ledger();
     receive(&mut ledger, 1..=9);
