@@ -23,6 +23,7 @@ mod message;
 mod offset_set;
 mod policy;
 mod position;
+mod priority;
 mod recovery;
 mod session;
 mod time;
@@ -44,8 +45,9 @@ pub use id::{
 };
 pub use live_cursor::{LiveCursor, LiveStep};
 pub use message::{ContentType, Data, DataKind, Headers, Message, NewMessage};
-pub use policy::{Durability, PolicyTable, Retention, TopicPolicy};
+pub use policy::{Backlog, Durability, PolicyTable, Retention, TopicPolicy};
 pub use position::{Epoch, EpochError, Offset, Position};
+pub use priority::{Priority, PriorityQueue};
 pub use recovery::{Recovery, ResetReason, TopicState, recover};
 pub use session::{ConnectDecision, DurableKey, Session, SessionError, decide_connect};
 pub use time::{Instant, Timestamp};

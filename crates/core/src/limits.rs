@@ -59,6 +59,13 @@ pub const CAPABILITIES_MAX: usize = 64;
 /// Largest token, bytes. A JWT with 64 capabilities fits; proxies cut headers at 8 KiB anyway.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
+/// Largest `backlog_max` of a topic: for topics without a log so many messages are kept in memory
+/// while somebody lags.
+pub const BACKLOG_MAX: u32 = 1000;
+
+/// Topics without a log of one shard whose newest messages are kept for those who lag.
+pub const BACKLOG_TOPICS_MAX: usize = 1024;
+
 /// Lagging topics of one filter subscription; at the limit it is reset rather than grown.
 pub const LAGGING_TOPICS_MAX: usize = 1024;
 

@@ -1,10 +1,13 @@
 //! What the configuration says about a topic.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::delivery_window::DeliveryPolicy;
 use crate::filter::Filter;
+use crate::position::Offset;
+use crate::priority::Priority;
 use crate::topic::Topic;
 
 /// What an acknowledged publish means (promise P1).
@@ -52,6 +55,36 @@ pub struct TopicPolicy {
     pub retention: Retention,
     /// How durable subscriptions are delivered to.
     pub delivery: DeliveryPolicy,
+    /// What a slow live subscription is spared.
+    pub backlog: Backlog,
+    /// How soon its messages go where messages of several topics wait.
+    pub priority: Priority,
+}
+
+/// What a live subscription that cannot keep up is sent once it reads again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backlog {
+    /// All it lacks, from the log; a topic without a log has nothing left for it.
+    #[default]
+    Everything,
+    /// At most this many of the newest messages; 1 is the latest value alone (conflation). It is
+    /// told of what it missed.
+    Newest(NonZeroU32),
+}
+
+impl Backlog {
+    /// Where a subscription that wants `next` of a log that ends with `head` goes on, if that is
+    /// later.
+    pub fn skips_to(self, next: Offset, head: Offset) -> Option<Offset> {
+        match self {
+            Self::Everything => None,
+            Self::Newest(most) => {
+                let lag = head.next().distance_from(next);
+                let skipped = lag.checked_sub(u64::from(most.get())).filter(|n| *n > 0)?;
+                Some(next.plus(skipped))
+            }
+        }
+    }
 }
 
 impl Default for TopicPolicy {
@@ -64,6 +97,8 @@ impl Default for TopicPolicy {
                 attempts_max: 5,
                 backoff: Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(5 * 60) },
             },
+            backlog: Backlog::Everything,
+            priority: Priority::Normal,
         }
     }
 }
@@ -85,5 +120,24 @@ impl PolicyTable {
     pub fn policy(&self, topic: &Topic) -> &TopicPolicy {
         let rule = self.rules.iter().find(|(filter, _)| filter.matches(topic));
         rule.map_or(&self.otherwise, |(_, policy)| policy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bounded_backlog_skips_the_oldest_and_only_what_is_too_many() {
+        let newest = |n| Backlog::Newest(NonZeroU32::new(n).unwrap());
+        let skips = |backlog: Backlog, next, head| {
+            backlog.skips_to(Offset::new(next), Offset::new(head)).map(Offset::get)
+        };
+        assert_eq!(skips(newest(1), 5, 9), Some(9), "the latest alone");
+        assert_eq!(skips(newest(3), 5, 9), Some(7));
+        assert_eq!(skips(newest(5), 5, 9), None, "exactly as many as there may be");
+        assert_eq!(skips(newest(1), 10, 9), None, "at the tail");
+        assert_eq!(skips(newest(1), 20, 9), None, "past the tail");
+        assert_eq!(skips(Backlog::Everything, 1, 1_000_000), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use tidings_core::Message;
+use tidings_core::{Message, PolicyTable, Priority};
 use tidings_protocol::{Codec, encode_message};
 use tidings_storage::{Commit, CommitObserver, Outcome, Ticket};
 
@@ -17,11 +17,17 @@ use crate::websocket::{Opcode, write_header};
 pub(crate) struct SharedMessage {
     pub(crate) message: Arc<Message>,
     frames: [OnceLock<Bytes>; Codec::ALL.len()],
+    priority: OnceLock<Priority>,
 }
 
 impl SharedMessage {
     pub(crate) fn new(message: Arc<Message>) -> Self {
-        Self { message, frames: Default::default() }
+        Self { message, frames: Default::default(), priority: OnceLock::new() }
+    }
+
+    /// What `policies` say of its topic, looked up once for all who deliver it.
+    pub(crate) fn priority(&self, policies: &PolicyTable) -> Priority {
+        *self.priority.get_or_init(|| policies.policy(self.message.topic()).priority)
     }
 
     /// The WebSocket frame of the first delivery.

@@ -65,6 +65,8 @@ metrics! {
             "Dead letters given up by their own subscribers; they stay in their topic";
         resets = "resets", "Subscriptions that lost their place";
         dropped_slow = "dropped_slow", "Messages of memory topics that slow readers missed";
+        skipped_slow = "skipped_slow",
+            "Messages left out for slow readers, because of their topics' backlog_max";
         inbox_overflows = "inbox_overflows", "Times a shard fell behind the log";
         violations = "protocol_violations", "Connections that broke RFC 6455";
         bytes_in = "received_bytes", "Bytes read from WebSocket connections";

@@ -1,10 +1,9 @@
 //! Threads that read the log for the shards, which must not block.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use tidings_core::{Offset, Topic};
+use tidings_core::{Offset, PolicyTable, PriorityQueue, Topic};
 use tidings_storage::{ReadFrom, ReadLimit, Store};
 
 use crate::inbox::{Inbox, Letter, ReadDone, Want};
@@ -30,6 +29,7 @@ pub(crate) struct ReadJob {
 #[derive(Debug)]
 pub(crate) struct Readers {
     queue: Arc<Queue>,
+    policies: Arc<PolicyTable>,
 }
 
 #[derive(Debug, Default)]
@@ -40,13 +40,16 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    jobs: VecDeque<ReadJob>,
+    jobs: PriorityQueue<ReadJob>,
     closed: bool,
 }
 
 impl Readers {
     /// Starts the threads over `store`.
-    pub(crate) fn start(store: &Arc<dyn Store>) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
+    pub(crate) fn start(
+        store: &Arc<dyn Store>,
+        policies: &Arc<PolicyTable>,
+    ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let queue = Arc::new(Queue::default());
         let threads = (0..THREADS).map(|n| {
             let (queue, store) = (Arc::clone(&queue), Arc::clone(store));
@@ -55,12 +58,13 @@ impl Readers {
                 .spawn(move || queue.run(store.as_ref()))
         });
         let threads = threads.collect::<Result<_, _>>()?;
-        Ok((Self { queue }, threads))
+        Ok((Self { queue, policies: Arc::clone(policies) }, threads))
     }
 
     /// Asks for a read; the answer comes as a [`Letter::Read`].
     pub(crate) fn ask(&self, job: ReadJob) {
-        self.queue.lock().jobs.push_back(job);
+        let priority = self.policies.policy(&job.topic).priority;
+        self.queue.lock().jobs.push(priority, job);
         self.queue.changed.notify_one();
     }
 
@@ -91,7 +95,7 @@ impl Queue {
     fn next(&self) -> Option<ReadJob> {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some(job) = state.jobs.pop() {
                 return Some(job);
             }
             if state.closed {

@@ -130,7 +130,7 @@ impl ServerBuilder {
         let policies = Arc::new(config.policy_table());
         let store = open_store(engine, &config, &policies, fan_out).await?;
         authenticator.revocations().load(store.as_ref())?;
-        let (readers, mut threads) = Readers::start(&store)?;
+        let (readers, mut threads) = Readers::start(&store, &policies)?;
         let env = Arc::new(Env {
             settings: settings(&config),
             clock: Clock::start(),

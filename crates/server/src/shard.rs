@@ -5,6 +5,7 @@
 //! all that has arrived and writes to each connection once.
 
 mod attach;
+mod backlog;
 mod catch_up;
 mod close;
 mod connect;

@@ -96,6 +96,9 @@ pub(super) const ACK_TIMEOUT: RangeInclusive<Duration> = ms((100, DAY));
 /// At a second's backoff a thousand attempts are days.
 pub(super) const ATTEMPTS: RangeInclusive<u32> = 1..=1000;
 
+/// For topics without a log, this many messages are kept in memory while somebody lags.
+pub(super) const BACKLOG: RangeInclusive<u32> = 1..=tidings_core::limits::BACKLOG_MAX;
+
 /// Half of it may be taken, and the rest must still be a wait: a subscriber that refuses
 /// everything must not keep a core busy with being sent it again.
 pub(super) const BACKOFF: RangeInclusive<Duration> = ms((10, DAY));

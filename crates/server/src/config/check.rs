@@ -284,6 +284,9 @@ fn check_topics(config: &Config, found: &mut Problems) {
         found.range(&at("attempts_max"), topic.attempts_max, &bounds::ATTEMPTS);
         found.range(&at("backoff_base"), topic.backoff_base, &bounds::BACKOFF);
         found.range(&at("backoff_cap"), topic.backoff_cap, &bounds::BACKOFF);
+        if let Some(backlog) = topic.backlog_max {
+            found.range(&at("backlog_max"), backlog, &bounds::BACKLOG);
+        }
         if topic.backoff_base > topic.backoff_cap {
             let what = "is longer than backoff_cap: the wait could not begin with it";
             found.add_value(at("backoff_base"), &topic.backoff_base.show(), what);

@@ -111,6 +111,7 @@ mod tests {
         let mut expected = TopicSection::new(full.topic[0].filter.clone());
         expected.retention_messages = full.topic[0].retention_messages;
         expected.retention_bytes = full.topic[0].retention_bytes;
+        expected.backlog_max = full.topic[0].backlog_max;
         assert_eq!(full.topic, [expected]);
     }
 

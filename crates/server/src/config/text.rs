@@ -107,6 +107,32 @@ pub(super) mod durability {
     }
 }
 
+/// `urgent`, `normal`, `bulk`.
+pub(super) mod priority {
+    use serde::Serializer;
+    use serde::de::Error as _;
+    use tidings_core::Priority;
+
+    use super::{Deserialize, Deserializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Priority,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(value.as_str())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Priority, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let found = Priority::ALL.into_iter().find(|priority| priority.as_str() == text);
+        found.ok_or_else(|| {
+            D::Error::custom("not a priority: write \"urgent\", \"normal\" or \"bulk\"")
+        })
+    }
+}
+
 /// `["pub", "sub"]`.
 pub(super) mod operations {
     use serde::de::Error as _;

@@ -1,9 +1,12 @@
 //! `[[topic]]`: the policies of topics.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidings_core::{Backoff, DeliveryPolicy, Durability, Filter, Retention, TopicPolicy};
+use tidings_core::{
+    Backlog, Backoff, DeliveryPolicy, Durability, Filter, Priority, Retention, TopicPolicy,
+};
 
 use super::quantity::ByteSize;
 use super::text;
@@ -39,6 +42,12 @@ pub struct TopicSection {
     /// The longest wait between deliveries.
     #[serde(default = "backoff_cap", with = "text::duration")]
     pub backoff_cap: Duration,
+    /// How soon its messages go where messages of several topics wait.
+    #[serde(default, with = "text::priority")]
+    pub priority: Priority,
+    /// Messages a slow live subscription is still sent, the newest ones.
+    #[serde(default)]
+    pub backlog_max: Option<u32>,
 }
 
 impl TopicSection {
@@ -54,6 +63,8 @@ impl TopicSection {
             attempts_max: attempts_max(),
             backoff_base: backoff_base(),
             backoff_cap: backoff_cap(),
+            backlog_max: None,
+            priority: Priority::default(),
         }
     }
 
@@ -71,6 +82,11 @@ impl TopicSection {
                 attempts_max: self.attempts_max,
                 backoff: Backoff { base: self.backoff_base, cap: self.backoff_cap },
             },
+            priority: self.priority,
+            backlog: self
+                .backlog_max
+                .and_then(NonZeroU32::new)
+                .map_or(Backlog::Everything, Backlog::Newest),
         }
     }
 }
@@ -121,6 +137,8 @@ mod tests {
             attempts_max = 3
             backoff_base = "100ms"
             backoff_cap = "10s"
+            backlog_max = 1
+            priority = "bulk"
             "#,
         )
         .unwrap();
@@ -136,5 +154,7 @@ mod tests {
         assert_eq!(policy.delivery.ack_timeout, Duration::from_secs(5));
         let backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(10) };
         assert_eq!(policy.delivery.backoff, backoff);
+        assert_eq!(policy.priority, Priority::Bulk);
+        assert_eq!(policy.backlog, Backlog::Newest(NonZeroU32::MIN));
     }
 }

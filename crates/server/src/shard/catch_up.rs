@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_core::{Filter, LiveCursor, Offset, ResetReason, Topic, limits};
+use tidings_core::{Durability, Filter, LiveCursor, Offset, ResetReason, Topic, limits};
 use tidings_protocol::{ErrorBody, History, RequestId, Reset, ServerBody, UnsubscribeReason};
 use tidings_storage::{ReadBatch, ReadFrom, ReadLimit, StoreError};
 
-use super::subscription::{Kind, LaggingTopic};
-use super::topics::FilterSubscriber;
+use super::subscription::{Kind, LaggingTopic, Subscription};
+use super::topics::{FilterSubscriber, LiveSubscriber};
 use super::{ConnectionKey, Shard};
 use crate::clock::Clock;
-use crate::commit::{SharedMessage, append_message_frame};
+use crate::commit::SharedMessage;
 use crate::history::history;
 use crate::inbox::{ReadDone, Want};
 use crate::problem::store_error;
@@ -23,6 +23,16 @@ pub(super) const CATCH_UP: ReadLimit = ReadLimit { messages: 128, bytes: 64 * 10
 
 /// How long after a failed read of the log it is tried again.
 pub(super) const READ_RETRY: Duration = Duration::from_secs(1);
+
+/// The place of a live subscription in a topic, to be moved.
+pub(super) struct LivePlace<'a> {
+    pub(super) sub: &'a Filter,
+    pub(super) cursor: &'a mut LiveCursor,
+    /// A read for it is under way.
+    pub(super) reading: &'a mut bool,
+    /// It has not been at the tail since it began.
+    pub(super) replaying: bool,
+}
 
 /// A live subscription and its place in a topic.
 struct Laggard {
@@ -36,9 +46,9 @@ impl Shard {
     /// Asks the readers for what the laggards of `topic` lack, where there is room to send it.
     pub(super) fn catch_up_topic(&mut self, topic: &Topic) {
         let Some(entry) = self.topics.exact.get(topic) else { return };
-        let laggards: Vec<_> = entry.laggards().map(|s| (s.slot, s.cursor.next())).collect();
-        for (slot, next) in laggards {
-            self.catch_up(slot, topic, next);
+        let laggards: Vec<_> = entry.laggards().map(|s| s.slot).collect();
+        for slot in laggards {
+            self.catch_up_connection(slot, topic);
         }
     }
 
@@ -50,7 +60,7 @@ impl Shard {
             connection.starved = true;
             return;
         }
-        self.each_live_place(slot, topic, |_, reading| *reading = true);
+        self.each_live_place(slot, topic, |place| *place.reading = true);
         self.env.metrics.catch_up_reads.inc();
         self.ask_read(key, Want::Live { topic: topic.clone() }, topic, next);
     }
@@ -67,28 +77,28 @@ impl Shard {
         });
     }
 
-    /// Visits the places of a connection's live subscriptions in `topic`: the cursor, and whether
-    /// a read for it is under way.
-    fn each_live_place(
+    /// Visits the places of a connection's live subscriptions in `topic`.
+    pub(super) fn each_live_place(
         &mut self,
         slot: u32,
         topic: &Topic,
-        mut visit: impl FnMut(&mut LiveCursor, &mut bool),
+        mut visit: impl FnMut(LivePlace<'_>),
     ) {
         let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
             return;
         };
-        for subscription in &mut active.subscriptions {
-            match &mut subscription.kind {
+        for Subscription { sub, kind } in &mut active.subscriptions {
+            match kind {
                 Kind::Live { topic: own, index } if own == topic => {
                     let entry = self.topics.exact.get_mut(topic);
                     if let Some(live) = entry.and_then(|e| e.live.get_mut(*index as usize)) {
-                        visit(&mut live.cursor, &mut live.reading);
+                        let LiveSubscriber { cursor, reading, replaying, .. } = live;
+                        visit(LivePlace { sub, cursor, reading, replaying: *replaying });
                     }
                 }
                 Kind::LiveFilter(lagging) => {
-                    if let Some(place) = lagging.topics.get_mut(topic) {
-                        visit(&mut place.cursor, &mut place.reading);
+                    if let Some(LaggingTopic { cursor, reading }) = lagging.topics.get_mut(topic) {
+                        visit(LivePlace { sub, cursor, reading, replaying: false });
                     }
                 }
                 Kind::Live { .. } | Kind::Durable(_) | Kind::Waiting(_) => {}
@@ -120,7 +130,7 @@ impl Shard {
         from: Offset,
         result: Result<ReadBatch, StoreError>,
     ) {
-        self.each_live_place(slot, topic, |_, reading| *reading = false);
+        self.each_live_place(slot, topic, |place| *place.reading = false);
         let batch = match result {
             Ok(batch) => batch,
             Err(error) => {
@@ -140,10 +150,11 @@ impl Shard {
             && cursor.next() >= from
         {
             if batch.messages.first().map_or(batch.next, |m| m.offset) > cursor.next() {
-                self.send_reset(slot, &sub, topic, ResetReason::Trimmed);
+                let first = self.env.store.topic_state(topic).first;
+                self.send_reset(slot, &sub, topic, ResetReason::Trimmed, first);
             }
             self.send_batch(slot, cursor, &batch);
-            self.each_live_place(slot, topic, |cursor, _| cursor.advance_to(batch.next));
+            self.each_live_place(slot, topic, |place| place.cursor.advance_to(batch.next));
         }
         self.catch_up_connection(slot, topic);
     }
@@ -185,14 +196,21 @@ impl Shard {
         most.map(|most| Laggard { is_reading, ..most })
     }
 
+    /// The first offset that a live subscription of `slot` lacks of `topic`, if it knows one.
+    pub(super) fn lags_from(&mut self, slot: u32, topic: &Topic) -> Option<Offset> {
+        self.laggard(slot, topic).map(|laggard| laggard.cursor.next())
+    }
+
     fn send_batch(&mut self, slot: u32, cursor: LiveCursor, batch: &ReadBatch) {
         let wall = Clock::wall();
+        let Some(priority) = batch.messages.first().map(|m| self.priority(m.topic())) else {
+            return;
+        };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
-        let codec = connection.codec;
         let mut sent = 0;
         for message in &batch.messages {
             if message.offset >= cursor.next() && !message.is_expired(wall) {
-                connection.output.push_own(|out| append_message_frame(codec, message, 1, out));
+                connection.push_message(message, 1, priority);
                 sent += 1;
             }
         }
@@ -208,8 +226,17 @@ impl Shard {
             Some(entry) => entry.head,
             None => self.env.store.topic_state(topic).head,
         };
-        if !is_reading && !cursor.is_at_tail(head) {
-            self.catch_up(slot, topic, cursor.next());
+        if is_reading || cursor.is_at_tail(head) {
+            return;
+        }
+        self.skip_backlog(slot, topic, head);
+        match self.env.policies.policy(topic).durability {
+            Durability::Memory => self.send_backlog(slot, topic),
+            Durability::Sync | Durability::Async => {
+                if let Some(Laggard { cursor, .. }) = self.laggard(slot, topic) {
+                    self.catch_up(slot, topic, cursor.next());
+                }
+            }
         }
     }
 
@@ -259,7 +286,8 @@ impl Shard {
         if connection.last_fan_out == fan_out {
             return;
         }
-        let (codec, has_room) = (connection.codec, connection.has_room(outbound_bytes));
+        let priority = shared.priority(&self.env.policies);
+        let has_room = connection.has_room_for(priority, outbound_bytes);
         connection.starved |= !has_room;
         let Some(subscription) = connection.active().and_then(|a| a.subscription(&subscriber.sub))
         else {
@@ -274,6 +302,7 @@ impl Shard {
             }
             (Some(place), _) => {
                 let idle = has_room && !place.reading;
+                self.topics.backlogs.wanted(topic);
                 return if idle {
                     self.catch_up_connection(key.slot, topic)
                 };
@@ -282,10 +311,10 @@ impl Shard {
         }
         if has_room {
             connection.last_fan_out = fan_out;
-            connection.output.push_shared(shared.frame(codec));
+            connection.push_shared(shared, priority);
             connection.queue_flush(key.slot, &mut self.unflushed);
             self.env.metrics.deliveries.inc();
-        } else if is_memory {
+        } else if is_memory && !self.keep_backlog(shared) {
             self.env.metrics.dropped_slow.inc();
         } else {
             self.fall_behind(subscriber, topic, offset);
@@ -329,13 +358,14 @@ impl Shard {
         }
     }
 
-    /// Tells a subscription that it lost its place in a topic.
+    /// Tells a subscription that it lost its place in a topic and goes on with `first`.
     pub(super) fn send_reset(
         &mut self,
         slot: u32,
         sub: &Filter,
         topic: &Topic,
         reason: ResetReason,
+        first: Offset,
     ) {
         let state = self.env.store.topic_state(topic);
         self.env.metrics.resets.inc();
@@ -345,7 +375,7 @@ impl Shard {
             topic: topic.clone(),
             reason,
             epoch: state.epoch,
-            first: state.first,
+            first,
             offset: state.head,
         };
         self.send(slot, None, ServerBody::Reset(reset));

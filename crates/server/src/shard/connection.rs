@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use tidings_core::{Connection as Life, ConnectionSettings, Filter, Instant, Principal, Session};
-use tidings_protocol::{Codec, ServerFrame, encode_server_frame};
+use tidings_core::{
+    Connection as Life, ConnectionSettings, Filter, Instant, Message, Principal, Priority, Session,
+};
+use tidings_protocol::{Codec, ServerBody, ServerFrame, encode_server_frame};
 
 use super::output::Output;
 use super::stream::{Hidden, Stream};
 use super::subscription::Subscription;
-use crate::commit::append_frame;
+use crate::commit::{SharedMessage, append_frame, append_message_frame};
 use crate::env::Seat;
 use crate::websocket::Assembler;
+
+/// What urgent messages may take beyond the bound of unsent bytes: one part of so many.
+const URGENT_RESERVE: usize = 4;
 
 /// A socket with what is known of its peer. Kept small: a server has many, most of them idle.
 #[derive(Debug)]
@@ -109,8 +114,42 @@ impl Connection {
         self.output.unsent() < outbound_bytes
     }
 
+    /// The same for a message: an urgent one finds room where others find none.
+    pub(super) const fn has_room_for(&self, priority: Priority, outbound_bytes: usize) -> bool {
+        match priority {
+            Priority::Urgent => self.has_room(outbound_bytes + outbound_bytes / URGENT_RESERVE),
+            Priority::Normal | Priority::Bulk => self.has_room(outbound_bytes),
+        }
+    }
+
+    /// Queues the first delivery of a message that others get too.
+    pub(super) fn push_shared(&mut self, shared: &SharedMessage, priority: Priority) {
+        let frame = shared.frame(self.codec);
+        match priority {
+            Priority::Urgent => self.output.push_urgent(frame.clone()),
+            Priority::Normal | Priority::Bulk => self.output.push_shared(frame),
+        }
+    }
+
+    /// Queues a delivery of a message for this connection alone.
+    pub(super) fn push_message(&mut self, message: &Message, attempt: u32, priority: Priority) {
+        let codec = self.codec;
+        let append = |out: &mut Vec<u8>| append_message_frame(codec, message, attempt, out);
+        match priority {
+            Priority::Urgent => {
+                let mut frame = Vec::new();
+                append(&mut frame);
+                self.output.push_urgent(frame.into());
+            }
+            Priority::Normal | Priority::Bulk => self.output.push_own(append),
+        }
+    }
+
     /// Queues a frame of this connection's own.
     pub(super) fn send(&mut self, frame: &ServerFrame) {
+        if speaks_of_a_place(&frame.body) {
+            self.output.let_nothing_overtake();
+        }
         let codec = self.codec;
         self.output.push_own(|out| {
             append_frame(codec, out, |out| encode_server_frame(codec, frame, out));
@@ -130,4 +169,12 @@ impl Connection {
             unflushed.push(slot);
         }
     }
+}
+
+/// Whether a frame says where a subscription stands: messages that were sent later come later.
+const fn speaks_of_a_place(body: &ServerBody) -> bool {
+    matches!(
+        body,
+        ServerBody::Subscribed(_) | ServerBody::Unsubscribed { .. } | ServerBody::Reset(_)
+    )
 }

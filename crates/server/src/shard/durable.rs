@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::subscription::{Durable, Kind, Purpose, Wanted};
 use super::{CURSOR_SAVE_INTERVAL, ConnectionKey, PendingWrite, Shard};
 use crate::clock::Clock;
-use crate::commit::{SharedMessage, append_message_frame};
+use crate::commit::SharedMessage;
 use crate::inbox::Want;
 
 /// The durable subscription of a connection to `topic`, if it holds one.
@@ -46,15 +46,14 @@ impl Shard {
         let outbound_bytes = self.env.settings.outbound_bytes;
         let Some(key) = self.key(slot) else { return };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
-        let now = self.now;
+        let (now, priority) = (self.now, self.env.policies.policy(topic).priority);
         let mut sent = 0;
         let mut moved = false;
         loop {
-            if !connection.has_room(outbound_bytes) {
+            if !connection.has_room_for(priority, outbound_bytes) {
                 connection.starved = true;
                 break;
             }
-            let codec = connection.codec;
             let Some(durable) = held(connection, topic) else { return };
             if durable.wanted.len() >= CATCH_UP.messages {
                 // More is asked for when these are fetched, so that it is sent soon after.
@@ -74,7 +73,10 @@ impl Shard {
                     Some(shared)
                         if shared.message.offset == offset && durable.wanted.is_empty() =>
                     {
-                        send(connection, codec, shared, attempt);
+                        match attempt {
+                            1 => connection.push_shared(shared, priority),
+                            _ => connection.push_message(&shared.message, attempt, priority),
+                        }
                         sent += 1;
                     }
                     Some(_) | None => {
@@ -177,7 +179,8 @@ impl Shard {
             }
         }
         if trimmed {
-            self.send_reset(slot, &topic.into(), topic, ResetReason::Trimmed);
+            let first = self.env.store.topic_state(topic).first;
+            self.send_reset(slot, &topic.into(), topic, ResetReason::Trimmed, first);
         }
         if let Some(connection) = self.connections.get_mut(slot as usize) {
             connection.queue_flush(slot, &mut self.unflushed);
@@ -186,13 +189,11 @@ impl Shard {
     }
 
     fn fulfil(&mut self, slot: u32, topic: &Topic, wanted: Wanted, message: &Message) {
+        let priority = self.priority(topic);
         match wanted.purpose {
             Purpose::Send { attempt } => {
                 let Some(connection) = self.connections.get_mut(slot as usize) else { return };
-                let codec = connection.codec;
-                connection
-                    .output
-                    .push_own(|out| append_message_frame(codec, message, attempt, out));
+                connection.push_message(message, attempt, priority);
                 self.env.metrics.deliveries.inc();
                 if attempt > 1 {
                     self.env.metrics.redeliveries.inc();
@@ -219,20 +220,6 @@ impl Shard {
                 self.write(Write::SaveCursor { key, state }, Some(pending));
             }
         }
-    }
-}
-
-fn send(
-    connection: &mut Connection,
-    codec: tidings_protocol::Codec,
-    shared: &SharedMessage,
-    attempt: u32,
-) {
-    if attempt == 1 {
-        connection.output.push_shared(shared.frame(codec));
-    } else {
-        let message = &shared.message;
-        connection.output.push_own(|out| append_message_frame(codec, message, attempt, out));
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a commit to the sockets of this shard: the hot path.
 
-use tidings_core::{Durability, LiveStep, Timestamp};
+use tidings_core::{Durability, LiveStep, Priority, Timestamp, Topic};
 use tidings_protocol::Published;
 
 use super::Shard;
@@ -39,6 +39,7 @@ impl Shard {
 
     fn deliver(&mut self, shared: &SharedMessage, wall: Timestamp) {
         self.topics.fan_outs += 1;
+        self.topics.backlogs.appended(&shared.message);
         if self.topics.exact.contains_key(shared.message.topic()) {
             self.deliver_exact(shared, wall);
         }
@@ -83,36 +84,45 @@ impl Shard {
         // Whatever comes of it: the message is this subscription's to deliver, not a filter's.
         connection.last_fan_out = self.topics.fan_outs;
         let outbound_bytes = self.env.settings.outbound_bytes;
-        if !connection.has_room(outbound_bytes) {
+        let priority = shared.priority(&self.env.policies);
+        if !connection.has_room_for(priority, outbound_bytes) {
             // A large commit fills the output of a fast reader too: write before giving up. A
             // failure shows again at the flush that ends the turn.
             let _ = connection.output.flush(&mut connection.stream);
         }
-        if !connection.has_room(outbound_bytes) {
+        if !connection.has_room_for(priority, outbound_bytes) {
             connection.starved = true;
-            return self.no_room(subscriber, shared);
+            self.no_room(subscriber, shared);
+            return false;
         }
         let mut cursor = subscriber.cursor;
         match cursor.appended(head_before, shared.message.offset) {
             LiveStep::Deliver => {
-                connection.output.push_shared(shared.frame(connection.codec));
+                connection.push_shared(shared, priority);
                 connection.queue_flush(subscriber.slot, &mut self.unflushed);
                 self.env.metrics.deliveries.inc();
                 subscriber.cursor = cursor;
+                subscriber.replaying = false;
                 false
             }
             LiveStep::Skip => false,
-            LiveStep::Behind => !subscriber.reading,
+            LiveStep::Behind => {
+                self.topics.backlogs.wanted(shared.message.topic());
+                !subscriber.reading
+            }
         }
     }
 
-    /// A slow subscriber reads the log later; what is in no log, it misses.
-    fn no_room(&self, subscriber: &mut LiveSubscriber, shared: &SharedMessage) -> bool {
-        if self.is_memory(shared) {
+    /// A slow subscriber reads the log later; what is in no log and no backlog, it misses.
+    fn no_room(&mut self, subscriber: &mut LiveSubscriber, shared: &SharedMessage) {
+        if self.is_memory(shared) && !self.keep_backlog(shared) {
             self.env.metrics.dropped_slow.inc();
             subscriber.cursor.advance_to(shared.message.offset.next());
         }
-        false
+    }
+
+    pub(super) fn priority(&self, topic: &Topic) -> Priority {
+        self.env.policies.policy(topic).priority
     }
 
     pub(super) fn is_memory(&self, shared: &SharedMessage) -> bool {

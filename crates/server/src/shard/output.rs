@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
+use tidings_core::Priority;
 
 use super::stream::Stream;
 
@@ -20,6 +21,13 @@ pub(super) struct Output {
     /// Frames of this connection alone, after everything in `chunks`.
     own: Vec<u8>,
     unsent: usize,
+    /// How many of the first chunks go before the rest: the last urgent frame is among them, so the
+    /// next one comes behind them.
+    ahead: u32,
+    /// Urgent frames in a row that went before others.
+    overtakes: u8,
+    /// The first chunk is written in part: nothing can go before the rest of it.
+    begun: bool,
 }
 
 /// How a flush ended.
@@ -42,6 +50,30 @@ impl Output {
         self.seal();
         self.unsent += frame.len();
         self.chunks.push_back(frame.clone());
+    }
+
+    /// Adds a frame that goes before what is not urgent. After so many in a row, one chunk of the
+    /// others goes first, so that they do not stand still.
+    pub(super) fn push_urgent(&mut self, frame: Bytes) {
+        self.unsent += frame.len();
+        let mut at = (self.ahead as usize).max(usize::from(self.begun));
+        if u32::from(self.overtakes) >= Priority::Urgent.share() {
+            self.overtakes = 0;
+            at += 1;
+        }
+        if at >= self.chunks.len() {
+            self.seal();
+            at = at.min(self.chunks.len());
+        }
+        self.overtakes = if at < self.chunks.len() { self.overtakes + 1 } else { 0 };
+        self.chunks.insert(at, frame);
+        self.ahead = at as u32 + 1;
+    }
+
+    /// What is queued so far, and what is queued next, goes before anything urgent to come.
+    pub(super) fn let_nothing_overtake(&mut self) {
+        self.seal();
+        self.ahead = self.chunks.len() as u32 + 1;
     }
 
     /// Adds frames of this connection's own, written by `write`.
@@ -89,10 +121,83 @@ impl Output {
         while let Some(chunk) = self.chunks.front_mut() {
             if written < chunk.len() {
                 chunk.advance(written);
+                self.begun |= written > 0;
                 return;
             }
             written -= chunk.len();
             self.chunks.pop_front();
+            self.ahead = self.ahead.saturating_sub(1);
+            self.begun = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What would be written from now on.
+    fn rest(output: &mut Output) -> String {
+        output.seal();
+        output.chunks.iter().map(|chunk| String::from_utf8(chunk.to_vec()).unwrap()).collect()
+    }
+
+    fn own(output: &mut Output, text: &str) {
+        output.push_own(|out| out.extend_from_slice(text.as_bytes()));
+    }
+
+    fn shared(output: &mut Output, text: &'static str) {
+        output.push_shared(&Bytes::from_static(text.as_bytes()));
+    }
+
+    fn urgent(output: &mut Output, text: &'static str) {
+        output.push_urgent(Bytes::from_static(text.as_bytes()));
+    }
+
+    #[test]
+    fn urgent_frames_overtake_in_their_order_and_cut_no_frame() {
+        let mut output = Output::default();
+        shared(&mut output, "(abc)");
+        own(&mut output, "(own)");
+        output.advance(2);
+        urgent(&mut output, "<1>");
+        urgent(&mut output, "<2>");
+        assert_eq!(rest(&mut output), "bc)<1><2>(own)");
+        output.advance(4);
+        urgent(&mut output, "<3>");
+        assert_eq!(rest(&mut output), "1><2><3>(own)");
+        let unsent = output.unsent();
+        output.advance(unsent);
+        assert_eq!((rest(&mut output), output.unsent()), (String::new(), 0));
+        urgent(&mut output, "<4>");
+        own(&mut output, "(later)");
+        assert_eq!(rest(&mut output), "<4>(later)");
+    }
+
+    #[test]
+    fn nothing_overtakes_what_says_where_a_subscription_stands() {
+        let mut output = Output::default();
+        shared(&mut output, "(a)");
+        output.let_nothing_overtake();
+        own(&mut output, "(subscribed)");
+        urgent(&mut output, "<1>");
+        own(&mut output, "(b)");
+        urgent(&mut output, "<2>");
+        assert_eq!(rest(&mut output), "(a)(subscribed)<1><2>(b)");
+    }
+
+    #[test]
+    fn others_keep_a_share_under_a_rush() {
+        let mut output = Output::default();
+        for _ in 0..100 {
+            shared(&mut output, ".");
+        }
+        for _ in 0..160 {
+            urgent(&mut output, "!");
+        }
+        let line = rest(&mut output);
+        assert!(line.starts_with(&"!".repeat(16)), "{line}");
+        assert!(!line.contains(&"!".repeat(17)), "{line}");
+        assert_eq!(line.len(), 260);
     }
 }

@@ -94,7 +94,7 @@ impl Shard {
         let entry = self.topics.entry(topic, state.head);
         let index = entry.live.len() as u32;
         let cursor = LiveCursor::new(start.next());
-        entry.live.push(LiveSubscriber { cursor, slot, reading: false });
+        entry.live.push(LiveSubscriber { cursor, slot, reading: false, replaying: true });
         self.add(slot, sub.clone(), Kind::Live { topic: topic.clone(), index });
         let pending = state.head.next().distance_from(start.next());
         let place = Some(place(state, start, pending));

@@ -5,6 +5,7 @@ use slab::Slab;
 use tidings_core::{Filter, FilterTrie, LiveCursor, Offset, Topic};
 
 use super::ConnectionKey;
+use super::backlog::Backlogs;
 use super::connection::Connection;
 use super::subscription::{Kind, Subscription};
 
@@ -13,6 +14,8 @@ use super::subscription::{Kind, Subscription};
 pub(super) struct Topics {
     pub(super) exact: FxHashMap<Topic, TopicEntry>,
     pub(super) filters: FilterTrie<FilterSubscriber>,
+    /// The newest messages of topics without a log that somebody lags in.
+    pub(super) backlogs: Backlogs,
     /// Counts messages, to tell one fan-out from the next.
     pub(super) fan_outs: u64,
 }
@@ -35,6 +38,8 @@ pub(super) struct LiveSubscriber {
     pub(super) slot: u32,
     /// A read of the log for it is under way.
     pub(super) reading: bool,
+    /// It has not been at the tail yet: what it asked for is not a backlog of its own making.
+    pub(super) replaying: bool,
 }
 
 /// A live subscription with wildcards.

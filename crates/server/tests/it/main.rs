@@ -10,6 +10,7 @@ mod door;
 mod durable;
 mod http;
 mod peer;
+mod priority;
 mod revocation;
 mod slow;
 mod tls;

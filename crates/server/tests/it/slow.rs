@@ -70,3 +70,88 @@ async fn what_is_kept_in_no_log_is_dropped_for_a_slow_reader_and_counted() {
     assert_eq!(end["data"][0], "end");
     server.shutdown().await;
 }
+
+/// Floods a topic that bounds its backlog while one subscriber by name and one by filter do not
+/// read, and returns what each then gets: numbers and resets, up to the end.
+async fn slow_in_a_bounded_backlog(durability: Durability, most: u32) -> [(Vec<u64>, u64); 2] {
+    let mut config = config();
+    let section = TopicSection {
+        durability,
+        backlog_max: Some(most),
+        ..TopicSection::new("ticker/#".parse().unwrap())
+    };
+    config.topic = vec![section];
+    let server = start(config).await;
+    let mut exact = Peer::connect(server.public_addr()).await;
+    exact.ask(json!({"subscribe": {"topic": "ticker/1"}})).await;
+    let mut filter = Peer::connect(server.public_addr()).await;
+    filter.ask(json!({"subscribe": {"filter": "ticker/+"}})).await;
+    let mut publisher = Peer::connect(server.public_addr()).await;
+    let filler = "x".repeat(BYTES);
+    for n in 0..MESSAGES {
+        publisher.publish("ticker/1", json!([n, filler])).await;
+    }
+    let mut got = Vec::new();
+    for slow in [&mut exact, &mut filter] {
+        let (mut numbers, mut resets) = (Vec::new(), 0);
+        while numbers.last() != Some(&(MESSAGES as u64 - 1)) {
+            let frame = slow.frame().await;
+            if frame["message"].is_object() {
+                numbers.push(frame["message"]["data"][0].as_u64().unwrap());
+            } else {
+                assert_eq!(frame["reset"]["reason"], "skipped", "{frame}");
+                // Offsets start at 1, the numbers in the data at 0.
+                let goes_on = frame["reset"]["first"].as_u64().unwrap() - 1;
+                assert!(numbers.last().is_none_or(|last| *last + 1 < goes_on), "{goes_on}");
+                resets += 1;
+            }
+        }
+        got.push((numbers, resets));
+    }
+    assert!(metric(&server, "tidings_skipped_slow_total").await > 0.0);
+    assert_eq!(metric(&server, "tidings_dropped_slow_total").await, 0.0);
+    for mut late in [exact, filter] {
+        publisher.publish("ticker/1", json!(["end"])).await;
+        assert_eq!(late.message().await["data"][0], "end", "back at the tail");
+    }
+    server.shutdown().await;
+    got.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_topic_of_latest_values_spares_a_slow_reader_all_others() {
+    for durability in [Durability::Sync, Durability::Memory] {
+        for (numbers, resets) in slow_in_a_bounded_backlog(durability, 1).await {
+            assert!(numbers.is_sorted() && numbers.len() < MESSAGES / 2, "{}", numbers.len());
+            assert!(resets >= 1, "it is told that it missed some");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bounded_backlog_keeps_the_newest_in_order() {
+    for durability in [Durability::Async, Durability::Memory] {
+        for (numbers, _) in slow_in_a_bounded_backlog(durability, 100).await {
+            assert!(numbers.is_sorted());
+            let newest: Vec<_> = (MESSAGES as u64 - 100..MESSAGES as u64).collect();
+            assert!(numbers.ends_with(&newest), "{:?}", &numbers[numbers.len() - 5..]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_no_backlog() {
+    let mut config = config();
+    let section =
+        TopicSection { backlog_max: Some(1), ..TopicSection::new("ticker/#".parse().unwrap()) };
+    config.topic = vec![section];
+    let server = start(config).await;
+    let mut peer = Peer::connect(server.public_addr()).await;
+    for n in 0..500 {
+        peer.publish("ticker/1", json!(n)).await;
+    }
+    peer.ask(json!({"subscribe": {"topic": "ticker/1", "from": "first"}})).await;
+    let all: Vec<_> = (0..500).map(|n| json!(n)).collect();
+    assert_eq!(peer.data(500).await, all);
+    server.shutdown().await;
+}
