@@ -19,7 +19,7 @@ pub(super) fn all_fields_read_back(engine: Box<dyn Engine>) {
         headers: [("a", "1"), ("b", "zwei")].map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
         sender: Some("alice".parse().expect("a valid user")),
         key: Some("k".parse().expect("a valid key")),
-        order_key: None,
+        order_key: Some("account 7".parse().expect("a valid order key")),
         ttl: Some(Duration::from_millis(1500)),
         ..NewMessage::new(topic("Zürich/Halle 3"), Data::binary(Bytes::new()))
     };

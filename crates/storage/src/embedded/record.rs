@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidings_core::{
     ClientId, ContentType, CursorState, Data, DataKind, DedupKey, DurableKey, Epoch, Headers,
-    Message, MessageId, NewMessage, Offset, Session, SessionId, SubscriptionName, Timestamp, Topic,
-    UserId,
+    Message, MessageId, NewMessage, Offset, OrderKey, Session, SessionId, SubscriptionName,
+    Timestamp, Topic, UserId,
 };
 
 use super::batch::{RECORD_HEAD, Seed, put_record};
@@ -66,7 +66,8 @@ mod flag {
     pub(super) const KEY: u8 = 1 << 3;
     pub(super) const TTL: u8 = 1 << 4;
     pub(super) const UNWAITED: u8 = 1 << 5;
-    pub(super) const ALL: u8 = JSON | CONTENT_TYPE | SENDER | KEY | TTL | UNWAITED;
+    pub(super) const ORDER_KEY: u8 = 1 << 6;
+    pub(super) const ALL: u8 = JSON | CONTENT_TYPE | SENDER | KEY | TTL | UNWAITED | ORDER_KEY;
 }
 
 /// A record, read in place.
@@ -135,6 +136,7 @@ pub(crate) struct MessageView<'a> {
     kind: DataKind,
     pub(crate) sender: Option<&'a str>,
     content_type: Option<&'a str>,
+    order_key: Option<&'a str>,
     ttl: Option<Duration>,
     /// Headers, then data.
     rest: Reader<'a>,
@@ -155,6 +157,7 @@ impl<'a> MessageView<'a> {
         let content_type = optional(flag::CONTENT_TYPE)?;
         let sender = optional(flag::SENDER)?;
         let key = optional(flag::KEY)?;
+        let order_key = optional(flag::ORDER_KEY)?;
         let ttl = has(flag::TTL).then(|| read_duration(reader)).transpose()?;
         let rest = *reader;
         reader.rest();
@@ -168,6 +171,7 @@ impl<'a> MessageView<'a> {
             kind: if has(flag::JSON) { DataKind::Json } else { DataKind::Binary },
             content_type,
             sender,
+            order_key,
             ttl,
             rest,
         })
@@ -201,7 +205,7 @@ impl<'a> MessageView<'a> {
                 headers,
                 sender: self.sender.map(parse::<UserId>).transpose()?,
                 key: self.key.map(parse::<DedupKey>).transpose()?,
-                order_key: None,
+                order_key: self.order_key.map(parse::<OrderKey>).transpose()?,
                 ttl: self.ttl,
             },
         })
@@ -220,6 +224,7 @@ pub(crate) fn message_bytes(message: &NewMessage) -> usize {
         + short(message.content_type.as_ref().map(|text| text.as_str().len()))
         + short(message.sender.as_ref().map(|user| user.as_str().len()))
         + short(message.key.as_ref().map(|key| key.as_str().len()))
+        + short(message.order_key.as_ref().map(|key| key.as_str().len()))
         + message.ttl.map_or(0, |_| 12)
         + 4
         + headers
@@ -241,6 +246,7 @@ pub(crate) fn put_message(
     flag_if(content.content_type.is_some(), flag::CONTENT_TYPE);
     flag_if(content.sender.is_some(), flag::SENDER);
     flag_if(content.key.is_some(), flag::KEY);
+    flag_if(content.order_key.is_some(), flag::ORDER_KEY);
     flag_if(content.ttl.is_some(), flag::TTL);
     flag_if(waited == Waited::NotForSync, flag::UNWAITED);
     put_record(out, seed, |out| {
@@ -261,6 +267,9 @@ pub(crate) fn put_message(
         }
         if let Some(key) = &content.key {
             out.put_short_text(key.as_str());
+        }
+        if let Some(order_key) = &content.order_key {
+            out.put_short_text(order_key.as_str());
         }
         if let Some(ttl) = content.ttl {
             out.put_u64(ttl.as_secs());

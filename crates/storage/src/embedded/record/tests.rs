@@ -15,7 +15,7 @@ fn full_message() -> Message {
         headers: [("trace", "abc"), ("empty", "")].map(|(n, v)| (n.into(), v.into())).into(),
         sender: Some("alice".parse().unwrap()),
         key: Some("k-1".parse().unwrap()),
-        order_key: None,
+        order_key: Some("account 7".parse().unwrap()),
         ttl: Some(Duration::new(3, 5)),
     };
     Message {
