@@ -56,7 +56,7 @@ fn recovery(parent: &Path) -> Result<(), Failure> {
             let topic = Topic::parse(&format!("bench/{}", (round * 7 + tag) % 10_000));
             let data = Data::binary(Bytes::from_static(&[7; 128]));
             let message = NewMessage::new(topic.expect("a valid topic"), data);
-            let write = Write::Publish { message, durability: Durability::Sync };
+            let write = Write::Publish { message, durability: Durability::Sync, id: None };
             Submission { write, ticket: Some(Ticket { lane: 0, tag }) }
         });
         store.submit(submissions.collect())?;
@@ -215,7 +215,7 @@ fn publishes(directory: &Path, outstanding: u64) -> Result<(), Failure> {
         |tag| {
             let topic = topics[tag as usize % topics.len()].clone();
             let message = NewMessage::new(topic, Data::binary(data.clone()));
-            Write::Publish { message, durability: Durability::Sync }
+            Write::Publish { message, durability: Durability::Sync, id: None }
         },
     )
 }
@@ -247,7 +247,7 @@ fn cursors_here(directory: &Path, saves: u64) -> Result<(), Failure> {
             })
             .collect();
         let message = NewMessage::new(topic.clone(), Data::binary(Bytes::new()));
-        let write = Write::Publish { message, durability: Durability::Sync };
+        let write = Write::Publish { message, durability: Durability::Sync, id: None };
         submissions.push(Submission { write, ticket: Some(Ticket { lane: 0, tag: 0 }) });
         let before = Instant::now();
         store.submit(only_last_answers(submissions, &meter))?;

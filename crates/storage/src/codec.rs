@@ -77,9 +77,14 @@ impl<'a> Reader<'a> {
         rest
     }
 
+    /// Whether everything was read.
+    pub(crate) const fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// An error unless everything was read.
     pub(crate) const fn end(&self) -> Result<(), Malformed> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Malformed) }
+        if self.is_at_end() { Ok(()) } else { Err(Malformed) }
     }
 }
 

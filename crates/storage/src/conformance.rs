@@ -87,6 +87,7 @@ pub const CHECKS: &[Check] = &[
     check("outcomes carry the ticket they are for", publishing::tickets_come_back),
     check("no reader is ahead, and none is behind what was told", publishing::told_is_readable),
     check("messages with `Memory` are told and kept nowhere", publishing::memory_is_kept_nowhere),
+    check("a given id is kept, and ids made go on rising", publishing::given_ids_are_kept),
     check("a message that is too large is refused alone", publishing::too_large_is_refused_alone),
     check(
         "a submission larger than the queue is refused whole",
@@ -103,6 +104,7 @@ pub const CHECKS: &[Check] = &[
     check("a key is its topic's own", once::keys_are_per_topic),
     check("the same key of another sender is another message", once::keys_are_per_sender),
     check("a key is forgotten after the window", once::window_passes),
+    check("a given id does not change how long a key is remembered", once::keys_with_given_ids),
     check("the oldest keys go at the bound", once::oldest_keys_go),
     check("a cursor is the one saved last", states::cursors),
     check("a session is the one saved last", states::sessions),
@@ -117,6 +119,7 @@ pub const CHECKS: &[Check] = &[
     check("retention trims by bytes", retention::by_bytes),
     check("messages outlive the store", lasting::messages),
     check("keys outlive the store", lasting::keys),
+    check("given ids and their keys outlive the store", lasting::given_ids),
     check("cursors and sessions outlive the store", lasting::cursors_and_sessions),
     check("when a cursor was saved outlives the store", lasting::times_of_cursors),
     check("trimming outlives the store", lasting::trimming),

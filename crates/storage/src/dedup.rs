@@ -10,7 +10,7 @@ use crate::hash::KeyHash;
 /// The first publish with a key: what a repeated one is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct First {
-    /// Its name; holds its time.
+    /// Its name; holds its time, unless it was given.
     pub(crate) id: MessageId,
     /// Its place.
     pub(crate) position: Position,
@@ -24,6 +24,9 @@ pub(crate) struct Dedup {
     /// Where in `entries` a key's newest entry is, counted from the first entry ever.
     places: HashMap<KeyHash, u64>,
     entries: VecDeque<(KeyHash, First)>,
+    /// When those entries were made whose id does not tell, because it was given; by their place
+    /// as in `places`. Few: replayed and scheduled messages.
+    times: HashMap<u64, Timestamp>,
     /// How many entries have left `entries`.
     gone: u64,
     evicted_early: u64,
@@ -37,6 +40,7 @@ impl Dedup {
             keys_max: keys_max.max(1),
             places: HashMap::new(),
             entries: VecDeque::new(),
+            times: HashMap::new(),
             gone: 0,
             evicted_early: 0,
         }
@@ -47,14 +51,14 @@ impl Dedup {
         let place = self.places.get(&key)?;
         let index = usize::try_from(place - self.gone).ok()?;
         let (_, first) = self.entries.get(index)?;
-        (!self.has_expired(*first, now)).then_some(*first)
+        (!self.has_expired(*place, *first, now)).then_some(*first)
     }
 
     /// Remembers a first publish of `now`, forgetting what has expired and, at the bound, the
     /// oldest.
     pub(crate) fn remember(&mut self, key: KeyHash, first: First, now: Timestamp) {
         while let Some((_, oldest)) = self.entries.front() {
-            if self.has_expired(*oldest, now) {
+            if self.has_expired(self.gone, *oldest, now) {
                 self.forget_oldest();
             } else if self.entries.len() >= self.keys_max {
                 self.forget_oldest();
@@ -63,7 +67,11 @@ impl Dedup {
                 break;
             }
         }
-        self.places.insert(key, self.gone + self.entries.len() as u64);
+        let place = self.gone + self.entries.len() as u64;
+        if first.id.time_ms() != now.as_ms() {
+            self.times.insert(place, now);
+        }
+        self.places.insert(key, place);
         self.entries.push_back((key, first));
     }
 
@@ -77,8 +85,17 @@ impl Dedup {
         self.entries.iter()
     }
 
-    fn has_expired(&self, first: First, now: Timestamp) -> bool {
-        Timestamp::from_ms(first.id.time_ms()).plus(self.window) <= now
+    /// When the entries were made whose id does not tell: which of [`entries`](Self::entries),
+    /// counted from 0, and when. Sorted, so that equal states are written equally.
+    pub(crate) fn times(&self) -> Vec<(u64, Timestamp)> {
+        let mut times: Vec<_> = self.times.iter().map(|(n, at)| (n - self.gone, *at)).collect();
+        times.sort_unstable();
+        times
+    }
+
+    fn has_expired(&self, place: u64, first: First, now: Timestamp) -> bool {
+        let at = self.times.get(&place).copied();
+        at.unwrap_or(Timestamp::from_ms(first.id.time_ms())).plus(self.window) <= now
     }
 
     fn forget_oldest(&mut self) {
@@ -87,6 +104,7 @@ impl Dedup {
         if self.places.get(&key) == Some(&self.gone) {
             self.places.remove(&key);
         }
+        self.times.remove(&self.gone);
         self.gone += 1;
     }
 }
@@ -133,6 +151,22 @@ mod tests {
         assert_eq!(dedup.first(key(2), at(4)), Some(first(2)));
         assert_eq!(dedup.first(key(3), at(4)), Some(first(3)));
         assert_eq!(dedup.evicted_early(), 1);
+    }
+
+    /// A replayed message keeps its old id; its key counts from when it was replayed.
+    #[test]
+    fn a_given_id_says_nothing_about_the_time_of_a_key() {
+        let mut dedup = Dedup::new(WINDOW, 10);
+        dedup.remember(key(1), first(500), at(1000));
+        dedup.remember(key(2), first(9000), at(1001));
+        dedup.remember(key(3), first(1002), at(1002));
+        assert_eq!(dedup.times(), [(0, at(1000)), (1, at(1001))]);
+        assert_eq!(dedup.first(key(1), at(1099)), Some(first(500)));
+        assert_eq!(dedup.first(key(1), at(1100)), None);
+        assert_eq!(dedup.first(key(2), at(1101)), None);
+        dedup.remember(key(4), first(1100), at(1100));
+        assert_eq!(dedup.times(), [(0, at(1001))]);
+        assert_eq!(dedup.first(key(2), at(1100)), Some(first(9000)));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings_core::{
-    CursorState, Durability, DurableKey, NewMessage, Session, SessionId, SubscriptionName,
-    Timestamp, Topic, UserId,
+    CursorState, Durability, DurableKey, MessageId, NewMessage, Session, SessionId,
+    SubscriptionName, Timestamp, Topic, UserId,
 };
 
 use crate::store::Write;
@@ -43,11 +43,20 @@ pub(crate) enum Change {
     ForgetSession(SessionId, Timestamp),
 }
 
+/// A message to be appended.
+#[derive(Clone, Debug)]
+pub(crate) struct Publication {
+    pub(crate) content: NewMessage,
+    pub(crate) durability: Durability,
+    /// The id it keeps, if it has one.
+    pub(crate) id: Option<MessageId>,
+}
+
 /// A write, as the stores see it: a message, or a change.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     /// Append a message.
-    Publish(NewMessage, Durability),
+    Publish(Publication),
     /// Change a cursor or session.
     Change(Change),
 }
@@ -56,7 +65,9 @@ impl Request {
     /// A write that was submitted `now`.
     pub(crate) fn new(write: Write, now: Timestamp) -> Self {
         match write {
-            Write::Publish { message, durability } => Self::Publish(message, durability),
+            Write::Publish { message: content, durability, id } => {
+                Self::Publish(Publication { content, durability, id })
+            }
             Write::SaveCursor { key, state } => {
                 Self::Change(Change::SaveCursor(key, SavedCursor { state, saved_at: now }))
             }

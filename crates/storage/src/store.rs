@@ -22,13 +22,18 @@ pub struct Ticket {
 /// One change to what the store keeps.
 #[derive(Clone, Debug)]
 pub enum Write {
-    /// Append a message: give it an id, an offset and a time, unless its key was seen before.
+    /// Append a message: give it an offset and a time, and an id if it has none, unless its key
+    /// was seen before.
     Publish {
         /// What to append.
         message: NewMessage,
         /// What must have happened before the outcome is told. `Memory` messages get a place
         /// and are told at once, but are kept nowhere.
         durability: Durability,
+        /// The id it keeps: it is a message's second life, or its id was told before it was
+        /// published. Usually `None`: the store makes one. Ids that the store makes rise with
+        /// time, whatever ids are given; that a given one is used once is the caller's care.
+        id: Option<MessageId>,
     },
     /// Remember where a durable subscription stands. A later save replaces an earlier one. One
     /// that is not saved again for the store's cursor expiry may be forgotten: whoever needs it

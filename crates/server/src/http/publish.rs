@@ -93,7 +93,7 @@ fn write(env: &Env, principal: &Principal, publish: Publish) -> Result<Write, Ht
         order_key: publish.order_key,
         ttl: publish.ttl,
     };
-    Ok(Write::Publish { message, durability })
+    Ok(Write::Publish { message, durability, id: None })
 }
 
 fn published(outcome: Option<Outcome>) -> Result<PublishOutcome, HttpError> {

@@ -59,7 +59,10 @@ impl Shard {
         );
         let pending =
             PendingWrite::DeadLetter { connection, topic: topic.clone(), offset: message.offset };
-        self.write(Write::Publish { message: dead, durability: Durability::Sync }, Some(pending));
+        self.write(
+            Write::Publish { message: dead, durability: Durability::Sync, id: None },
+            Some(pending),
+        );
     }
 
     /// A dead letter that nobody can take stays where it is: appended again it would come back to

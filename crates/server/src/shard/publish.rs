@@ -36,7 +36,7 @@ impl Shard {
             ttl: publish.ttl,
         };
         let pending = PendingWrite::Publish { connection, id };
-        self.write(Write::Publish { message, durability }, Some(pending));
+        self.write(Write::Publish { message, durability, id: None }, Some(pending));
     }
 
     fn check_publish(&mut self, slot: u32, publish: &Publish) -> Result<(), ErrorBody> {

@@ -1,8 +1,13 @@
 //! Promises about what is there after the store was closed and opened again.
 
-use tidings_core::{Durability, NewMessage, Offset, PolicyTable, Retention, TopicPolicy};
+use std::sync::Arc;
+
+use tidings_core::{
+    Durability, MessageId, NewMessage, Offset, PolicyTable, Retention, TopicPolicy,
+};
 
 use super::once::duplicate;
+use super::publishing::publish_as;
 use super::states::{cursor, key, save, session};
 use super::trial::{eventually, message, publish_keyed, published};
 use super::{Engine, LONG, Lasting, Trial, keeping, topic};
@@ -21,7 +26,7 @@ pub(super) fn messages(engine: Box<dyn Engine>) {
             told.push(trial.publish("a", &format!("{round} {n}")));
             let order_key = Some("account 7".parse().expect("a valid order key"));
             let message = NewMessage { order_key, ..message("b", "nobody waits for the disk") };
-            let write = Write::Publish { message, durability: Durability::Async };
+            let write = Write::Publish { message, durability: Durability::Async, id: None };
             told_of_b.push(published(trial.write_one(write)));
         }
         let states = trial.store().topics(None, 10);
@@ -45,6 +50,23 @@ pub(super) fn keys(engine: Box<dyn Engine>) {
     }
     trial.clock.advance(LONG);
     published(trial.write_one(publish_keyed("a", "3", "k")));
+}
+
+pub(super) fn given_ids(engine: Box<dyn Engine>) {
+    let Some(mut trial) = trial(engine, PolicyTable::default()) else { return };
+    let id = MessageId::new(5, 9, 7);
+    let publish = |trial: &Trial| trial.write_one(publish_as(id, "a", "x", Some("k")));
+    let first = published(publish(&trial));
+    let made = trial.publish("a", "y");
+    // The second time, from a checkpoint.
+    for _ in 0..2 {
+        trial.reopen();
+        assert_eq!(trial.read_all("a"), [Arc::clone(&first), Arc::clone(&made)]);
+        assert_eq!(duplicate(&publish(&trial)), (id, first.position()));
+    }
+    assert!(trial.publish("a", "z").id > made.id);
+    trial.clock.advance(LONG);
+    published(publish(&trial));
 }
 
 pub(super) fn cursors_and_sessions(engine: Box<dyn Engine>) {
@@ -94,7 +116,11 @@ pub(super) fn memory_epoch_changes(engine: Box<dyn Engine>) {
     let Some(mut trial) = trial(engine, PolicyTable::new(Vec::new(), policy)) else { return };
     let publish = |trial: &Trial| {
         let message = message("a", "x");
-        published(trial.write_one(Write::Publish { message, durability: Durability::Memory }))
+        published(trial.write_one(Write::Publish {
+            message,
+            durability: Durability::Memory,
+            id: None,
+        }))
     };
     let before = publish(&trial);
     trial.reopen();

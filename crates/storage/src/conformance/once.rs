@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tidings_core::{Durability, MessageId, NewMessage, Offset, PolicyTable, Position};
 
+use super::publishing::publish_as;
 use super::trial::{message, publish_keyed, published, texts};
 use super::{Engine, Trial};
 use crate::store::{Outcome, Write};
@@ -45,6 +46,28 @@ pub(super) fn repeated_in_one_commit(engine: Box<dyn Engine>) {
     assert_eq!(texts(&trial.read_all("a")), ["1", "3"]);
 }
 
+/// Ids made long ago or far ahead; a key counts from when it was published.
+pub(super) fn keys_with_given_ids(engine: Box<dyn Engine>) {
+    let window = Duration::from_secs(60);
+    let trial = Trial::with(engine, PolicyTable::default(), |setup| setup.dedup_window = window);
+    let kept = published(trial.write_one(publish_keyed("a", "0", "kept")));
+    let ids = [MessageId::new(5, 9, 7), MessageId::new(u64::MAX >> 17, 9, 8)];
+    let publish = |n: usize| trial.write_one(publish_as(ids[n], "a", "x", Some(&n.to_string())));
+    for (n, id) in ids.iter().enumerate() {
+        let first = published(publish(n));
+        assert_eq!(duplicate(&publish(n)), (*id, first.position()));
+    }
+    trial.clock.advance(window / 2);
+    for (n, id) in ids.iter().enumerate() {
+        assert_eq!(duplicate(&publish(n)).0, *id);
+    }
+    assert_eq!(duplicate(&trial.write_one(publish_keyed("a", "0", "kept"))).0, kept.id);
+    trial.clock.advance(window / 2);
+    for n in 0..2 {
+        published(publish(n));
+    }
+}
+
 pub(super) fn keys_are_per_topic(engine: Box<dyn Engine>) {
     let trial = Trial::new(engine, PolicyTable::default());
     for name in ["a", "b", "a/b"] {
@@ -59,7 +82,7 @@ pub(super) fn keys_are_per_sender(engine: Box<dyn Engine>) {
         let sender = sender.map(|sender| sender.parse().expect("a valid user"));
         let key = Some("k".parse().expect("a valid key"));
         let message = NewMessage { sender, key, ..message("a", "x") };
-        Write::Publish { message, durability: Durability::Sync }
+        Write::Publish { message, durability: Durability::Sync, id: None }
     };
     let senders = [None, Some("alice"), Some("bob")];
     let mut firsts = Vec::new();

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidings_core::{Data, Durability, NewMessage, Offset, PolicyTable, TopicPolicy, TopicState};
+use tidings_core::{
+    Data, Durability, MessageId, NewMessage, Offset, PolicyTable, Timestamp, TopicPolicy,
+    TopicState,
+};
 
 use super::trial::{message, publish, published, text};
-use super::{Engine, Setup, Trial, topic};
-use crate::store::{Outcome, StoreError, Submission, Write};
+use super::{Engine, START, Setup, Trial, topic};
+use crate::store::{Outcome, ReadFrom, StoreError, Submission, Write};
 
 pub(super) fn offsets_rise(engine: Box<dyn Engine>) {
     let trial = Trial::new(engine, PolicyTable::default());
@@ -76,7 +79,8 @@ pub(super) fn told_is_readable(engine: Box<dyn Engine>) {
         for n in 0..20 {
             let name = format!("{durability:?}");
             let message = message(&name, &n.to_string());
-            let message = published(trial.write_one(Write::Publish { message, durability }));
+            let message =
+                published(trial.write_one(Write::Publish { message, durability, id: None }));
             let state = trial.store().topic_state(&topic(&name));
             assert_eq!(state.head, message.offset);
             assert_eq!(state.epoch, message.epoch);
@@ -91,7 +95,11 @@ pub(super) fn memory_is_kept_nowhere(engine: Box<dyn Engine>) {
     let before = trial.store().topic_state(&topic("a"));
     let publish = |data| {
         let message = message("a", data);
-        published(trial.write_one(Write::Publish { message, durability: Durability::Memory }))
+        published(trial.write_one(Write::Publish {
+            message,
+            durability: Durability::Memory,
+            id: None,
+        }))
     };
     let (first, second) = (publish("1"), publish("2"));
     assert_eq!((first.offset, second.offset), (Offset::new(1), Offset::new(2)));
@@ -104,10 +112,37 @@ pub(super) fn memory_is_kept_nowhere(engine: Box<dyn Engine>) {
     assert_eq!(trial.store().status().appended, 0);
 }
 
+/// A write that publishes with an id of its own.
+pub(super) fn publish_as(id: MessageId, name: &str, data: &str, key: Option<&str>) -> Write {
+    let key = key.map(|key| key.parse().expect("a valid key"));
+    let message = NewMessage { key, ..message(name, data) };
+    Write::Publish { message, durability: Durability::Sync, id: Some(id) }
+}
+
+pub(super) fn given_ids_are_kept(engine: Box<dyn Engine>) {
+    let trial = Trial::new(engine, PolicyTable::default());
+    let before = trial.publish("a", "1");
+    // Long ago, far ahead, and the very next one the store would make.
+    let next = MessageId::from_bits(before.id.to_bits() + 1);
+    let given = [MessageId::new(5, 9, 7), MessageId::new(u64::MAX >> 17, 9, 8), next];
+    for (n, id) in given.into_iter().enumerate() {
+        let told = published(trial.write_one(publish_as(id, "a", &n.to_string(), None)));
+        assert_eq!((told.id, told.published_at), (id, START));
+        assert_eq!(told.offset.get(), n as u64 + 2);
+        assert_eq!(trial.read_all("a").last(), Some(&told));
+    }
+    let after = trial.publish("a", "last");
+    assert_eq!(after.id.to_bits(), before.id.to_bits() + 1, "given ids take none of the store's");
+    let late = trial.read("a", ReadFrom::Time(Timestamp::from_ms(START.as_ms() + 1)), 10);
+    assert!(late.messages.is_empty(), "times are when a message was published");
+    let all = trial.read("a", ReadFrom::Time(START), 10);
+    assert_eq!(all.messages.len(), 5);
+}
+
 pub(super) fn too_large_is_refused_alone(engine: Box<dyn Engine>) {
     let trial = Trial::new(engine, PolicyTable::default());
     let huge = NewMessage::new(topic("a"), Data::binary(Bytes::from(vec![0; 17 << 20])));
-    let huge = Write::Publish { message: huge, durability: Durability::Sync };
+    let huge = Write::Publish { message: huge, durability: Durability::Sync, id: None };
     let refused = trial.write_one(huge);
     assert!(
         matches!(&refused, Outcome::Refused(error @ StoreError::TooLarge { .. }) if !error.is_temporary()),

@@ -25,7 +25,8 @@ pub(super) fn all_fields_read_back(engine: Box<dyn Engine>) {
     };
     let empty = NewMessage::new(topic("Zürich/Halle 3"), Data::binary(Bytes::new()));
     for content in [full, empty] {
-        let write = Write::Publish { message: content.clone(), durability: Durability::Sync };
+        let write =
+            Write::Publish { message: content.clone(), durability: Durability::Sync, id: None };
         let told = published(trial.write_one(write));
         assert_eq!(told.content, content);
         assert_eq!(told.published_at, START);

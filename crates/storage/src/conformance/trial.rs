@@ -177,7 +177,7 @@ impl Trial {
 
 /// A write that publishes binary data with `Sync`.
 pub(super) fn publish(name: &str, data: &str) -> Write {
-    Write::Publish { message: message(name, data), durability: Durability::Sync }
+    Write::Publish { message: message(name, data), durability: Durability::Sync, id: None }
 }
 
 /// A message of binary data.
@@ -189,7 +189,7 @@ pub(super) fn message(name: &str, data: &str) -> NewMessage {
 pub(super) fn publish_keyed(name: &str, data: &str, key: &str) -> Write {
     let key = Some(key.parse().expect("the suite's keys are valid"));
     let message = NewMessage { key, ..message(name, data) };
-    Write::Publish { message, durability: Durability::Sync }
+    Write::Publish { message, durability: Durability::Sync, id: None }
 }
 
 /// The message, which must have been taken.

@@ -1,6 +1,7 @@
 //! Checkpoints: what the log adds up to at some place, so that a start reads only the log after
 //! it, and segments before it can be freed.
 
+use std::collections::HashMap;
 use std::io;
 
 use tidings_core::{Epoch, MessageId, Offset, Position, Timestamp};
@@ -26,6 +27,8 @@ const HEAD: usize = 24 + 8 + 4 + 4;
 const CHUNK: usize = 1024 * 1024;
 /// Bytes of a run in a checkpoint.
 const RUN: usize = 48;
+/// Bytes of a deduplication key in a checkpoint.
+const KEY: usize = 48;
 
 /// The number of a checkpoint; a later one has a larger number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,6 +148,12 @@ fn encode(state: &State, out: &mut impl Put) {
         out.put_u64(first.position.epoch.get());
         out.put_u64(first.position.offset.get());
     }
+    let times = state.dedup.times();
+    out.put_count(times.len());
+    for (key, at) in times {
+        out.put_u64(key);
+        out.put_u64(at.as_ms());
+    }
 }
 
 fn put_topic(out: &mut impl Put, log: &TopicLog) {
@@ -192,15 +201,30 @@ fn decode(bytes: &[u8], reading: Reading) -> Result<State, Malformed> {
         let session = read_session(&mut reader)?;
         state.keep.sessions.insert(session.id.clone(), session);
     }
-    for _ in 0..reader.count(48)? {
-        let hash = KeyHash([reader.u64()?, reader.u64()?]);
-        let id = MessageId::from_bits(reader.u128()?);
-        let (epoch, offset) = (Epoch::new(reader.u64()?), Offset::new(reader.u64()?));
-        let first = First { id, position: Position { epoch, offset } };
-        state.dedup.remember(hash, first, Timestamp::from_ms(id.time_ms()));
-    }
+    read_keys(&mut reader, &mut state)?;
     reader.end()?;
     Ok(state)
+}
+
+fn read_keys(reader: &mut Reader<'_>, state: &mut State) -> Result<(), Malformed> {
+    let count = reader.count(KEY)?;
+    let mut keys = Reader::new(reader.take(count * KEY)?);
+    let mut times = HashMap::new();
+    // Checkpoints that end here are from before ids could be given.
+    if !reader.is_at_end() {
+        for _ in 0..reader.count(16)? {
+            times.insert(reader.u64()?, Timestamp::from_ms(reader.u64()?));
+        }
+    }
+    for n in 0..count as u64 {
+        let hash = KeyHash([keys.u64()?, keys.u64()?]);
+        let id = MessageId::from_bits(keys.u128()?);
+        let (epoch, offset) = (Epoch::new(keys.u64()?), Offset::new(keys.u64()?));
+        let first = First { id, position: Position { epoch, offset } };
+        let at = times.get(&n).copied().unwrap_or(Timestamp::from_ms(id.time_ms()));
+        state.dedup.remember(hash, first, at);
+    }
+    Ok(())
 }
 
 fn read_topic(reader: &mut Reader<'_>) -> Result<TopicLog, Malformed> {

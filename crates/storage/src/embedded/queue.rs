@@ -5,17 +5,17 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tidings_core::{Durability, Message, NewMessage, Timestamp};
+use tidings_core::{Message, Timestamp};
 
 use super::record::{change_bytes, message_bytes};
-use crate::keep::{Change, Request};
+use crate::keep::{Change, Publication, Request};
 use crate::store::{StoreError, Submission, Ticket};
 
 /// Something for the writer.
 #[derive(Debug)]
 pub(crate) enum Work {
     /// Somebody publishes.
-    Publish(NewMessage, Durability, Option<Ticket>),
+    Publish(Publication, Option<Ticket>),
     /// Somebody changes a cursor or session.
     Change(Change, Option<Ticket>),
     /// Messages to be written again elsewhere.
@@ -88,9 +88,9 @@ impl Queue {
             .map(|submission| {
                 let ticket = submission.ticket;
                 match Request::new(submission.write, now) {
-                    Request::Publish(message, durability) => {
-                        let bytes = message_bytes(&message);
-                        Queued { work: Work::Publish(message, durability, ticket), bytes }
+                    Request::Publish(publication) => {
+                        let bytes = message_bytes(&publication.content);
+                        Queued { work: Work::Publish(publication, ticket), bytes }
                     }
                     Request::Change(change) => Queued::change(change, ticket),
                 }

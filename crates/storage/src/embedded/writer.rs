@@ -158,8 +158,7 @@ impl Writer {
         count(&counters.appended, plan.appended);
         count(&counters.duplicates, plan.duplicates);
         for (key, first) in &plan.keys {
-            let time = tidings_core::Timestamp::from_ms(first.id.time_ms());
-            self.dedup.remember(*key, *first, time);
+            self.dedup.remember(*key, *first, plan.time);
         }
         counters.keys_evicted_early.store(self.dedup.evicted_early(), Ordering::Relaxed);
         plan.show_runs(&self.shared);

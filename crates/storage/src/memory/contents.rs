@@ -12,7 +12,7 @@ use super::MemoryConfig;
 use super::log::MemoryLog;
 use crate::dedup::{Dedup, First};
 use crate::hash::{HashSecret, KeyHash};
-use crate::keep::{Keep, Request, Sweep};
+use crate::keep::{Keep, Publication, Request, Sweep};
 use crate::stamp::Stamp;
 use crate::store::{
     Committed, Outcome, ReadBatch, ReadFrom, ReadLimit, StoreError, StoreStatus, Submission, Write,
@@ -86,7 +86,7 @@ impl Contents {
     /// Makes one write.
     pub(super) fn commit(&mut self, submission: Submission, now: Timestamp) -> Committed {
         let outcome = match Request::new(submission.write, now) {
-            Request::Publish(message, durability) => self.publish(message, durability, now),
+            Request::Publish(publication) => self.publish(publication, now),
             Request::Change(change) => {
                 self.keep(now);
                 self.keep.apply(change);
@@ -105,7 +105,8 @@ impl Contents {
         &self.keep
     }
 
-    fn publish(&mut self, content: NewMessage, durability: Durability, now: Timestamp) -> Outcome {
+    fn publish(&mut self, publication: Publication, now: Timestamp) -> Outcome {
+        let Publication { content, durability, id } = publication;
         let time = self.stamp.time(now);
         let topic = content.topic.clone();
         let key = KeyHash::of(SECRET, &content);
@@ -120,7 +121,7 @@ impl Contents {
                 Err(error) => return Outcome::Refused(error),
             },
         };
-        let id = self.stamp.id(time);
+        let id = id.unwrap_or_else(|| self.stamp.id(time));
         let Position { epoch, offset } = position;
         let message = Arc::new(Message { id, epoch, offset, published_at: time, content });
         if let Some(key) = key {

@@ -88,7 +88,8 @@ fn a_killed_server_loses_nothing_that_was_acknowledged() {
             Topic::parse("a").unwrap(),
             tidings_core::Data::binary(bytes::Bytes::from(vec![tag as u8; 1000])),
         );
-        let write = Write::Publish { message, durability: tidings_core::Durability::Sync };
+        let write =
+            Write::Publish { message, durability: tidings_core::Durability::Sync, id: None };
         let ticket = Some(Ticket { lane: 0, tag });
         store.submit(vec![Submission { write, ticket }]).unwrap();
     }

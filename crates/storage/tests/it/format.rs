@@ -133,7 +133,7 @@ fn write_fixture(directory: &Path) {
         let opened = open(source.path(), None);
         let durability = if life == 0 { Durability::Sync } else { Durability::Async };
         for n in life * 30..(life + 1) * 30 {
-            opened.write(n, Write::Publish { message: content(n), durability });
+            opened.write(n, Write::Publish { message: content(n), durability, id: None });
         }
         let (key, state) = cursor(&format!("phone-{life}"));
         opened.write(100, Write::SaveCursor { key: key.clone(), state });
@@ -207,7 +207,8 @@ fn format_1_reads_back_exactly() {
     check(&opened);
     // Keys of the checkpoint and of the log after it are known.
     for n in [2, 59] {
-        let repeated = Write::Publish { message: content(n), durability: Durability::Sync };
+        let repeated =
+            Write::Publish { message: content(n), durability: Durability::Sync, id: None };
         let outcome = opened.write(n, repeated);
         let Outcome::Duplicate { position, .. } = outcome else { panic!("{outcome:?}") };
         assert_eq!(position.offset.get(), n / 3 + 1);

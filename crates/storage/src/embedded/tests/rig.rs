@@ -106,7 +106,7 @@ pub(super) fn publish(name: &str, data: &str, key: Option<&str>, durability: Dur
     let data = Data::binary(Bytes::copy_from_slice(data.as_bytes()));
     let key = key.map(|key| key.parse().unwrap());
     let message = NewMessage { key, ..NewMessage::new(topic(name), data) };
-    Write::Publish { message, durability }
+    Write::Publish { message, durability, id: None }
 }
 
 pub(super) fn text(message: &Message) -> String {

@@ -15,7 +15,7 @@ use crate::embedded::queue::{Move, Queued, Work};
 use crate::embedded::record::{Appended, Waited};
 use crate::embedded::shared::Shared;
 use crate::hash::KeyHash;
-use crate::keep::Change;
+use crate::keep::{Change, Publication};
 use crate::store::{Committed, Outcome, StoreError, Ticket};
 
 /// One piece of work with what will be told about it.
@@ -62,7 +62,7 @@ pub(super) struct Plan {
     pub(super) appended: u64,
     pub(super) duplicates: u64,
     changes: usize,
-    time: Timestamp,
+    pub(super) time: Timestamp,
     /// Whether the log takes records.
     room: Result<(), StoreError>,
 }
@@ -70,7 +70,7 @@ pub(super) struct Plan {
 /// Work that no plan was made for, because nothing can be written.
 pub(super) fn unplanned(work: Vec<Queued>) -> Vec<Planned> {
     let planned = work.into_iter().map(|item| match item.work {
-        Work::Publish(_, _, ticket) => Planned { ticket, what: What::Told(Outcome::Saved) },
+        Work::Publish(_, ticket) => Planned { ticket, what: What::Told(Outcome::Saved) },
         Work::Change(change, ticket) => Planned { ticket, what: What::Change(change) },
         Work::Move(Move { done, .. }) => Planned { ticket: None, what: What::Moved(done) },
     });
@@ -174,8 +174,8 @@ impl Writer {
         let mut plan = Plan::new(room, time, work.len());
         for Queued { work, bytes } in work {
             match work {
-                Work::Publish(message, durability, ticket) => {
-                    self.plan_publish(&mut plan, ticket, message, durability, bytes);
+                Work::Publish(publication, ticket) => {
+                    self.plan_publish(&mut plan, ticket, publication, bytes);
                 }
                 Work::Change(change, ticket) => match self.takes(&plan, bytes) {
                     Ok(()) => {
@@ -206,11 +206,11 @@ impl Writer {
         &mut self,
         plan: &mut Plan,
         ticket: Option<Ticket>,
-        message: NewMessage,
-        durability: Durability,
+        publication: Publication,
         bytes: usize,
     ) {
-        let key = KeyHash::of(self.shared.reading.secret, &message);
+        let Publication { content, durability, id } = publication;
+        let key = KeyHash::of(self.shared.reading.secret, &content);
         if let Some(key) = key {
             let first = plan.by_key.get(&key).copied();
             if let Some(First { id, position }) = first.or_else(|| self.dedup.first(key, plan.time))
@@ -225,8 +225,8 @@ impl Writer {
             Durability::Sync => Waited::ForSync,
             Durability::Async => Waited::NotForSync,
             Durability::Memory => {
-                let position = self.shared.unlogged_mut().place(&message.topic);
-                let message = self.stamped(plan.time, position, message);
+                let position = self.shared.unlogged_mut().place(&content.topic);
+                let message = self.stamped(plan.time, position, id, content);
                 plan.remember(key, message.id, position);
                 return plan.add(ticket, What::Told(Outcome::Published(message)));
             }
@@ -234,10 +234,10 @@ impl Writer {
         if let Err(error) = self.takes(plan, bytes) {
             return plan.refuse(ticket, error);
         }
-        let (slot, group) = self.group_of(plan, &message.topic, waited);
+        let (slot, group) = self.group_of(plan, &content.topic, waited);
         let offset = self.next_offset(slot, &plan.groups[group]);
         let position = Position { epoch: self.shared.reading.epoch, offset };
-        let message = self.stamped(plan.time, position, message);
+        let message = self.stamped(plan.time, position, id, content);
         plan.remember(key, message.id, position);
         plan.wants_sync |= waited == Waited::ForSync;
         plan.appended += 1;
@@ -278,10 +278,11 @@ impl Writer {
         &mut self,
         time: Timestamp,
         position: Position,
+        id: Option<MessageId>,
         content: NewMessage,
     ) -> Arc<Message> {
         Arc::new(Message {
-            id: self.stamp.id(time),
+            id: id.unwrap_or_else(|| self.stamp.id(time)),
             epoch: position.epoch,
             offset: position.offset,
             published_at: time,
