@@ -14,6 +14,7 @@ mod backoff;
 mod capability;
 mod close;
 mod connection;
+mod cursor_key;
 mod delivery_window;
 mod filter;
 mod id;
@@ -35,6 +36,7 @@ pub use backoff::{Backoff, Jitter};
 pub use capability::{Capabilities, Capability, Operation, Operations, Principal};
 pub use close::{CloseCode, Comeback};
 pub use connection::{Connection, ConnectionEffect, ConnectionSettings, ConnectionState};
+pub use cursor_key::{CursorKey, DurableKey, GroupKey};
 pub use delivery_window::{
     CursorState, DeliveryEffect, DeliveryPolicy, DeliveryWindow, GiveUp, SettleOutcome,
 };
@@ -49,7 +51,7 @@ pub use policy::{Backlog, Durability, PolicyTable, Retention, TopicPolicy};
 pub use position::{Epoch, EpochError, Offset, Position};
 pub use priority::{Priority, PriorityQueue};
 pub use recovery::{Recovery, ResetReason, TopicState, recover};
-pub use session::{ConnectDecision, DurableKey, Session, SessionError, decide_connect};
+pub use session::{ConnectDecision, Session, SessionError, decide_connect};
 pub use time::{Instant, Timestamp};
 pub use timer_wheel::TimerWheel;
 pub use topic::{Topic, TopicError};

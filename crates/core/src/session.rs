@@ -1,21 +1,9 @@
 //! Sessions: what outlives a connection.
 
-use crate::id::{ClientId, SessionId, SubscriptionName, UserId};
+use crate::id::{ClientId, SessionId, UserId};
 use crate::time::Timestamp;
-use crate::topic::Topic;
 
-/// The name of a durable subscription's cursor: one per user, name and topic.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DurableKey {
-    /// Whose subscription it is.
-    pub user: UserId,
-    /// What the user calls it: usually the device.
-    pub name: SubscriptionName,
-    /// What it reads.
-    pub topic: Topic,
-}
-
-/// The record of a session. Cursors live beside it under their own [`DurableKey`]s, so a session
+/// The record of a session. Cursors live beside it under their own [`CursorKey`](crate::CursorKey)s, so a session
 /// that expires takes no cursor with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {

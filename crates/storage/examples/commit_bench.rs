@@ -243,7 +243,10 @@ fn cursors_here(directory: &Path, saves: u64) -> Result<(), Failure> {
             .iter()
             .map(|key| {
                 let state = CursorState::at(Epoch::new(1), Offset::new(round));
-                Submission { write: Write::SaveCursor { key: key.clone(), state }, ticket: None }
+                Submission {
+                    write: Write::SaveCursor { key: key.clone().into(), state },
+                    ticket: None,
+                }
             })
             .collect();
         let message = NewMessage::new(topic.clone(), Data::binary(Bytes::new()));

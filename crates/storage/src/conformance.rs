@@ -107,6 +107,7 @@ pub const CHECKS: &[Check] = &[
     check("a given id does not change how long a key is remembered", once::keys_with_given_ids),
     check("the oldest keys go at the bound", once::oldest_keys_go),
     check("a cursor is the one saved last", states::cursors),
+    check("each group has its own cursor, which is no user's", states::cursors_of_groups),
     check("a session is the one saved last", states::sessions),
     check("a user's cursors are counted", states::cursors_are_counted),
     check("a session that has expired is forgotten", states::expired_sessions_are_forgotten),

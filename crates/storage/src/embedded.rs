@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tidings_core::{
-    CursorState, DurableKey, PolicyTable, Session, SessionId, Topic, TopicState, UserId,
+    CursorKey, CursorState, PolicyTable, Session, SessionId, Topic, TopicState, UserId,
 };
 
 use crate::clock::{Clock, SystemClock};
@@ -232,7 +232,7 @@ impl Store for EmbeddedStore {
         self.shared.read(topic, from, limit)
     }
 
-    fn cursor(&self, key: &DurableKey) -> Option<CursorState> {
+    fn cursor(&self, key: &CursorKey) -> Option<CursorState> {
         self.shared.keep().cursor(key)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings_core::{
-    CursorState, Durability, DurableKey, MessageId, NewMessage, Session, SessionId,
+    CursorKey, CursorState, Durability, DurableKey, MessageId, NewMessage, Session, SessionId,
     SubscriptionName, Timestamp, Topic, UserId,
 };
 
@@ -29,16 +29,16 @@ pub(crate) struct SavedCursor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// A cursor was saved.
-    SaveCursor(DurableKey, SavedCursor),
+    SaveCursor(CursorKey, SavedCursor),
     /// A cursor was forgotten.
-    DeleteCursor(DurableKey),
+    DeleteCursor(CursorKey),
     /// A session was saved.
     SaveSession(Session),
     /// A session was forgotten.
     DeleteSession(SessionId),
     /// A cursor is forgotten unless it was saved after this time. Between finding it and
     /// forgetting it, its owner may have come back.
-    ForgetCursor(DurableKey, Timestamp),
+    ForgetCursor(CursorKey, Timestamp),
     /// A session is forgotten unless it expires after this time; as above.
     ForgetSession(SessionId, Timestamp),
 }
@@ -82,25 +82,29 @@ impl Request {
 /// checkpoints must not depend on a hash's order.
 #[derive(Debug, Default)]
 pub(crate) struct Keep {
-    pub(crate) cursors: BTreeMap<DurableKey, SavedCursor>,
+    pub(crate) cursors: BTreeMap<CursorKey, SavedCursor>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
 }
 
 impl Keep {
     /// Where a cursor stands.
-    pub(crate) fn cursor(&self, key: &DurableKey) -> Option<CursorState> {
+    pub(crate) fn cursor(&self, key: &CursorKey) -> Option<CursorState> {
         self.cursors.get(key).map(|saved| saved.state.clone())
     }
 
     /// How many cursors a user has, counted up to `limit`.
     pub(crate) fn count_cursors(&self, user: &UserId, limit: usize) -> usize {
         // Names have no control characters, so none comes before a space.
-        let first = DurableKey {
+        let first = CursorKey::Durable(DurableKey {
             user: user.clone(),
             name: SubscriptionName::parse(" ").expect("a space is a name"),
             topic: Topic::parse(" ").expect("a space is a topic"),
+        });
+        let is_theirs = |key: &CursorKey| match key {
+            CursorKey::Durable(key) => key.user == *user,
+            CursorKey::Group { .. } => false,
         };
-        self.cursors.range(first..).take_while(|(key, _)| key.user == *user).take(limit).count()
+        self.cursors.range(first..).take_while(|(key, _)| is_theirs(key)).take(limit).count()
     }
 
     /// Makes one change.
@@ -138,15 +142,15 @@ mod tests {
 
     use super::*;
 
-    fn key(user: &str, name: &str, topic: &str) -> DurableKey {
-        DurableKey {
+    fn key(user: &str, name: &str, topic: &str) -> CursorKey {
+        CursorKey::Durable(DurableKey {
             user: user.parse().unwrap(),
             name: name.parse().unwrap(),
             topic: topic.parse().unwrap(),
-        }
+        })
     }
 
-    fn save(key: DurableKey, saved_at: u64) -> Change {
+    fn save(key: CursorKey, saved_at: u64) -> Change {
         let state = CursorState::at(Epoch::new(1), Offset::FIRST);
         Change::SaveCursor(key, SavedCursor { state, saved_at: Timestamp::from_ms(saved_at) })
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidings_core::{
-    CursorState, DurableKey, Epoch, PolicyTable, Session, SessionId, Topic, TopicState, UserId,
+    CursorKey, CursorState, Epoch, PolicyTable, Session, SessionId, Topic, TopicState, UserId,
 };
 
 use crate::clock::Clock;
@@ -124,7 +124,7 @@ impl Store for MemoryStore {
         Ok(self.contents().read(topic, from, limit, self.clock.now()))
     }
 
-    fn cursor(&self, key: &DurableKey) -> Option<CursorState> {
+    fn cursor(&self, key: &CursorKey) -> Option<CursorState> {
         self.contents().keep(self.clock.now()).cursor(key)
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidings_core::{
-    CursorState, Durability, DurableKey, Message, MessageId, NewMessage, Offset, Position, Session,
+    CursorKey, CursorState, Durability, Message, MessageId, NewMessage, Offset, Position, Session,
     SessionId, Timestamp, Topic, TopicState, UserId,
 };
 
@@ -35,19 +35,19 @@ pub enum Write {
         /// time, whatever ids are given; that a given one is used once is the caller's care.
         id: Option<MessageId>,
     },
-    /// Remember where a durable subscription stands. A later save replaces an earlier one. One
+    /// Remember where a durable or shared subscription stands in a topic. A later save replaces an earlier one. One
     /// that is not saved again for the store's cursor expiry may be forgotten: whoever needs it
     /// for longer, also where nothing moves, saves it again before that.
     SaveCursor {
         /// Whose cursor.
-        key: DurableKey,
+        key: CursorKey,
         /// Where it stands.
         state: CursorState,
     },
-    /// Forget a durable subscription's cursor. Forgetting one that does not exist is fine.
+    /// Forget a cursor. Forgetting one that does not exist is fine.
     DeleteCursor {
         /// Whose cursor.
-        key: DurableKey,
+        key: CursorKey,
     },
     /// Remember a session, replacing one with the same id.
     SaveSession(Session),
@@ -274,11 +274,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         limit: ReadLimit,
     ) -> Result<ReadBatch, StoreError>;
 
-    /// Where a durable subscription stood when it was last saved. One that was not saved for long
+    /// Where a durable or shared subscription stood in a topic when that was last saved. One that was not saved for long
     /// may be forgotten. Answers from memory.
-    fn cursor(&self, key: &DurableKey) -> Option<CursorState>;
+    fn cursor(&self, key: &CursorKey) -> Option<CursorState>;
 
-    /// How many cursors a user has, counted up to `limit`: to bound them. Answers from memory.
+    /// How many cursors a user has, counted up to `limit`: to bound them. Those of groups are no
+    /// user's. Answers from memory.
     fn count_cursors(&self, user: &UserId, limit: usize) -> usize;
 
     /// The session with this id. One that has expired may be forgotten. Answers from memory.

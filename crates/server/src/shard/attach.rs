@@ -46,7 +46,7 @@ impl Shard {
     fn open_durable(&mut self, slot: u32, sub: Filter, mut waiting: WaitingDurable) {
         let key = &waiting.key;
         let state = self.env.store.topic_state(&key.topic);
-        let Some(saved) = self.env.store.cursor(key) else {
+        let Some(saved) = self.env.store.cursor(&key.clone().into()) else {
             let Some(connection) = self.key(slot) else { return };
             let cursors_max = self.env.settings.cursors_per_user;
             if self.env.store.count_cursors(&key.user, cursors_max) >= cursors_max {
@@ -60,7 +60,7 @@ impl Shard {
             }
             let start = start(waiting.from, state);
             let cursor = CursorState::at(state.epoch, start.next());
-            let write = Write::SaveCursor { key: key.clone(), state: cursor };
+            let write = Write::SaveCursor { key: key.clone().into(), state: cursor };
             let pending = PendingWrite::Open { key: key.clone(), connection };
             waiting.stage = Stage::Opening { start };
             self.add(slot, sub, Kind::Waiting(Box::new(waiting)));

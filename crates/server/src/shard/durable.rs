@@ -217,7 +217,7 @@ impl Shard {
             if std::mem::take(&mut durable.unsaved) {
                 let (key, state) = (durable.key.clone(), durable.window.state());
                 let pending = PendingWrite::Cursor { connection, topic };
-                self.write(Write::SaveCursor { key, state }, Some(pending));
+                self.write(Write::SaveCursor { key: key.into(), state }, Some(pending));
             }
         }
     }

@@ -164,7 +164,7 @@ impl Shard {
                 self.topics.remove_durable(&key.topic, durable.index, &mut self.connections);
                 self.leave(&key, connection);
                 let pending = PendingWrite::Release { key: key.clone(), connection };
-                self.write(Write::SaveCursor { key, state }, Some(pending));
+                self.write(Write::SaveCursor { key: key.into(), state }, Some(pending));
             }
             Kind::Waiting(waiting) => {
                 match waiting.stage {

@@ -8,7 +8,7 @@ use tidings_core::{
 
 use super::once::duplicate;
 use super::publishing::publish_as;
-use super::states::{cursor, key, save, session};
+use super::states::{cursor, group_key, key, save, session};
 use super::trial::{eventually, message, publish_keyed, published};
 use super::{Engine, LONG, Lasting, Trial, keeping, topic};
 use crate::store::Write;
@@ -73,14 +73,20 @@ pub(super) fn cursors_and_sessions(engine: Box<dyn Engine>) {
     let Some(mut trial) = trial(engine, PolicyTable::default()) else { return };
     save(&trial, Write::SaveCursor { key: key("phone"), state: cursor(5) });
     save(&trial, Write::SaveCursor { key: key("tablet"), state: cursor(6) });
+    let group = group_key("workers", "user/#");
+    save(&trial, Write::SaveCursor { key: group.clone(), state: cursor(7) });
+    save(&trial, Write::SaveCursor { key: group_key("gone", "user/#"), state: cursor(8) });
     save(&trial, Write::SaveSession(session("s1", LONG)));
     save(&trial, Write::SaveSession(session("s2", LONG)));
     trial.reopen();
     save(&trial, Write::DeleteCursor { key: key("tablet") });
+    save(&trial, Write::DeleteCursor { key: group_key("gone", "user/#") });
     save(&trial, Write::DeleteSession(session("s2", LONG).id));
     for _ in 0..2 {
         assert_eq!(trial.store().cursor(&key("phone")), Some(cursor(5)));
         assert_eq!(trial.store().cursor(&key("tablet")), None);
+        assert_eq!(trial.store().cursor(&group), Some(cursor(7)));
+        assert_eq!(trial.store().cursor(&group_key("gone", "user/#")), None);
         assert_eq!(trial.store().session(&session("s1", LONG).id), Some(session("s1", LONG)));
         assert_eq!(trial.store().session(&session("s2", LONG).id), None);
         trial.reopen();

@@ -2,18 +2,32 @@
 
 use std::time::Duration;
 
-use tidings_core::{CursorState, DurableKey, Epoch, Offset, PolicyTable, Session};
+use tidings_core::{
+    CursorKey, CursorState, DurableKey, Epoch, GroupKey, Offset, PolicyTable, Session,
+};
 
 use super::trial::eventually;
 use super::{Engine, LONG, START, Setup, Trial, topic};
 use crate::store::{Outcome, Write};
 
-pub(super) fn key(name: &str) -> DurableKey {
-    DurableKey {
-        user: "alice".parse().expect("a valid user"),
+/// A cursor's key of this user's subscription.
+pub(super) fn key_of(user: &str, name: &str) -> CursorKey {
+    CursorKey::Durable(DurableKey {
+        user: user.parse().expect("a valid user"),
         name: name.parse().expect("a valid name"),
         topic: topic("user/alice"),
-    }
+    })
+}
+
+pub(super) fn key(name: &str) -> CursorKey {
+    key_of("alice", name)
+}
+
+/// A cursor's key of this group, in the same topic.
+pub(super) fn group_key(group: &str, filter: &str) -> CursorKey {
+    let group = group.parse().expect("a valid group");
+    let group = GroupKey { group, filter: filter.parse().expect("a valid filter") };
+    CursorKey::Group { group, topic: topic("user/alice") }
 }
 
 pub(super) fn cursor(next: u64) -> CursorState {
@@ -57,6 +71,26 @@ pub(super) fn cursors(engine: Box<dyn Engine>) {
     assert_eq!(trial.store().cursor(&key("tablet")), Some(cursor(9)));
 }
 
+pub(super) fn cursors_of_groups(engine: Box<dyn Engine>) {
+    let trial = Trial::new(engine, PolicyTable::default());
+    let keys = [
+        group_key("workers", "user/#"),
+        group_key("workers", "user/+"),
+        group_key("others", "user/#"),
+        key("workers"),
+    ];
+    for (next, key) in (1..).zip(&keys) {
+        assert_eq!(trial.store().cursor(key), None);
+        save(&trial, Write::SaveCursor { key: key.clone(), state: cursor(next) });
+    }
+    for (next, key) in (1..).zip(&keys) {
+        assert_eq!(trial.store().cursor(key), Some(cursor(next)));
+    }
+    save(&trial, Write::DeleteCursor { key: keys[0].clone() });
+    let left = keys.iter().filter(|key| trial.store().cursor(key).is_some()).count();
+    assert_eq!((left, trial.store().cursor(&keys[0])), (3, None));
+}
+
 pub(super) fn sessions(engine: Box<dyn Engine>) {
     let trial = Trial::new(engine, PolicyTable::default());
     let id = session("s1", LONG).id;
@@ -79,8 +113,11 @@ pub(super) fn cursors_are_counted(engine: Box<dyn Engine>) {
     for name in ["phone", "tablet", "phone"] {
         save(&trial, Write::SaveCursor { key: key(name), state: cursor(1) });
     }
-    let other = DurableKey { user: "bob".parse().expect("a valid user"), ..key("phone") };
-    save(&trial, Write::SaveCursor { key: other, state: cursor(1) });
+    save(&trial, Write::SaveCursor { key: key_of("bob", "phone"), state: cursor(1) });
+    // A group is no user's, whatever it is called.
+    for name in ["alice", "bob"] {
+        save(&trial, Write::SaveCursor { key: group_key(name, "user/#"), state: cursor(1) });
+    }
     assert_eq!((count("alice", 10), count("alice", 1), count("bob", 10)), (2, 1, 1));
     save(&trial, Write::DeleteCursor { key: key("phone") });
     assert_eq!(count("alice", 10), 1);
@@ -106,14 +143,19 @@ pub(super) fn outdated_cursors_are_forgotten(engine: Box<dyn Engine>) {
     for name in ["phone", "tablet", "watch"] {
         save(&trial, Write::SaveCursor { key: key(name), state: cursor(1) });
     }
+    let (idle, busy) = (group_key("idle", "user/#"), group_key("busy", "user/#"));
+    save(&trial, Write::SaveCursor { key: idle.clone(), state: cursor(1) });
     trial.clock.advance(expiry / 2);
     // Saving counts, whether it changes anything or not.
     save(&trial, Write::SaveCursor { key: key("tablet"), state: cursor(1) });
+    save(&trial, Write::SaveCursor { key: busy.clone(), state: cursor(1) });
     trial.clock.advance(expiry / 2);
     eventually("cursors are forgotten", || {
         trial.store().cursor(&key("phone")).is_none()
             && trial.store().cursor(&key("watch")).is_none()
+            && trial.store().cursor(&idle).is_none()
     });
+    assert_eq!(trial.store().cursor(&busy), Some(cursor(1)));
     assert_eq!(trial.store().cursor(&key("tablet")), Some(cursor(1)));
     // A forgotten one may come back.
     save(&trial, Write::SaveCursor { key: key("phone"), state: cursor(7) });

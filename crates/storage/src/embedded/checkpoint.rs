@@ -10,7 +10,7 @@ use super::batch::{SegmentId, put_log_end, read_log_end};
 use super::disk::{Disk, DiskFile, read_up_to};
 use super::index::{Run, TopicLog};
 use super::record::{
-    parse, put_cursor, put_durable_key, put_session, read_cursor, read_durable_key, read_session,
+    parse, put_cursor, put_cursor_key, put_session, read_cursor, read_cursor_key, read_session,
 };
 use super::state::{Reading, State};
 use crate::codec::{Malformed, Put, Reader};
@@ -132,7 +132,7 @@ fn encode(state: &State, out: &mut impl Put) {
     }
     out.put_count(state.keep.cursors.len());
     for (key, saved) in &state.keep.cursors {
-        put_durable_key(out, key);
+        put_cursor_key(out, key);
         put_cursor(out, saved);
     }
     out.put_count(state.keep.sessions.len());
@@ -194,7 +194,7 @@ fn decode(bytes: &[u8], reading: Reading) -> Result<State, Malformed> {
         state.index.restore(read_topic(&mut reader)?);
     }
     for _ in 0..reader.count(35)? {
-        let key = read_durable_key(&mut reader)?;
+        let key = read_cursor_key(&mut reader)?;
         state.keep.cursors.insert(key, read_cursor(&mut reader)?);
     }
     for _ in 0..reader.count(11)? {

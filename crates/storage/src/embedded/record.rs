@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidings_core::{
-    ClientId, ContentType, CursorState, Data, DataKind, DedupKey, DurableKey, Epoch, Headers,
-    Message, MessageId, NewMessage, Offset, OrderKey, Session, SessionId, SubscriptionName,
-    Timestamp, Topic, UserId,
+    ClientId, ContentType, CursorKey, CursorState, Data, DataKind, DedupKey, DurableKey, Epoch,
+    Filter, GroupKey, GroupName, Headers, Message, MessageId, NewMessage, Offset, OrderKey,
+    Session, SessionId, SubscriptionName, Timestamp, Topic, UserId,
 };
 
 use super::batch::{RECORD_HEAD, Seed, put_record};
@@ -89,18 +89,18 @@ impl<'a> Record<'a> {
             kind::MESSAGE => Self::Message(Appended::New, MessageView::decode(&mut reader)?),
             kind::MOVED => Self::Message(Appended::Moved, MessageView::decode(&mut reader)?),
             kind::SAVE_CURSOR => {
-                let key = read_durable_key(&mut reader)?;
+                let key = read_cursor_key(&mut reader)?;
                 Self::Change(Change::SaveCursor(key, read_cursor(&mut reader)?))
             }
             kind::DELETE_CURSOR => {
-                Self::Change(Change::DeleteCursor(read_durable_key(&mut reader)?))
+                Self::Change(Change::DeleteCursor(read_cursor_key(&mut reader)?))
             }
             kind::SAVE_SESSION => Self::Change(Change::SaveSession(read_session(&mut reader)?)),
             kind::DELETE_SESSION => {
                 Self::Change(Change::DeleteSession(parse(reader.short_text()?)?))
             }
             kind::FORGET_CURSOR => {
-                let key = read_durable_key(&mut reader)?;
+                let key = read_cursor_key(&mut reader)?;
                 let until = Timestamp::from_ms(reader.u64()?);
                 Self::Change(Change::ForgetCursor(key, until))
             }
@@ -286,8 +286,13 @@ pub(crate) fn put_message(
 
 /// Bytes a change's record takes.
 pub(crate) fn change_bytes(change: &Change) -> usize {
-    let key_bytes = |key: &DurableKey| {
-        3 + key.user.as_str().len() + key.name.as_str().len() + key.topic.as_str().len()
+    let key_bytes = |key: &CursorKey| match key {
+        CursorKey::Durable(DurableKey { user, name, topic }) => {
+            3 + user.as_str().len() + name.as_str().len() + topic.as_str().len()
+        }
+        CursorKey::Group { group: GroupKey { group, filter }, topic } => {
+            4 + group.as_str().len() + filter.as_str().len() + topic.as_str().len()
+        }
     };
     let body = match change {
         Change::SaveCursor(key, SavedCursor { state, .. }) => {
@@ -311,12 +316,12 @@ pub(crate) fn put_change(out: &mut Vec<u8>, seed: Seed, change: &Change) {
     put_record(out, seed, |out| match change {
         Change::SaveCursor(key, saved) => {
             out.put_u8(kind::SAVE_CURSOR);
-            put_durable_key(out, key);
+            put_cursor_key(out, key);
             put_cursor(out, saved);
         }
         Change::DeleteCursor(key) => {
             out.put_u8(kind::DELETE_CURSOR);
-            put_durable_key(out, key);
+            put_cursor_key(out, key);
         }
         Change::SaveSession(session) => {
             out.put_u8(kind::SAVE_SESSION);
@@ -328,7 +333,7 @@ pub(crate) fn put_change(out: &mut Vec<u8>, seed: Seed, change: &Change) {
         }
         Change::ForgetCursor(key, until) => {
             out.put_u8(kind::FORGET_CURSOR);
-            put_durable_key(out, key);
+            put_cursor_key(out, key);
             out.put_u64(until.as_ms());
         }
         Change::ForgetSession(id, until) => {
@@ -351,16 +356,32 @@ pub(crate) fn put_skip(out: &mut Vec<u8>, seed: Seed, skip: Skip) {
     });
 }
 
-pub(crate) fn put_durable_key(out: &mut impl Put, key: &DurableKey) {
-    out.put_short_text(key.user.as_str());
-    out.put_short_text(key.name.as_str());
-    out.put_short_text(key.topic.as_str());
+/// A group stands where a user stands, told from one by the empty name in front of it.
+pub(crate) fn put_cursor_key(out: &mut impl Put, key: &CursorKey) {
+    match key {
+        CursorKey::Durable(DurableKey { user, name, .. }) => {
+            out.put_short_text(user.as_str());
+            out.put_short_text(name.as_str());
+        }
+        CursorKey::Group { group: GroupKey { group, filter }, .. } => {
+            out.put_short_text("");
+            out.put_short_text(group.as_str());
+            out.put_short_text(filter.as_str());
+        }
+    }
+    out.put_short_text(key.topic().as_str());
 }
 
-pub(crate) fn read_durable_key(reader: &mut Reader<'_>) -> Result<DurableKey, Malformed> {
-    let user = parse::<UserId>(reader.short_text()?)?;
-    let name = parse::<SubscriptionName>(reader.short_text()?)?;
-    Ok(DurableKey { user, name, topic: parse::<Topic>(reader.short_text()?)? })
+pub(crate) fn read_cursor_key(reader: &mut Reader<'_>) -> Result<CursorKey, Malformed> {
+    let user = reader.short_text()?;
+    if user.is_empty() {
+        let group = parse::<GroupName>(reader.short_text()?)?;
+        let group = GroupKey { group, filter: parse::<Filter>(reader.short_text()?)? };
+        return Ok(CursorKey::Group { group, topic: parse::<Topic>(reader.short_text()?)? });
+    }
+    let (user, name) = (parse::<UserId>(user)?, parse::<SubscriptionName>(reader.short_text()?)?);
+    let topic = parse::<Topic>(reader.short_text()?)?;
+    Ok(CursorKey::Durable(DurableKey { user, name, topic }))
 }
 
 pub(crate) fn put_cursor(out: &mut impl Put, saved: &SavedCursor) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Duration;
 
-use tidings_core::{DurableKey, SessionId, Timestamp};
+use tidings_core::{CursorKey, SessionId, Timestamp};
 
 use super::{Change, Keep};
 
@@ -13,7 +13,7 @@ use super::{Change, Keep};
 pub(crate) struct Sweep {
     cursor_expiry: Duration,
     /// The last cursor looked at.
-    cursor: Option<DurableKey>,
+    cursor: Option<CursorKey>,
     /// The last session looked at.
     session: Option<SessionId>,
 }

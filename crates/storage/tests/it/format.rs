@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidings_core::{
-    ContentType, CursorState, Data, Durability, DurableKey, Message, MessageId, NewMessage, Offset,
-    PolicyTable, Retention, Session, Timestamp, Topic, TopicPolicy,
+    ContentType, CursorKey, CursorState, Data, Durability, DurableKey, Message, MessageId,
+    NewMessage, Offset, PolicyTable, Retention, Session, Timestamp, Topic, TopicPolicy,
 };
 use tidings_storage::conformance::Recorder;
 use tidings_storage::{
@@ -103,12 +103,12 @@ fn content(n: u64) -> NewMessage {
     }
 }
 
-fn cursor(name: &str) -> (DurableKey, CursorState) {
-    let key = DurableKey {
+fn cursor(name: &str) -> (CursorKey, CursorState) {
+    let key = CursorKey::Durable(DurableKey {
         user: "alice".parse().unwrap(),
         name: name.parse().unwrap(),
         topic: "plain".parse().unwrap(),
-    };
+    });
     let state = CursorState {
         settled: vec![(Offset::new(4), Offset::new(6))],
         attempts: vec![(Offset::new(2), 3)],

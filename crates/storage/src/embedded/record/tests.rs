@@ -51,11 +51,13 @@ fn a_message_reads_back_and_takes_the_bytes_foretold() {
 
 #[test]
 fn changes_read_back_and_take_the_bytes_foretold() {
-    let key = DurableKey {
+    let key = CursorKey::Durable(DurableKey {
         user: "alice".parse().unwrap(),
         name: "phone".parse().unwrap(),
         topic: "a/b".parse().unwrap(),
-    };
+    });
+    let group = GroupKey { group: "workers".parse().unwrap(), filter: "a/+".parse().unwrap() };
+    let group = CursorKey::Group { group, topic: "a/b".parse().unwrap() };
     let state = CursorState {
         settled: vec![(Offset::new(7), Offset::new(8))],
         attempts: vec![(Offset::new(5), 2), (Offset::new(6), 1)],
@@ -67,8 +69,12 @@ fn changes_read_back_and_take_the_bytes_foretold() {
         client: "phone".parse().unwrap(),
         expires_at: Timestamp::from_ms(5),
     };
+    let saved = SavedCursor { state, saved_at: Timestamp::from_ms(4) };
     for change in [
-        Change::SaveCursor(key.clone(), SavedCursor { state, saved_at: Timestamp::from_ms(4) }),
+        Change::SaveCursor(group.clone(), saved.clone()),
+        Change::DeleteCursor(group.clone()),
+        Change::ForgetCursor(group, Timestamp::from_ms(6)),
+        Change::SaveCursor(key.clone(), saved),
         Change::DeleteCursor(key.clone()),
         Change::ForgetCursor(key, Timestamp::from_ms(6)),
         Change::DeleteSession(session.id.clone()),

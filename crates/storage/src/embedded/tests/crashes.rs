@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidings_core::{CursorState, Durability, DurableKey, Offset};
+use tidings_core::{CursorKey, CursorState, Durability, DurableKey, Offset};
 
 use super::rig::{Plan, Rig, publish, topic};
 use super::sim_disk::{Random, SimDisk};
@@ -26,12 +26,12 @@ enum Submitted {
     Cursor(u64),
 }
 
-fn cursor_key() -> DurableKey {
-    DurableKey {
+fn cursor_key() -> CursorKey {
+    CursorKey::Durable(DurableKey {
         user: "alice".parse().unwrap(),
         name: "phone".parse().unwrap(),
         topic: topic("t/0"),
-    }
+    })
 }
 
 /// Submits random writes in random portions.
