@@ -87,7 +87,7 @@ impl Revocations {
         let revocation = Revocation { user: user.to_string(), issued_by: issued_by.as_ms() };
         let data = serde_json::to_vec(&revocation).expect("text and a number are JSON");
         let message = NewMessage::new(topic(), Data::json(Bytes::from(data)));
-        let write = Write::Publish { message, durability: Durability::Sync };
+        let write = Write::Publish { message, durability: Durability::Sync, id: None };
         match door.submit(store, vec![write]).await?.pop() {
             Some(Outcome::Refused(error)) => Err(error.into()),
             Some(Outcome::Published(_) | Outcome::Duplicate { .. } | Outcome::Saved) => {
