@@ -9,6 +9,7 @@ mod bounds;
 mod check;
 mod document;
 mod http;
+mod inbox;
 mod interpolation;
 mod layers;
 mod limits;
@@ -35,6 +36,7 @@ use tidings_core::{PolicyTable, TopicPolicy};
 pub use auth::{ApiKey, AuthSection, CapsEntry, KeyMaterial, TokenAlgorithm, TokenKey};
 pub use document::config_document;
 pub use http::HttpSection;
+pub use inbox::InboxSection;
 pub use limits::LimitsSection;
 pub use log::{LogFormat, LogLevel, LogSection};
 pub use problem::{ConfigCheck, ConfigError, ConfigOrigin, ConfigProblem};
@@ -62,6 +64,8 @@ pub struct Config {
     pub auth: AuthSection,
     /// What one connection may take.
     pub limits: LimitsSection,
+    /// What waits for a user.
+    pub inbox: InboxSection,
     /// The HTTP interface.
     pub http: HttpSection,
     /// What the server writes about itself.

@@ -26,6 +26,7 @@ pub(crate) struct Settings {
     pub(crate) outbound_bytes: usize,
     pub(crate) session_expiry: Duration,
     pub(crate) window_default: u32,
+    pub(crate) subscribe_inbox: bool,
     pub(crate) cursors_per_user: usize,
     pub(crate) drain_timeout: Duration,
     pub(crate) http_body_bytes: usize,

@@ -379,6 +379,7 @@ fn settings(config: &Config) -> Settings {
         outbound_bytes: section.outbound_bytes.as_usize(),
         session_expiry: section.session_expiry,
         window_default: section.window_default,
+        subscribe_inbox: config.inbox.subscribe_on_connect,
         cursors_per_user: section.cursors_per_user as usize,
         drain_timeout: config.server.drain_timeout.max(Duration::from_millis(100)),
         http_body_bytes: config.http.body_bytes.as_usize(),

@@ -15,6 +15,7 @@ mod durable;
 mod fan_out;
 mod input;
 mod output;
+mod own_inbox;
 mod publish;
 mod requests;
 mod settle;

@@ -25,7 +25,7 @@ impl Shard {
                 "`{topic}` keeps nothing (`durability = \"memory\"`), so nothing can be durable"
             );
             let error = ErrorBody::new(ErrorCode::Unsupported, message);
-            return self.send_error(slot, Some(waiting.id), error);
+            return self.refuse_durable(slot, &waiting, error);
         }
         let Some(connection) = self.key(slot) else { return };
         let place = Place { lane: self.inbox.lane(), connection };
@@ -56,7 +56,7 @@ impl Shard {
                      (`limits.cursors_per_user`); those not used for long are forgotten"
                 );
                 let error = ErrorBody::new(ErrorCode::LimitReached, message);
-                return self.send_error(slot, Some(waiting.id), error);
+                return self.refuse_durable(slot, &waiting, error);
             }
             let start = start(waiting.from, state);
             let cursor = CursorState::at(state.epoch, start.next());
@@ -87,6 +87,18 @@ impl Shard {
         self.attach(slot, sub, &waiting, cursor, told);
     }
 
+    /// A durable subscription does not begin: whoever asked for it is told, else the operator.
+    pub(super) fn refuse_durable(&mut self, slot: u32, waiting: &WaitingDurable, error: ErrorBody) {
+        match waiting.id {
+            Some(id) => self.send_error(slot, Some(id), error),
+            None => {
+                self.env.metrics.errors(error.code).inc();
+                let (code, DurableKey { user, name, .. }) = (error.code.as_str(), &waiting.key);
+                tracing::warn!(%user, durable = %name, code, "an inbox could not be subscribed");
+            }
+        }
+    }
+
     fn attach(
         &mut self,
         slot: u32,
@@ -96,6 +108,7 @@ impl Shard {
         told: Recovery,
     ) {
         let WaitingDurable { id, key, window, .. } = waiting;
+        let by_policy = id.is_none();
         let state = self.env.store.topic_state(&key.topic);
         let policy = self.env.policies.policy(&key.topic).delivery;
         let seed = self.env.random_seed();
@@ -113,14 +126,14 @@ impl Shard {
             unsaved: false,
             reasons: BTreeMap::new(),
             ack_timeout: policy.ack_timeout,
+            by_policy,
             index,
         };
         self.add(slot, sub.clone(), Kind::Durable(Box::new(durable)));
-        self.send(
-            slot,
-            Some(*id),
-            ServerBody::Subscribed(Subscribed { sub, place, pending: None, durable: None }),
-        );
+        // Whoever did not ask is told the name it has to ask by.
+        let durable = by_policy.then(|| key.name.clone());
+        let subscribed = Subscribed { sub, place, pending: None, durable };
+        self.send(slot, *id, ServerBody::Subscribed(subscribed));
         if matches!(told, Recovery::Recovered { .. }) {
             // Saved again though nothing moved: a cursor that is not is forgotten one day.
             self.touch_cursor(slot, &key.topic);
@@ -182,7 +195,7 @@ impl Shard {
         match (self.take_waiting(key, waiter, opening), refused) {
             (Some((sub, waiting)), None) => self.open_durable(waiter.slot, sub, waiting),
             (Some((_, waiting)), Some(error)) => {
-                self.send_error(waiter.slot, Some(waiting.id), store_error(error));
+                self.refuse_durable(waiter.slot, &waiting, store_error(error));
                 self.release(key, waiter);
             }
             (None, _) => self.release(key, waiter),

@@ -44,8 +44,13 @@ impl Shard {
                 return self.close(slot, CloseCode::Unauthenticated);
             }
         };
+        let is_named = connect.client.is_some();
         let (session, resumed) = self.session(decision, &principal, connect.client, wall);
         self.activate(slot, id, principal, session, resumed);
+        // A name that the server made up is another one each time: its cursor would never move.
+        if is_named && self.env.settings.subscribe_inbox {
+            self.subscribe_own_inbox(slot);
+        }
     }
 
     fn session(

@@ -39,7 +39,8 @@ impl Shard {
                 let key = DurableKey { user: active.principal.user.clone(), name, topic };
                 let window = window.unwrap_or(self.env.settings.window_default);
                 let window = window.clamp(1, self.env.settings.limits.window);
-                let waiting = WaitingDurable { id, key, window, from, stage: Stage::Held };
+                let (id, stage) = (Some(id), Stage::Held);
+                let waiting = WaitingDurable { id, key, window, from, stage };
                 self.claim_durable(slot, sub, waiting);
             }
             (None, SubscribeMode::Live { from: StartFrom::New }) => {
@@ -62,6 +63,10 @@ impl Shard {
         let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
             return Err(ErrorBody::new(ErrorCode::NotConnected, "not connected"));
         };
+        if active.subscription(sub).is_some_and(|s| s.is_by_policy()) {
+            self.take_subscription(slot, sub);
+            return Ok(());
+        }
         if active.subscription(sub).is_some() {
             let message = format!("there is a subscription to `{sub}` on this connection already");
             return Err(ErrorBody::new(ErrorCode::AlreadySubscribed, message));
@@ -176,7 +181,7 @@ impl Shard {
                 let message = "the subscription ended before it began: somebody else took it, or \
                                it was given up";
                 let error = ErrorBody::new(ErrorCode::NotSubscribed, message);
-                self.send_error(slot, Some(waiting.id), error);
+                self.refuse_durable(slot, &waiting, error);
             }
         }
     }

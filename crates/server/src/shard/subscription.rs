@@ -40,6 +40,17 @@ impl Kind {
     }
 }
 
+impl Subscription {
+    /// Whether the server subscribed, by its policy.
+    pub(super) fn is_by_policy(&self) -> bool {
+        match &self.kind {
+            Kind::Durable(durable) => durable.by_policy,
+            Kind::Waiting(waiting) => waiting.id.is_none(),
+            Kind::Live { .. } | Kind::LiveFilter(_) => false,
+        }
+    }
+}
+
 /// The topics in which a filter subscription is behind.
 #[derive(Debug, Default)]
 pub(super) struct Lagging {
@@ -66,6 +77,8 @@ pub(super) struct Durable {
     /// What nacks said of messages not settled.
     pub(super) reasons: BTreeMap<Offset, Vec<String>>,
     pub(super) ack_timeout: Duration,
+    /// The server subscribed, by its policy: the client's own request for the same takes its place.
+    pub(super) by_policy: bool,
     /// Its place in the topic's array of durable subscribers.
     pub(super) index: u32,
 }
@@ -117,7 +130,8 @@ pub(super) enum Purpose {
 /// A request for a durable subscription that cannot be answered yet.
 #[derive(Debug)]
 pub(super) struct WaitingDurable {
-    pub(super) id: RequestId,
+    /// The request to answer; none if the server itself subscribes, by its policy.
+    pub(super) id: Option<RequestId>,
     pub(super) key: DurableKey,
     pub(super) window: u32,
     pub(super) from: StartFrom,

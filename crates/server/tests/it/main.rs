@@ -9,6 +9,7 @@ mod delivery;
 mod door;
 mod durable;
 mod http;
+mod inbox;
 mod peer;
 mod priority;
 mod revocation;
