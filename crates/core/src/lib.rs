@@ -47,6 +47,7 @@ pub use id::{
 };
 pub use live_cursor::{LiveCursor, LiveStep};
 pub use message::{ContentType, Data, DataKind, Headers, Message, NewMessage};
+pub use offset_set::OffsetSet;
 pub use policy::{Backlog, Durability, PolicyTable, Retention, TopicPolicy};
 pub use position::{Epoch, EpochError, Offset, Position};
 pub use priority::{Priority, PriorityQueue};

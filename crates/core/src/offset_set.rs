@@ -6,13 +6,14 @@ use crate::position::Offset;
 
 /// Offsets, as disjoint inclusive ranges that do not touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OffsetSet {
+pub struct OffsetSet {
     /// First to last of each range.
     ranges: BTreeMap<Offset, Offset>,
 }
 
 impl OffsetSet {
-    pub(crate) fn from_ranges(ranges: impl IntoIterator<Item = (Offset, Offset)>) -> Self {
+    /// The offsets of these inclusive ranges.
+    pub fn from_ranges(ranges: impl IntoIterator<Item = (Offset, Offset)>) -> Self {
         let mut set = Self::default();
         for (first, last) in ranges {
             set.insert(first, last);
@@ -21,7 +22,7 @@ impl OffsetSet {
     }
 
     /// Adds `first..=last`, joining what it touches; nothing if `last` is before `first`.
-    pub(crate) fn insert(&mut self, mut first: Offset, mut last: Offset) {
+    pub fn insert(&mut self, mut first: Offset, mut last: Offset) {
         if last < first {
             return;
         }
@@ -42,13 +43,61 @@ impl OffsetSet {
     }
 
     /// The last offset of the range that `offset` is in, if it is in one.
-    pub(crate) fn run_end(&self, offset: Offset) -> Option<Offset> {
+    pub fn run_end(&self, offset: Offset) -> Option<Offset> {
         let (_, last) = self.ranges.range(..=offset).next_back()?;
         (*last >= offset).then_some(*last)
     }
 
+    /// Whether `offset` is in the set.
+    pub fn contains(&self, offset: Offset) -> bool {
+        self.run_end(offset).is_some()
+    }
+
+    /// The ranges that lie within `first..=last`, cut to it, rising.
+    pub fn within(
+        &self,
+        first: Offset,
+        last: Offset,
+    ) -> impl Iterator<Item = (Offset, Offset)> + use<'_> {
+        let before = self.ranges.range(..first).next_back().filter(|(_, end)| **end >= first);
+        // A range cannot end before it starts.
+        let rest = self.ranges.range(first..=last.max(first));
+        before
+            .into_iter()
+            .chain(rest)
+            .map(move |(f, l)| ((*f).max(first), (*l).min(last)))
+            .filter(|(f, l)| f <= l)
+    }
+
+    /// How many offsets of `first..=last` it holds.
+    pub fn count_within(&self, first: Offset, last: Offset) -> u64 {
+        self.within(first, last).map(|(f, l)| l.next().distance_from(f)).sum()
+    }
+
+    /// Removes `first..=last`.
+    pub fn remove(&mut self, first: Offset, last: Offset) {
+        let cut: Vec<_> = self.within(first, last).collect();
+        for (from, to) in cut {
+            let Some((f, l)) = self.ranges.range(..=from).next_back().map(|(f, l)| (*f, *l)) else {
+                continue;
+            };
+            self.ranges.remove(&f);
+            if f < from {
+                self.ranges.insert(f, from.previous());
+            }
+            if to < l {
+                self.ranges.insert(to.next(), l);
+            }
+        }
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     /// Removes every offset before `first_kept`.
-    pub(crate) fn remove_before(&mut self, first_kept: Offset) {
+    pub fn remove_before(&mut self, first_kept: Offset) {
         while let Some((first, last)) = self.ranges.first_key_value().map(|(f, l)| (*f, *l)) {
             if first >= first_kept {
                 break;
@@ -61,12 +110,12 @@ impl OffsetSet {
     }
 
     /// How many offsets it holds.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.ranges.iter().map(|(first, last)| last.next().distance_from(*first)).sum()
     }
 
     /// The ranges, rising.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = (Offset, Offset)> {
+    pub fn ranges(&self) -> impl Iterator<Item = (Offset, Offset)> {
         self.ranges.iter().map(|(first, last)| (*first, *last))
     }
 }
@@ -87,14 +136,27 @@ mod tests {
             for _ in 0..60 {
                 let first = random.below(50);
                 let last = first + random.below(6);
-                if random.below(8) == 0 {
-                    ours.remove_before(Offset::new(first));
-                    plain = plain.split_off(&first);
-                } else {
-                    ours.insert(Offset::new(first), Offset::new(last));
-                    plain.extend(first..=last);
+                match random.below(8) {
+                    0 => {
+                        ours.remove_before(Offset::new(first));
+                        plain = plain.split_off(&first);
+                    }
+                    1 | 2 => {
+                        ours.remove(Offset::new(first), Offset::new(last));
+                        plain.retain(|n| !(first..=last).contains(n));
+                    }
+                    _ => {
+                        ours.insert(Offset::new(first), Offset::new(last));
+                        plain.extend(first..=last);
+                    }
                 }
                 assert_eq!(ours.count(), plain.len() as u64);
+                assert_eq!(ours.is_empty(), plain.is_empty());
+                let within = ours.within(Offset::new(first), Offset::new(last));
+                let within = within.flat_map(|(f, l)| f.get()..=l.get());
+                assert!(within.eq(plain.range(first..=last).copied()), "seed {seed}");
+                let count = ours.count_within(Offset::new(first), Offset::new(last));
+                assert_eq!(count, plain.range(first..=last).count() as u64);
                 for n in 0..60 {
                     let end = ours.run_end(Offset::new(n)).map(Offset::get);
                     let expected = plain

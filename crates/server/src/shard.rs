@@ -335,7 +335,8 @@ fn piece(submissions: &[Submission]) -> usize {
     let fits = |submission: &&Submission| {
         bytes += match &submission.write {
             Write::Publish { message, .. } => message.data.bytes().len(),
-            Write::SaveCursor { .. }
+            Write::Remove { .. }
+            | Write::SaveCursor { .. }
             | Write::DeleteCursor { .. }
             | Write::SaveSession(_)
             | Write::DeleteSession(_) => 0,

@@ -18,6 +18,7 @@ mod lasting;
 mod once;
 mod publishing;
 mod reading;
+mod removing;
 mod retention;
 mod states;
 mod trial;
@@ -118,6 +119,15 @@ pub const CHECKS: &[Check] = &[
     check("retention trims by number", retention::by_number),
     check("retention trims by age", retention::by_age),
     check("retention trims by bytes", retention::by_bytes),
+    check("a message that is removed is gone, and nothing else", removing::removed_is_gone),
+    check("reads pass over what is removed", removing::reads_pass_over),
+    check("what is removed is what was there at its turn", removing::turns_are_kept),
+    check("the key of a removed message stays known", removing::keys_stay_known),
+    check(
+        "nothing is removed after a refusal in its submission",
+        removing::nothing_is_removed_after_a_refusal,
+    ),
+    check("what is removed stays so", removing::lasts),
     check("messages outlive the store", lasting::messages),
     check("keys outlive the store", lasting::keys),
     check("given ids and their keys outlive the store", lasting::given_ids),

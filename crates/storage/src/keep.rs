@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings_core::{
-    CursorKey, CursorState, Durability, DurableKey, MessageId, NewMessage, Session, SessionId,
-    SubscriptionName, Timestamp, Topic, UserId,
+    CursorKey, CursorState, Durability, DurableKey, MessageId, NewMessage, Offset, Session,
+    SessionId, SubscriptionName, Timestamp, Topic, UserId,
 };
 
 use crate::store::Write;
@@ -52,11 +52,13 @@ pub(crate) struct Publication {
     pub(crate) id: Option<MessageId>,
 }
 
-/// A write, as the stores see it: a message, or a change.
+/// A write, as the stores see it: about a message, or a change.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     /// Append a message.
     Publish(Publication),
+    /// Remove a message.
+    Remove(Topic, Offset),
     /// Change a cursor or session.
     Change(Change),
 }
@@ -68,6 +70,7 @@ impl Request {
             Write::Publish { message: content, durability, id } => {
                 Self::Publish(Publication { content, durability, id })
             }
+            Write::Remove { topic, offset } => Self::Remove(topic, offset),
             Write::SaveCursor { key, state } => {
                 Self::Change(Change::SaveCursor(key, SavedCursor { state, saved_at: now }))
             }
@@ -138,7 +141,7 @@ impl Keep {
 
 #[cfg(test)]
 mod tests {
-    use tidings_core::{Epoch, Offset};
+    use tidings_core::Epoch;
 
     use super::*;
 

@@ -104,7 +104,7 @@ impl Store for MemoryStore {
             if submissions.len() > 1 && bytes > self.queue_bytes_max {
                 return Err(StoreError::Overloaded { waiting_bytes: 0, submitted_bytes: bytes });
             }
-            submissions.into_iter().map(|submission| contents.commit(submission, now)).collect()
+            contents.commit(submissions, now)
         };
         // The contents are free again: the observer may read.
         self.observer.committed(Commit { outcomes });

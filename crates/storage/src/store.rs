@@ -35,6 +35,20 @@ pub enum Write {
         /// time, whatever ids are given; that a given one is used once is the caller's care.
         id: Option<MessageId>,
     },
+    /// Remove one message from its topic's log for good: reads and searches pass over it as if it
+    /// had been trimmed, also after a restart, and its space is used again. One that is not there
+    /// (any more, or yet) is fine. The topic's head stays; its `first` moves on if nothing is
+    /// kept before it. The message's key stays known.
+    ///
+    /// If an earlier write of the same submission was refused, so is this one, with the same
+    /// error: who publishes a message elsewhere and removes it here submits both together, the
+    /// publish first, and finds it, after a crash too, in at least one place.
+    Remove {
+        /// From where.
+        topic: Topic,
+        /// Which message.
+        offset: Offset,
+    },
     /// Remember where a durable or shared subscription stands in a topic. A later save replaces an earlier one. One
     /// that is not saved again for the store's cursor expiry may be forgotten: whoever needs it
     /// for longer, also where nothing moves, saves it again before that.
@@ -77,7 +91,8 @@ pub enum Outcome {
         /// The first message's place.
         position: Position,
     },
-    /// The cursor or session is saved (or forgotten) as durably as an `Async` publish.
+    /// The cursor or session is saved or forgotten, or the message removed, as durably as an
+    /// `Async` publish.
     Saved,
     /// Nothing was kept, and the write may be tried again if the error is temporary.
     Refused(StoreError),
@@ -193,7 +208,7 @@ pub struct ReadLimit {
 /// What a read returned.
 #[derive(Clone, Debug)]
 pub struct ReadBatch {
-    /// By rising offset. Gaps are messages that were trimmed or damaged.
+    /// By rising offset. Gaps are messages that were trimmed, removed or damaged.
     pub messages: Vec<Arc<Message>>,
     /// What the log held when it was read.
     pub state: TopicState,

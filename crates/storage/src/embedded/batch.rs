@@ -223,7 +223,7 @@ impl<'a> RawRecord<'a> {
 pub(crate) const UNFINISHED_REACH: usize = 2 * 1024 * 1024;
 
 /// The largest kind of record there is; larger ones are not taken for records.
-pub(crate) const KIND_MAX: u8 = 9;
+pub(crate) const KIND_MAX: u8 = 10;
 
 fn checksum(length: usize, content: &[u8], seed: Seed) -> u32 {
     let length = u32::try_from(length).expect("at most RECORD_MAX");

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 
-use tidings_core::{Epoch, MessageId, Offset, Position, Timestamp};
+use tidings_core::{Epoch, MessageId, Offset, OffsetSet, Position, Timestamp};
 
 use super::batch::{SegmentId, put_log_end, read_log_end};
 use super::disk::{Disk, DiskFile, read_up_to};
@@ -29,6 +29,12 @@ const CHUNK: usize = 1024 * 1024;
 const RUN: usize = 48;
 /// Bytes of a deduplication key in a checkpoint.
 const KEY: usize = 48;
+
+mod topic_flag {
+    pub(super) const UNWAITED: u8 = 1;
+    pub(super) const REMOVED: u8 = 1 << 1;
+    pub(super) const ALL: u8 = UNWAITED | REMOVED;
+}
 
 /// The number of a checkpoint; a later one has a larger number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,7 +166,9 @@ fn put_topic(out: &mut impl Put, log: &TopicLog) {
     out.put_short_text(log.topic.as_str());
     out.put_u64(log.first.get());
     out.put_u64(log.head.get());
-    out.put_u8(u8::from(log.unwaited));
+    let removed = log.removed.as_ref().map(|removed| removed.ranges().collect::<Vec<_>>());
+    let flags = if log.unwaited { topic_flag::UNWAITED } else { 0 };
+    out.put_u8(flags | if removed.is_some() { topic_flag::REMOVED } else { 0 });
     out.put_count(log.runs.len());
     for run in &log.runs {
         out.put_u64(run.first.get());
@@ -171,6 +179,13 @@ fn put_topic(out: &mut impl Put, log: &TopicLog) {
         out.put_u32(run.position);
         out.put_u32(run.span);
         out.put_u32(run.bytes);
+    }
+    if let Some(removed) = removed {
+        out.put_count(removed.len());
+        for (first, last) in removed {
+            out.put_u64(first.get());
+            out.put_u64(last.get());
+        }
     }
 }
 
@@ -230,7 +245,11 @@ fn read_keys(reader: &mut Reader<'_>, state: &mut State) -> Result<(), Malformed
 fn read_topic(reader: &mut Reader<'_>) -> Result<TopicLog, Malformed> {
     let topic = parse(reader.short_text()?)?;
     let (first, head) = (Offset::new(reader.u64()?), Offset::new(reader.u64()?));
-    let unwaited = reader.u8()? != 0;
+    let flags = reader.u8()?;
+    if flags & !topic_flag::ALL != 0 {
+        return Err(Malformed);
+    }
+    let unwaited = flags & topic_flag::UNWAITED != 0;
     let mut log = TopicLog { first, head, unwaited, ..TopicLog::new(topic, Offset::ORIGIN) };
     for _ in 0..reader.count(RUN)? {
         let run = Run {
@@ -245,6 +264,13 @@ fn read_topic(reader: &mut Reader<'_>) -> Result<TopicLog, Malformed> {
         };
         log.bytes += u64::from(run.bytes);
         log.runs.push_back(run);
+    }
+    if flags & topic_flag::REMOVED != 0 {
+        let mut removed = OffsetSet::default();
+        for _ in 0..reader.count(16)? {
+            removed.insert(Offset::new(reader.u64()?), Offset::new(reader.u64()?));
+        }
+        log.removed = Some(Box::new(removed));
     }
     Ok(log)
 }

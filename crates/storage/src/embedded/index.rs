@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use tidings_core::{Offset, Timestamp, Topic, TopicState};
+use tidings_core::{Offset, OffsetSet, Timestamp, Topic, TopicState};
 
 use super::batch::SegmentId;
 use super::record::{Skip, SkipScope, Waited};
 
+mod removal;
 mod run;
 
 pub(crate) use run::Run;
@@ -27,8 +28,10 @@ pub(crate) struct TopicLog {
     pub(crate) unwaited: bool,
     /// Bytes of the runs' records.
     pub(crate) bytes: u64,
-    /// By rising offset, not overlapping. Gaps between them are damaged or skipped.
+    /// By rising offset, not overlapping. Gaps between them are removed, damaged or skipped.
     pub(crate) runs: VecDeque<Run>,
+    /// What was removed within the runs; mostly nothing.
+    pub(crate) removed: Option<Box<OffsetSet>>,
 }
 
 impl TopicLog {
@@ -40,6 +43,7 @@ impl TopicLog {
             unwaited: false,
             bytes: 0,
             runs: VecDeque::new(),
+            removed: None,
         }
     }
 
@@ -148,7 +152,7 @@ impl Index {
         if self.log(slot).runs.back().is_some_and(|last| run.first <= last.last()) {
             return;
         }
-        self.count_in(&run);
+        self.count_in(slot, &run);
         let log = self.log_mut(slot);
         if log.runs.is_empty() {
             // Offsets skipped because of damage may in truth have been free.
@@ -168,50 +172,25 @@ impl Index {
         }
     }
 
-    /// Lets `run` take the place of the runs that hold the same messages elsewhere. Does nothing
-    /// if those are trimmed by now.
-    pub(crate) fn relocate(&mut self, slot: Slot, run: Run) {
-        let log = self.log_mut(slot);
-        let start = log.run_from(run.first);
-        let end = log.runs.partition_point(|old| old.first <= run.last());
-        if run.last() < log.first || start >= end {
-            return;
-        }
-        let replaced: Vec<Run> = log.runs.drain(start..end).collect();
-        let time_max = replaced.iter().map(|old| old.time_max).max().unwrap_or(run.time_max);
-        let mut place: Vec<Run> = Vec::with_capacity(3);
-        if let Some(old) = replaced.first() {
-            place.extend(old.before(run.first));
-        }
-        place.push(Run { time_max, ..run });
-        if let Some(old) = replaced.last() {
-            place.extend(old.after(run.last()));
-        }
-        for (n, part) in place.iter().enumerate() {
-            log.runs.insert(start + n, *part);
-        }
-        for old in &replaced {
-            self.count_out(slot, old);
-        }
-        for part in &place {
-            self.count_in(part);
-            self.log_mut(slot).bytes += u64::from(part.bytes);
-        }
-    }
-
     /// Forgets what lies before `first`; returns how many messages those were.
     pub(crate) fn trim(&mut self, slot: Slot, first: Offset) -> u64 {
         let log = self.log_mut(slot);
         if first <= log.first {
             return 0;
         }
+        // What was removed at the cut goes as well: a run must not be kept for nothing.
+        let first = log.past_removed(first);
         log.first = first.min(log.head.next());
         let first = log.first;
         let before = self.messages;
         while let Some(run) = self.log_mut(slot).runs.pop_front() {
             if run.last() >= first {
                 // Its bytes stay counted until all of it is trimmed.
-                self.messages -= first.distance_from(run.first);
+                let trimmed = run.first.max(first).previous();
+                let log = self.log(slot);
+                if run.first < first {
+                    self.messages -= log.live_within(run.first, trimmed);
+                }
                 let kept = run.narrowed_to(first);
                 self.log_mut(slot).runs.push_front(kept);
                 break;
@@ -219,6 +198,7 @@ impl Index {
             self.count_out(slot, &run);
         }
         let log = self.log_mut(slot);
+        log.forget_removed_before(first);
         if log.runs.is_empty() {
             log.runs.shrink_to_fit();
         }
@@ -259,8 +239,9 @@ impl Index {
             let runs = std::mem::take(&mut self.log_mut(slot).runs);
             for run in runs {
                 if missing.contains(&run.segment) {
-                    *dropped.entry(run.segment).or_default() += run.count();
+                    *dropped.entry(run.segment).or_default() += self.log(slot).live_of(&run);
                     self.count_out(slot, &run);
+                    self.log_mut(slot).forget_removed_of(&run);
                 } else {
                     self.log_mut(slot).runs.push_back(run);
                 }
@@ -272,25 +253,38 @@ impl Index {
     /// Restores a topic from a checkpoint.
     pub(crate) fn restore(&mut self, log: TopicLog) {
         let slot = self.slot_or_insert(&log.topic);
-        for run in &log.runs {
-            self.count_in(run);
-        }
         *self.log_mut(slot) = log;
+        for n in 0..self.log(slot).runs.len() {
+            let run = self.log(slot).runs[n];
+            self.count_in(slot, &run);
+        }
     }
 
-    fn count_in(&mut self, run: &Run) {
+    fn count_in(&mut self, slot: Slot, run: &Run) {
         *self.live.entry(run.segment).or_default() += u64::from(run.bytes);
-        self.messages += run.count();
+        self.messages += self.log(slot).live_of(run);
     }
 
     fn count_out(&mut self, slot: Slot, run: &Run) {
         let log = self.log_mut(slot);
         log.bytes = log.bytes.saturating_sub(u64::from(run.bytes));
-        self.messages -= run.count();
-        if let Some(bytes) = self.live.get_mut(&run.segment) {
-            *bytes = bytes.saturating_sub(u64::from(run.bytes));
+        self.messages -= self.log(slot).live_of(run);
+        self.count_out_bytes(run.segment, run.bytes);
+    }
+
+    /// Counts out one message of a run, which took so many bytes.
+    fn count_out_removed(&mut self, slot: Slot, segment: SegmentId, bytes: u32) {
+        let log = self.log_mut(slot);
+        log.bytes = log.bytes.saturating_sub(u64::from(bytes));
+        self.messages -= 1;
+        self.count_out_bytes(segment, bytes);
+    }
+
+    fn count_out_bytes(&mut self, segment: SegmentId, out: u32) {
+        if let Some(bytes) = self.live.get_mut(&segment) {
+            *bytes = bytes.saturating_sub(u64::from(out));
             if *bytes == 0 {
-                self.live.remove(&run.segment);
+                self.live.remove(&segment);
             }
         }
     }

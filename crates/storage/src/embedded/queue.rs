@@ -5,9 +5,9 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tidings_core::{Message, Timestamp};
+use tidings_core::{Message, Offset, Timestamp, Topic};
 
-use super::record::{change_bytes, message_bytes};
+use super::record::{change_bytes, message_bytes, remove_bytes};
 use crate::keep::{Change, Publication, Request};
 use crate::store::{StoreError, Submission, Ticket};
 
@@ -16,6 +16,8 @@ use crate::store::{StoreError, Submission, Ticket};
 pub(crate) enum Work {
     /// Somebody publishes.
     Publish(Publication, Option<Ticket>),
+    /// Somebody removes a message.
+    Remove(Topic, Offset, Option<Ticket>),
     /// Somebody changes a cursor or session.
     Change(Change, Option<Ticket>),
     /// Messages to be written again elsewhere.
@@ -35,12 +37,19 @@ pub(crate) struct Move {
 pub(crate) struct Queued {
     pub(crate) work: Work,
     pub(crate) bytes: usize,
+    /// The number of the submission it came with: what belongs together has the same.
+    pub(crate) submission: u64,
 }
 
 impl Queued {
+    /// Its submission's number comes when it is queued.
+    const fn new(work: Work, bytes: usize) -> Self {
+        Self { work, bytes, submission: 0 }
+    }
+
     fn change(change: Change, ticket: Option<Ticket>) -> Self {
         let bytes = change_bytes(&change);
-        Self { work: Work::Change(change, ticket), bytes }
+        Self::new(Work::Change(change, ticket), bytes)
     }
 }
 
@@ -67,6 +76,8 @@ pub(crate) struct Queue {
 struct Inner {
     items: VecDeque<Queued>,
     bytes: usize,
+    /// How many submissions were queued.
+    submissions: u64,
     closed: Option<StoreError>,
     writer_waits: bool,
 }
@@ -90,7 +101,11 @@ impl Queue {
                 match Request::new(submission.write, now) {
                     Request::Publish(publication) => {
                         let bytes = message_bytes(&publication.content);
-                        Queued { work: Work::Publish(publication, ticket), bytes }
+                        Queued::new(Work::Publish(publication, ticket), bytes)
+                    }
+                    Request::Remove(topic, offset) => {
+                        let bytes = remove_bytes(&topic);
+                        Queued::new(Work::Remove(topic, offset, ticket), bytes)
                     }
                     Request::Change(change) => Queued::change(change, ticket),
                 }
@@ -115,7 +130,7 @@ impl Queue {
     pub(crate) fn submit_moves(&self, moves: Vec<Move>) -> Result<(), StoreError> {
         let queued = moves.into_iter().map(|moved| {
             let bytes = moved.messages.iter().map(|m| message_bytes(&m.content)).sum();
-            Queued { work: Work::Move(moved), bytes }
+            Queued::new(Work::Move(moved), bytes)
         });
         self.submit_upkeep(queued.collect(), usize::MAX)
     }
@@ -142,7 +157,9 @@ impl Queue {
     }
 
     fn push(&self, mut inner: MutexGuard<'_, Inner>, queued: Vec<Queued>, bytes: usize) {
-        inner.items.extend(queued);
+        inner.submissions += 1;
+        let submission = inner.submissions;
+        inner.items.extend(queued.into_iter().map(|queued| Queued { submission, ..queued }));
         inner.bytes += bytes;
         if inner.writer_waits {
             self.arrived.notify_one();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidings_core::{Message, Offset, Timestamp, Topic, TopicState};
+use tidings_core::{Message, Offset, OffsetSet, Timestamp, Topic, TopicState};
 
 use super::batch::{BATCH_HEAD, BatchHead, RawRecord, Seed, SegmentId};
 use super::index::Run;
@@ -36,6 +36,8 @@ struct Piece {
     run: Run,
     segment: Arc<Segment>,
     wanted: RangeInclusive<Offset>,
+    /// Which of them were removed.
+    removed: OffsetSet,
 }
 
 impl Shared {
@@ -93,14 +95,15 @@ impl Shared {
             let wanted = first.max(log.first).max(run.first)..=run.last();
             // A segment that a run points to is in the table: it is taken out after the run.
             if let Some(segment) = self.segments.get(run.segment) {
-                pieces.push(Piece { run: *run, segment, wanted });
+                let removed = log.removed_of(run);
+                pieces.push(Piece { run: *run, segment, wanted, removed });
             }
         }
         Some((state, pieces))
     }
 
     fn messages_in(&self, topic: &Topic, piece: &Piece) -> Result<Vec<Arc<Message>>, StoreError> {
-        let Piece { run, segment, wanted } = piece;
+        let Piece { run, segment, wanted, removed } = piece;
         let bytes = segment
             .read(run.position, run.span)
             .map_err(|error| StoreError::Read { reason: error.to_string() })?;
@@ -118,6 +121,7 @@ impl Shared {
             if let Ok(Record::Message(_, view)) = Record::decode(record.kind, record.body)
                 && view.topic == topic.as_str()
                 && wanted.contains(&view.offset)
+                && !removed.contains(view.offset)
                 && messages.last().is_none_or(|last| last.offset < view.offset)
                 && let Ok(message) = view.to_message(topic, self.reading.epoch)
             {
@@ -125,6 +129,7 @@ impl Shared {
             }
         }
         let expected = wanted.end().next().distance_from(*wanted.start());
+        let expected = expected - removed.count_within(*wanted.start(), *wanted.end());
         let lost = expected.saturating_sub(messages.len() as u64);
         if lost > 0 && self.known_damage.is_new(run.segment, run.position) {
             let (file, position) = (run.segment.file_name(), run.position);
@@ -146,7 +151,12 @@ impl Shared {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        self.messages_in(topic, &Piece { run, segment, wanted })
+        let removed = {
+            let index = self.index();
+            let slot = index.slot(topic.as_str());
+            slot.map(|slot| index.log(slot).removed_of(&run)).unwrap_or_default()
+        };
+        self.messages_in(topic, &Piece { run, segment, wanted, removed })
     }
 }
 

@@ -57,6 +57,7 @@ mod kind {
     pub(super) const SKIP: u8 = 7;
     pub(super) const FORGET_CURSOR: u8 = 8;
     pub(super) const FORGET_SESSION: u8 = 9;
+    pub(super) const REMOVE: u8 = 10;
 }
 
 mod flag {
@@ -75,6 +76,8 @@ mod flag {
 pub(crate) enum Record<'a> {
     /// A message.
     Message(Appended, MessageView<'a>),
+    /// A message that is removed.
+    Remove(RemoveView<'a>),
     /// A change to cursors and sessions.
     Change(Change),
     /// Offsets not to be given.
@@ -109,6 +112,10 @@ impl<'a> Record<'a> {
                 let until = Timestamp::from_ms(reader.u64()?);
                 Self::Change(Change::ForgetSession(id, until))
             }
+            kind::REMOVE => {
+                let topic = reader.short_text()?;
+                Self::Remove(RemoveView { topic, offset: Offset::new(reader.u64()?) })
+            }
             kind::SKIP => {
                 let scope = match reader.u8()? {
                     0 => SkipScope::All,
@@ -122,6 +129,13 @@ impl<'a> Record<'a> {
         reader.end()?;
         Ok(record)
     }
+}
+
+/// Which message is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RemoveView<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) offset: Offset,
 }
 
 /// A message's record, read in place.
@@ -341,6 +355,20 @@ pub(crate) fn put_change(out: &mut Vec<u8>, seed: Seed, change: &Change) {
             out.put_short_text(id.as_str());
             out.put_u64(until.as_ms());
         }
+    });
+}
+
+/// Bytes the record takes that removes a message of this topic.
+pub(crate) fn remove_bytes(topic: &Topic) -> usize {
+    RECORD_HEAD + 1 + 1 + topic.as_str().len() + 8
+}
+
+/// Appends the record that removes a message.
+pub(crate) fn put_remove(out: &mut Vec<u8>, seed: Seed, topic: &Topic, offset: Offset) {
+    put_record(out, seed, |out| {
+        out.put_u8(kind::REMOVE);
+        out.put_short_text(topic.as_str());
+        out.put_u64(offset.get());
     });
 }
 

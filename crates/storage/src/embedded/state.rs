@@ -10,7 +10,7 @@ use tidings_core::{Epoch, Position, Timestamp, Topic};
 use super::batch::{LogEnd, RawRecord, SegmentId};
 use super::error::Damage;
 use super::index::{Index, Run, Slot};
-use super::record::{Appended, MessageView, Record, Skip, SkipScope, Waited};
+use super::record::{Appended, MessageView, Record, RemoveView, Skip, SkipScope, Waited};
 use super::scan::Visitor;
 use crate::codec::Malformed;
 use crate::dedup::{Dedup, First};
@@ -152,6 +152,12 @@ impl Visitor for Fold<'_> {
         match Record::decode(record.kind, record.body)? {
             Record::Message(appended, message) => {
                 self.message(position, record.end, appended, &message)?;
+            }
+            Record::Remove(RemoveView { topic, offset }) => {
+                self.flush();
+                if let Some(slot) = self.state.index.slot(topic) {
+                    self.state.index.remove(slot, offset);
+                }
             }
             Record::Change(change) => self.state.keep.apply(change),
             Record::Skip(skip) => {

@@ -6,6 +6,7 @@ mod damage;
 mod failures;
 mod forgetting;
 mod power;
+mod removing;
 mod rig;
 mod sim_disk;
 mod torn;

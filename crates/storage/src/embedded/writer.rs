@@ -39,6 +39,9 @@ pub(crate) struct Writer {
     sync_interval: Duration,
     batch_bytes_max: usize,
     record_bytes_max: usize,
+    /// The submission that a write was last refused of, and why: what follows in it may count on
+    /// what was refused.
+    refused: Option<(u64, StoreError)>,
 }
 
 impl Writer {
@@ -53,7 +56,16 @@ impl Writer {
     ) -> Self {
         let record_bytes_max = log::record_bytes_max(segment_bytes);
         let batch_bytes_max = BATCH_BYTES_MAX.min(record_bytes_max / 4);
-        Self { shared, log, dedup, stamp, sync_interval, batch_bytes_max, record_bytes_max }
+        Self {
+            shared,
+            log,
+            dedup,
+            stamp,
+            sync_interval,
+            batch_bytes_max,
+            record_bytes_max,
+            refused: None,
+        }
     }
 
     /// The thread's work, until the queue is closed and empty.
@@ -161,7 +173,7 @@ impl Writer {
             self.dedup.remember(*key, *first, plan.time);
         }
         counters.keys_evicted_early.store(self.dedup.evicted_early(), Ordering::Relaxed);
-        plan.show_runs(&self.shared);
+        plan.show(&self.shared);
         plan.apply_changes(&self.shared);
         plan.into_outcomes()
     }
@@ -174,7 +186,7 @@ fn refuse(planned: Vec<Planned>, error: &StoreError) -> Vec<Committed> {
             let _ = done.try_send(Err(error.clone()));
             None
         }
-        What::Told(_) | What::Message(_) | What::Change(_) => {
+        What::Told(_) | What::Message(_) | What::Removal(..) | What::Change(_) => {
             let outcome = Outcome::Refused(error.clone());
             Some(Committed { ticket: planned.ticket, outcome })
         }

@@ -50,7 +50,8 @@ const SECRET: HashSecret = HashSecret([0; 16]);
 pub(super) fn bytes_of(submission: &Submission) -> usize {
     match &submission.write {
         Write::Publish { message, .. } => message.data.bytes().len(),
-        Write::SaveCursor { .. }
+        Write::Remove { .. }
+        | Write::SaveCursor { .. }
         | Write::DeleteCursor { .. }
         | Write::SaveSession(_)
         | Write::DeleteSession(_) => 0,
@@ -83,10 +84,40 @@ impl Contents {
         self.is_closed = true;
     }
 
-    /// Makes one write.
-    pub(super) fn commit(&mut self, submission: Submission, now: Timestamp) -> Committed {
+    /// Makes the writes of one submission.
+    pub(super) fn commit(
+        &mut self,
+        submissions: Vec<Submission>,
+        now: Timestamp,
+    ) -> Vec<Committed> {
+        let mut refused = None;
+        let mut commit = |submission| {
+            let committed = self.commit_one(submission, now, refused.as_ref());
+            if let Outcome::Refused(error) = &committed.outcome {
+                refused = Some(error.clone());
+            }
+            committed
+        };
+        submissions.into_iter().map(&mut commit).collect()
+    }
+
+    /// Makes one write; an earlier one of the same submission may have been `refused`.
+    fn commit_one(
+        &mut self,
+        submission: Submission,
+        now: Timestamp,
+        refused: Option<&StoreError>,
+    ) -> Committed {
         let outcome = match Request::new(submission.write, now) {
             Request::Publish(publication) => self.publish(publication, now),
+            Request::Remove(topic, offset) => match refused {
+                Some(error) => Outcome::Refused(error.clone()),
+                None => {
+                    let removed = self.topics.get_mut(&topic).and_then(|log| log.remove(offset));
+                    self.bytes -= removed.unwrap_or_default();
+                    Outcome::Saved
+                }
+            },
             Request::Change(change) => {
                 self.keep(now);
                 self.keep.apply(change);

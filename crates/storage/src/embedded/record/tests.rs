@@ -87,9 +87,22 @@ fn changes_read_back_and_take_the_bytes_foretold() {
         let raw = RawRecord::decode(&out, 0, seed()).unwrap();
         match Record::decode(raw.kind, raw.body).unwrap() {
             Record::Change(read) => assert_eq!(read, change),
-            Record::Message(..) | Record::Skip(_) => panic!("not a change"),
+            Record::Message(..) | Record::Remove(_) | Record::Skip(_) => panic!("not a change"),
         }
     }
+}
+
+#[test]
+fn a_removal_reads_back_and_takes_the_bytes_foretold() {
+    let topic: Topic = "a/b".parse().unwrap();
+    let mut out = Vec::new();
+    put_remove(&mut out, seed(), &topic, Offset::new(7));
+    assert_eq!(out.len(), remove_bytes(&topic));
+    let raw = RawRecord::decode(&out, 0, seed()).unwrap();
+    let Record::Remove(read) = Record::decode(raw.kind, raw.body).unwrap() else {
+        panic!("not a removal");
+    };
+    assert_eq!(read, RemoveView { topic: "a/b", offset: Offset::new(7) });
 }
 
 /// A checksum protects against accidents; decoding must hold also without it.
@@ -109,7 +122,7 @@ fn cut_and_changed_bodies_give_errors_not_panics() {
                 }
                 let read = match Record::decode(kind, &body) {
                     Ok(Record::Message(_, view)) => view.to_message(&topic, Epoch::new(1)).is_ok(),
-                    Ok(Record::Change(_) | Record::Skip(_)) => true,
+                    Ok(Record::Remove(_) | Record::Change(_) | Record::Skip(_)) => true,
                     Err(Malformed) => false,
                 };
                 refused += u32::from(!read);

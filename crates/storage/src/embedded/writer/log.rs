@@ -4,12 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::plan::Plan;
+use super::plan::{Plan, What};
 use crate::embedded::batch::{
     BATCH_HEAD, BatchHead, LogEnd, Next, RECORD_HEAD, RECORD_MAX, SEGMENT_HEAD, Salt, Seed,
 };
 use crate::embedded::index::Run;
-use crate::embedded::record::{Skip, put_change, put_message, put_skip};
+use crate::embedded::record::{Skip, put_change, put_message, put_remove, put_skip};
 use crate::embedded::segments::Segment;
 
 /// A buffer larger than this is not kept after a batch.
@@ -80,8 +80,14 @@ impl Log {
                 group.runs.push(Run::of_one(offset, time, self.active.id, position, end));
             }
         }
-        for change in plan.changes() {
-            put_change(&mut self.buffer, seed, change);
+        for planned in plan.planned() {
+            match &planned.what {
+                What::Change(change) => put_change(&mut self.buffer, seed, change),
+                What::Removal(topic, offset) => {
+                    put_remove(&mut self.buffer, seed, topic, *offset);
+                }
+                What::Told(_) | What::Message(_) | What::Moved(_) => {}
+            }
         }
         self.write(in_segment(plan.records()))
     }

@@ -32,6 +32,8 @@ pub(super) enum What {
     Told(Outcome),
     /// A message is kept.
     Message(Arc<Message>),
+    /// A message is removed.
+    Removal(Topic, Offset),
     /// A cursor or session changes.
     Change(Change),
     /// Messages lie elsewhere.
@@ -62,6 +64,7 @@ pub(super) struct Plan {
     pub(super) appended: u64,
     pub(super) duplicates: u64,
     changes: usize,
+    removals: usize,
     pub(super) time: Timestamp,
     /// Whether the log takes records.
     room: Result<(), StoreError>,
@@ -71,6 +74,9 @@ pub(super) struct Plan {
 pub(super) fn unplanned(work: Vec<Queued>) -> Vec<Planned> {
     let planned = work.into_iter().map(|item| match item.work {
         Work::Publish(_, ticket) => Planned { ticket, what: What::Told(Outcome::Saved) },
+        Work::Remove(topic, offset, ticket) => {
+            Planned { ticket, what: What::Removal(topic, offset) }
+        }
         Work::Change(change, ticket) => Planned { ticket, what: What::Change(change) },
         Work::Move(Move { done, .. }) => Planned { ticket: None, what: What::Moved(done) },
     });
@@ -89,6 +95,7 @@ impl Plan {
             appended: 0,
             duplicates: 0,
             changes: 0,
+            removals: 0,
             time,
             room,
         }
@@ -97,14 +104,19 @@ impl Plan {
     /// How many records the batch has.
     pub(super) fn records(&self) -> usize {
         let messages: usize = self.groups.iter().map(|group| group.messages.len()).sum();
-        messages + self.changes
+        messages + self.removals + self.changes
+    }
+
+    /// Everything, in the order of submission.
+    pub(super) fn planned(&self) -> &[Planned] {
+        &self.planned
     }
 
     /// The changes to cursors and sessions, in the order of submission.
-    pub(super) fn changes(&self) -> impl Iterator<Item = &Change> {
+    fn changes(&self) -> impl Iterator<Item = &Change> {
         self.planned.iter().filter_map(|planned| match &planned.what {
             What::Change(change) => Some(change),
-            What::Told(_) | What::Message(_) | What::Moved(_) => None,
+            What::Told(_) | What::Message(_) | What::Removal(..) | What::Moved(_) => None,
         })
     }
 
@@ -112,9 +124,9 @@ impl Plan {
         self.planned
     }
 
-    /// Lets readers find the messages.
-    pub(super) fn show_runs(&self, shared: &Shared) {
-        if self.groups.is_empty() {
+    /// Lets readers find the messages, and those that are removed no more.
+    pub(super) fn show(&self, shared: &Shared) {
+        if self.groups.is_empty() && self.removals == 0 {
             return;
         }
         let mut index = shared.index_mut();
@@ -126,6 +138,13 @@ impl Plan {
                     Appended::New => index.append(group.slot, *run, waited),
                     Appended::Moved => index.relocate(group.slot, *run),
                 }
+            }
+        }
+        for planned in &self.planned {
+            if let What::Removal(topic, offset) = &planned.what
+                && let Some(slot) = index.slot(topic.as_str())
+            {
+                index.remove(slot, *offset);
             }
         }
     }
@@ -147,7 +166,7 @@ impl Plan {
             let outcome = match what {
                 What::Told(outcome) => outcome,
                 What::Message(message) => Outcome::Published(message),
-                What::Change(_) => Outcome::Saved,
+                What::Removal(..) | What::Change(_) => Outcome::Saved,
                 What::Moved(done) => {
                     let _ = done.try_send(Ok(()));
                     return None;
@@ -162,6 +181,18 @@ impl Plan {
         self.planned.push(Planned { ticket, what });
     }
 
+    /// Why the last piece of work was refused, if it was.
+    fn refused_last(&self) -> Option<&StoreError> {
+        match &self.planned.last()?.what {
+            What::Told(Outcome::Refused(error)) => Some(error),
+            What::Told(Outcome::Published(_) | Outcome::Duplicate { .. } | Outcome::Saved)
+            | What::Message(_)
+            | What::Removal(..)
+            | What::Change(_)
+            | What::Moved(_) => None,
+        }
+    }
+
     fn refuse(&mut self, ticket: Option<Ticket>, error: StoreError) {
         self.add(ticket, What::Told(Outcome::Refused(error)));
     }
@@ -172,10 +203,15 @@ impl Writer {
     pub(super) fn plan(&mut self, work: Vec<Queued>, room: Result<(), StoreError>) -> Plan {
         let time = self.stamp.time(self.shared.clock.now());
         let mut plan = Plan::new(room, time, work.len());
-        for Queued { work, bytes } in work {
+        for Queued { work, bytes, submission } in work {
             match work {
                 Work::Publish(publication, ticket) => {
                     self.plan_publish(&mut plan, ticket, publication, bytes);
+                }
+                Work::Remove(topic, offset, ticket) => {
+                    let planned = self.plan_remove(&plan, submission, topic, offset, bytes);
+                    plan.removals += usize::from(matches!(planned, What::Removal(..)));
+                    plan.add(ticket, planned);
                 }
                 Work::Change(change, ticket) => match self.takes(&plan, bytes) {
                     Ok(()) => {
@@ -191,8 +227,45 @@ impl Writer {
                     }
                 },
             }
+            if let Some(error) = plan.refused_last() {
+                self.refused = Some((submission, error.clone()));
+            }
         }
         plan
+    }
+
+    /// Removing what is not there makes no difference, and must make none to what is given the
+    /// offset later in this batch.
+    fn plan_remove(
+        &self,
+        plan: &Plan,
+        submission: u64,
+        topic: Topic,
+        offset: Offset,
+        bytes: usize,
+    ) -> What {
+        let refused = self.refused.as_ref().filter(|(of, _)| *of == submission);
+        if let Some((_, error)) = refused {
+            return What::Told(Outcome::Refused(error.clone()));
+        }
+        let index = self.shared.index();
+        let is_there = index.slot(topic.as_str()).is_some_and(|slot| {
+            let group = plan.by_slot.get(&slot).map(|group| &plan.groups[*group]);
+            let is_planned = |group: &Group| match (group.messages.first(), group.messages.last()) {
+                (Some((first, _)), Some((last, _))) => {
+                    (first.offset..=last.offset).contains(&offset)
+                }
+                (None, _) | (_, None) => false,
+            };
+            index.holds(slot, offset) || group.is_some_and(is_planned)
+        });
+        if !is_there {
+            return What::Told(Outcome::Saved);
+        }
+        match self.takes(plan, bytes) {
+            Ok(()) => What::Removal(topic, offset),
+            Err(error) => What::Told(Outcome::Refused(error)),
+        }
     }
 
     fn takes(&self, plan: &Plan, bytes: usize) -> Result<(), StoreError> {
