@@ -108,12 +108,21 @@ impl Default for TopicPolicy {
 pub struct PolicyTable {
     rules: Vec<(Filter, TopicPolicy)>,
     otherwise: TopicPolicy,
+    /// Some topics have another priority than the rest.
+    has_priorities: bool,
 }
 
 impl PolicyTable {
     /// A table of `rules`, first match wins, with `otherwise` for the rest.
-    pub const fn new(rules: Vec<(Filter, TopicPolicy)>, otherwise: TopicPolicy) -> Self {
-        Self { rules, otherwise }
+    pub fn new(rules: Vec<(Filter, TopicPolicy)>, otherwise: TopicPolicy) -> Self {
+        let differs = |(_, policy): &(Filter, TopicPolicy)| policy.priority != otherwise.priority;
+        let has_priorities = rules.iter().any(differs);
+        Self { rules, otherwise, has_priorities }
+    }
+
+    /// The priority of `topic`. Asked of every message, so where all are the same it is free.
+    pub fn priority(&self, topic: &Topic) -> Priority {
+        if self.has_priorities { self.policy(topic).priority } else { self.otherwise.priority }
     }
 
     /// What holds for `topic`.

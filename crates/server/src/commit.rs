@@ -27,7 +27,7 @@ impl SharedMessage {
 
     /// What `policies` say of its topic, looked up once for all who deliver it.
     pub(crate) fn priority(&self, policies: &PolicyTable) -> Priority {
-        *self.priority.get_or_init(|| policies.policy(self.message.topic()).priority)
+        *self.priority.get_or_init(|| policies.priority(self.message.topic()))
     }
 
     /// The WebSocket frame of the first delivery.

@@ -1,8 +1,10 @@
 //! The lane of everything that waits for the store on tokio: HTTP publishes.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use slab::Slab;
+use tidings_core::{PolicyTable, Priority};
 use tidings_storage::{Commit, Outcome, Store, StoreError, Submission, Ticket, Write};
 use tokio::sync::oneshot;
 
@@ -10,13 +12,18 @@ use tokio::sync::oneshot;
 const LANE: u32 = u32::MAX;
 
 /// Who waits on tokio for which write.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct DoorLane {
     waiting: Mutex<Slab<oneshot::Sender<Outcome>>>,
+    policies: Arc<PolicyTable>,
 }
 
 impl DoorLane {
-    /// Submits `writes` together and waits for each outcome, in their order.
+    pub(crate) fn new(policies: &Arc<PolicyTable>) -> Self {
+        Self { waiting: Mutex::default(), policies: Arc::clone(policies) }
+    }
+
+    /// Submits `writes`, those of one priority together, and waits for each outcome, in their order.
     ///
     /// Dropping the future abandons the answers, not the writes.
     pub(crate) async fn submit(
@@ -25,29 +32,49 @@ impl DoorLane {
         writes: Vec<Write>,
     ) -> Result<Vec<Outcome>, StoreError> {
         let mut receivers = Vec::with_capacity(writes.len());
-        let mut submissions = Vec::with_capacity(writes.len());
+        let mut submissions: BTreeMap<Priority, Vec<Submission>> = BTreeMap::new();
         {
             let mut waiting = self.lock();
             for write in writes {
                 let (sender, receiver) = oneshot::channel();
                 let tag = waiting.insert(sender) as u64;
-                submissions.push(Submission { write, ticket: Some(Ticket { lane: LANE, tag }) });
+                let submission = Submission { write, ticket: Some(Ticket { lane: LANE, tag }) };
+                submissions.entry(self.priority(&submission.write)).or_default().push(submission);
                 receivers.push(receiver);
             }
         }
-        let tags: Vec<_> = submissions.iter().filter_map(|s| s.ticket).map(|t| t.tag).collect();
-        if let Err(error) = store.submit(submissions) {
-            let mut waiting = self.lock();
-            for tag in tags {
-                waiting.try_remove(tag as usize);
+        for (priority, submissions) in submissions {
+            let tickets: Vec<_> = submissions.iter().filter_map(|s| s.ticket).collect();
+            if let Err(error) = store.submit_as(priority, submissions) {
+                self.refuse(&tickets, &error);
             }
-            return Err(error);
         }
         let mut outcomes = Vec::with_capacity(receivers.len());
         for receiver in receivers {
             outcomes.push(receiver.await.map_err(|_| StoreError::Closed)?);
         }
         Ok(outcomes)
+    }
+
+    fn priority(&self, write: &Write) -> Priority {
+        match write {
+            Write::Publish { message, .. } => self.policies.priority(&message.topic),
+            Write::Remove { .. }
+            | Write::SaveCursor { .. }
+            | Write::DeleteCursor { .. }
+            | Write::SaveSession(_)
+            | Write::DeleteSession(_) => Priority::Normal,
+        }
+    }
+
+    /// Tells those whose writes never reached the store.
+    fn refuse(&self, tickets: &[Ticket], error: &StoreError) {
+        let mut waiting = self.lock();
+        for ticket in tickets {
+            if let Some(sender) = waiting.try_remove(ticket.tag as usize) {
+                let _ = sender.send(Outcome::Refused(error.clone()));
+            }
+        }
     }
 
     /// Hands out the outcomes that are for the door.

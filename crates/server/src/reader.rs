@@ -63,7 +63,7 @@ impl Readers {
 
     /// Asks for a read; the answer comes as a [`Letter::Read`].
     pub(crate) fn ask(&self, job: ReadJob) {
-        let priority = self.policies.policy(&job.topic).priority;
+        let priority = self.policies.priority(&job.topic);
         self.queue.lock().jobs.push(priority, job);
         self.queue.changed.notify_one();
     }

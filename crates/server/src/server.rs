@@ -125,9 +125,9 @@ impl ServerBuilder {
         let seats = (0..shard_count(&config)).map(|lane| ShardSeat::new(lane as u32));
         let seats: Vec<ShardSeat> = seats.collect::<Result<_, _>>()?;
         let inboxes: Vec<_> = seats.iter().map(|seat| Arc::clone(&seat.inbox)).collect();
-        let door_lane = Arc::new(DoorLane::default());
-        let fan_out = Arc::new(CommitFanOut::new(inboxes.clone(), Arc::clone(&door_lane)));
         let policies = Arc::new(config.policy_table());
+        let door_lane = Arc::new(DoorLane::new(&policies));
+        let fan_out = Arc::new(CommitFanOut::new(inboxes.clone(), Arc::clone(&door_lane)));
         let store = open_store(engine, &config, &policies, fan_out).await?;
         authenticator.revocations().load(store.as_ref())?;
         let (readers, mut threads) = Readers::start(&store, &policies)?;

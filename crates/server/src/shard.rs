@@ -25,12 +25,13 @@ mod subscription;
 mod timers;
 mod topics;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
-use tidings_core::{CloseCode, DurableKey, Instant, TimerWheel};
+use tidings_core::{CloseCode, DurableKey, Instant, Priority, TimerWheel};
 use tidings_protocol::{ErrorBody, RequestId, ServerBody, ServerFrame};
 use tidings_storage::{Submission, Ticket, Write};
 
@@ -110,7 +111,7 @@ pub(crate) struct Shard {
     topics: Topics,
     generation: u32,
     /// Writes gathered in this turn, submitted together at its end.
-    submissions: Vec<Submission>,
+    submissions: BTreeMap<Priority, Vec<Submission>>,
     pending: Slab<PendingWrite>,
     timers: TimerWheel<ConnectionKey>,
     /// Connections with something to write in this turn.
@@ -159,7 +160,7 @@ impl Shard {
             connections: Slab::new(),
             topics: Topics::default(),
             generation: 0,
-            submissions: Vec::new(),
+            submissions: BTreeMap::new(),
             pending: Slab::new(),
             timers: TimerWheel::new(now, TIMER_SLOT),
             unflushed: Vec::new(),
@@ -309,22 +310,31 @@ impl Shard {
             let tag = self.pending.insert(pending) as u64;
             Ticket { lane: self.inbox.lane(), tag }
         });
-        self.submissions.push(Submission { write, ticket });
+        let priority = match &write {
+            Write::Publish { message, .. } => self.env.policies.priority(&message.topic),
+            Write::Remove { .. }
+            | Write::SaveCursor { .. }
+            | Write::DeleteCursor { .. }
+            | Write::SaveSession(_)
+            | Write::DeleteSession(_) => Priority::Normal,
+        };
+        self.submissions.entry(priority).or_default().push(Submission { write, ticket });
     }
 
     /// Hands this turn's writes to the store in the order they were asked for, in pieces, so that
     /// a burst of one publisher is refused by itself.
     fn submit(&mut self) {
-        let mut rest = std::mem::take(&mut self.submissions);
-        while !rest.is_empty() {
-            let next = rest.split_off(piece(&rest));
-            let tickets: Vec<_> = rest.iter().filter_map(|s| s.ticket).collect();
-            if let Err(error) = self.env.store.submit(rest) {
-                for ticket in tickets {
-                    self.write_refused(ticket.tag, &error);
+        for (priority, mut rest) in std::mem::take(&mut self.submissions) {
+            while !rest.is_empty() {
+                let next = rest.split_off(piece(&rest));
+                let tickets: Vec<_> = rest.iter().filter_map(|s| s.ticket).collect();
+                if let Err(error) = self.env.store.submit_as(priority, rest) {
+                    for ticket in tickets {
+                        self.write_refused(ticket.tag, &error);
+                    }
                 }
+                rest = next;
             }
-            rest = next;
         }
     }
 }

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tidings_core::{
-    CursorKey, CursorState, PolicyTable, Session, SessionId, Topic, TopicState, UserId,
+    CursorKey, CursorState, PolicyTable, Priority, Session, SessionId, Topic, TopicState, UserId,
 };
 
 use crate::clock::{Clock, SystemClock};
@@ -215,8 +215,12 @@ fn start(
 }
 
 impl Store for EmbeddedStore {
-    fn submit(&self, submissions: Vec<Submission>) -> Result<(), StoreError> {
-        self.shared.queue.submit(submissions, self.shared.clock.now())
+    fn submit_as(
+        &self,
+        priority: Priority,
+        submissions: Vec<Submission>,
+    ) -> Result<(), StoreError> {
+        self.shared.queue.submit(priority, submissions, self.shared.clock.now())
     }
 
     fn topic_state(&self, topic: &Topic) -> TopicState {

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidings_core::{
-    CursorKey, CursorState, Epoch, PolicyTable, Session, SessionId, Topic, TopicState, UserId,
+    CursorKey, CursorState, Epoch, PolicyTable, Priority, Session, SessionId, Topic, TopicState,
+    UserId,
 };
 
 use crate::clock::Clock;
@@ -94,7 +95,12 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn submit(&self, submissions: Vec<Submission>) -> Result<(), StoreError> {
+    /// Nothing ever waits here, so nothing overtakes.
+    fn submit_as(
+        &self,
+        _priority: Priority,
+        submissions: Vec<Submission>,
+    ) -> Result<(), StoreError> {
         let _one_at_a_time = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         let outcomes = {

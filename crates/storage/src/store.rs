@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tidings_core::{
-    CursorKey, CursorState, Durability, Message, MessageId, NewMessage, Offset, Position, Session,
-    SessionId, Timestamp, Topic, TopicState, UserId,
+    CursorKey, CursorState, Durability, Message, MessageId, NewMessage, Offset, Position, Priority,
+    Session, SessionId, Timestamp, Topic, TopicState, UserId,
 };
 
 /// Whom the outcome of a write is for. The store hands it back untouched.
@@ -274,7 +274,18 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Queues writes in this order and returns at once; the outcome goes to the observer. An
     /// error means that none of them was queued. Who may have more to write than the queue holds
     /// submits it in pieces.
-    fn submit(&self, submissions: Vec<Submission>) -> Result<(), StoreError>;
+    ///
+    /// Where much waits, what has a higher priority is written first, and every priority keeps its
+    /// share ([`Priority::share`]); bulk also finds the queue full earlier, and urgent later. So the
+    /// order of submission, and what is said of one submission's writes, holds for those of one
+    /// priority: messages of one topic are always submitted with the same.
+    fn submit_as(&self, priority: Priority, submissions: Vec<Submission>)
+    -> Result<(), StoreError>;
+
+    /// The same with the priority of most.
+    fn submit(&self, submissions: Vec<Submission>) -> Result<(), StoreError> {
+        self.submit_as(Priority::Normal, submissions)
+    }
 
     /// What the topic's log holds. Answers from memory. A topic that never had a message is
     /// empty, in the epoch its first message will have.

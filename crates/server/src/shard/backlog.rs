@@ -123,7 +123,7 @@ impl Shard {
     /// is room.
     pub(super) fn send_backlog(&mut self, slot: u32, topic: &Topic) {
         let outbound_bytes = self.env.settings.outbound_bytes;
-        let priority = self.env.policies.policy(topic).priority;
+        let priority = self.env.policies.priority(topic);
         while let Some(next) = self.lags_from(slot, topic) {
             let Some(message) = self.topics.backlogs.from(topic, next).next().cloned() else {
                 return;

@@ -46,7 +46,7 @@ impl Shard {
         let outbound_bytes = self.env.settings.outbound_bytes;
         let Some(key) = self.key(slot) else { return };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
-        let (now, priority) = (self.now, self.env.policies.policy(topic).priority);
+        let (now, priority) = (self.now, self.env.policies.priority(topic));
         let mut sent = 0;
         let mut moved = false;
         loop {

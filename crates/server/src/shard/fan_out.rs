@@ -122,7 +122,7 @@ impl Shard {
     }
 
     pub(super) fn priority(&self, topic: &Topic) -> Priority {
-        self.env.policies.policy(topic).priority
+        self.env.policies.priority(topic)
     }
 
     pub(super) fn is_memory(&self, shared: &SharedMessage) -> bool {

@@ -1,11 +1,10 @@
 //! Writes that wait for the writer: bounded by bytes, taken all at once.
 
-use std::collections::VecDeque;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tidings_core::{Message, Offset, Timestamp, Topic};
+use tidings_core::{Message, Offset, Priority, PriorityQueue, Timestamp, Topic};
 
 use super::record::{change_bytes, message_bytes, remove_bytes};
 use crate::keep::{Change, Publication, Request};
@@ -37,14 +36,15 @@ pub(crate) struct Move {
 pub(crate) struct Queued {
     pub(crate) work: Work,
     pub(crate) bytes: usize,
+    pub(crate) priority: Priority,
     /// The number of the submission it came with: what belongs together has the same.
     pub(crate) submission: u64,
 }
 
 impl Queued {
-    /// Its submission's number comes when it is queued.
+    /// Its priority and its submission's number come when it is queued.
     const fn new(work: Work, bytes: usize) -> Self {
-        Self { work, bytes, submission: 0 }
+        Self { work, bytes, priority: Priority::Normal, submission: 0 }
     }
 
     fn change(change: Change, ticket: Option<Ticket>) -> Self {
@@ -74,7 +74,7 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct Inner {
-    items: VecDeque<Queued>,
+    items: PriorityQueue<Queued>,
     bytes: usize,
     /// How many submissions were queued.
     submissions: u64,
@@ -91,6 +91,7 @@ impl Queue {
     /// Queues all of them or none. They are submitted `now`.
     pub(crate) fn submit(
         &self,
+        priority: Priority,
         submissions: Vec<Submission>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -117,12 +118,22 @@ impl Queue {
             return Err(error.clone());
         }
         let is_alone = inner.bytes == 0 && queued.len() <= 1;
-        if !is_alone && inner.bytes.saturating_add(bytes) > self.bytes_max {
+        if !is_alone && inner.bytes.saturating_add(bytes) > self.room_for(priority) {
             let waiting_bytes = inner.bytes;
             return Err(StoreError::Overloaded { waiting_bytes, submitted_bytes: bytes });
         }
-        self.push(inner, queued, bytes);
+        self.push(inner, priority, queued, bytes);
         Ok(())
+    }
+
+    /// How full the queue may get: bulk leaves room for the others, and urgent finds room where
+    /// they find none.
+    const fn room_for(&self, priority: Priority) -> usize {
+        match priority {
+            Priority::Urgent => self.bytes_max.saturating_add(self.bytes_max / 8),
+            Priority::Normal => self.bytes_max,
+            Priority::Bulk => self.bytes_max / 4 * 3,
+        }
     }
 
     /// Queues messages to be moved, next to each other. Whoever does waits until they are done,
@@ -152,14 +163,22 @@ impl Queue {
             let waiting_bytes = inner.bytes;
             return Err(StoreError::Overloaded { waiting_bytes, submitted_bytes: bytes });
         }
-        self.push(inner, queued, bytes);
+        self.push(inner, Priority::Normal, queued, bytes);
         Ok(())
     }
 
-    fn push(&self, mut inner: MutexGuard<'_, Inner>, queued: Vec<Queued>, bytes: usize) {
+    fn push(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        priority: Priority,
+        queued: Vec<Queued>,
+        bytes: usize,
+    ) {
         inner.submissions += 1;
         let submission = inner.submissions;
-        inner.items.extend(queued.into_iter().map(|queued| Queued { submission, ..queued }));
+        for queued in queued {
+            inner.items.push(priority, Queued { priority, submission, ..queued });
+        }
         inner.bytes += bytes;
         if inner.writer_waits {
             self.arrived.notify_one();
@@ -190,12 +209,12 @@ impl Queue {
         }
         let mut taken = Vec::with_capacity(inner.items.len().min(1024));
         let mut taken_bytes = 0;
-        while let Some(item) = inner.items.front() {
+        while let Some(item) = inner.items.peek() {
             if !taken.is_empty() && taken_bytes + item.bytes > bytes {
                 break;
             }
             taken_bytes += item.bytes;
-            taken.extend(inner.items.pop_front());
+            taken.extend(inner.items.pop());
         }
         inner.bytes = inner.bytes.saturating_sub(taken_bytes);
         Taken::Work(taken)
@@ -215,5 +234,64 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing in this file panics between two changes that belong together.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tidings_core::{Data, Durability, NewMessage};
+
+    use super::*;
+    use crate::store::Write;
+
+    fn publish(topic: &str, bytes: usize) -> Vec<Submission> {
+        let data = Data::binary(Bytes::from(vec![0; bytes]));
+        let message = NewMessage::new(Topic::parse(topic).unwrap(), data);
+        let write = Write::Publish { message, durability: Durability::Sync, id: None };
+        vec![Submission { write, ticket: None }]
+    }
+
+    fn taken(queue: &Queue, bytes: usize) -> Vec<String> {
+        let Taken::Work(work) = queue.take(bytes, None) else { panic!("nothing was taken") };
+        let topic = |queued: Queued| match queued.work {
+            Work::Publish(publication, _) => publication.content.topic.to_string(),
+            Work::Remove(..) | Work::Change(..) | Work::Move(_) => panic!("only publishes"),
+        };
+        work.into_iter().map(topic).collect()
+    }
+
+    #[test]
+    fn urgent_work_overtakes_and_bulk_keeps_a_share() {
+        let queue = Queue::new(1024 * 1024);
+        let now = Timestamp::from_ms(0);
+        for n in 0..20 {
+            queue.submit(Priority::Bulk, publish(&format!("bulk/{n}"), 10), now).unwrap();
+        }
+        for n in 0..40 {
+            queue.submit(Priority::Urgent, publish(&format!("urgent/{n}"), 10), now).unwrap();
+        }
+        let order = taken(&queue, usize::MAX);
+        let at = |topic: &str| order.iter().position(|t| t == topic).unwrap();
+        assert_eq!((at("urgent/0"), at("bulk/0"), at("urgent/16")), (0, 16, 17));
+        assert!(at("bulk/1") > at("bulk/0") && at("urgent/39") < at("bulk/3"));
+    }
+
+    #[test]
+    fn bulk_leaves_room_and_urgent_finds_some() {
+        let queue = Queue::new(100_000);
+        let now = Timestamp::from_ms(0);
+        let fill = |priority| {
+            let mut count = 0;
+            while queue.submit(priority, publish("a", 1000), now).is_ok() {
+                count += 1;
+            }
+            count
+        };
+        let (bulk, normal, urgent) =
+            (fill(Priority::Bulk), fill(Priority::Normal), fill(Priority::Urgent));
+        assert!((60..75).contains(&bulk), "{bulk}");
+        assert!((20..25).contains(&normal), "{normal}");
+        assert!((10..13).contains(&urgent), "{urgent}");
     }
 }

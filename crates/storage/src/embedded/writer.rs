@@ -5,10 +5,13 @@
 //! a reader is never ahead of the disk. While it syncs, the next batch gathers: a lone publisher
 //! waits for nobody, and many share one sync.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+use tidings_core::Priority;
 
 use super::queue::{Queued, Taken};
 use super::shared::{Shared, count};
@@ -39,9 +42,9 @@ pub(crate) struct Writer {
     sync_interval: Duration,
     batch_bytes_max: usize,
     record_bytes_max: usize,
-    /// The submission that a write was last refused of, and why: what follows in it may count on
-    /// what was refused.
-    refused: Option<(u64, StoreError)>,
+    /// The submission of each priority that a write was last refused of, and why: what follows in it
+    /// may count on what was refused.
+    refused: BTreeMap<Priority, (u64, StoreError)>,
 }
 
 impl Writer {
@@ -64,7 +67,7 @@ impl Writer {
             sync_interval,
             batch_bytes_max,
             record_bytes_max,
-            refused: None,
+            refused: BTreeMap::new(),
         }
     }
 

@@ -203,13 +203,17 @@ impl Writer {
     pub(super) fn plan(&mut self, work: Vec<Queued>, room: Result<(), StoreError>) -> Plan {
         let time = self.stamp.time(self.shared.clock.now());
         let mut plan = Plan::new(room, time, work.len());
-        for Queued { work, bytes, submission } in work {
+        for Queued { work, bytes, priority, submission } in work {
             match work {
                 Work::Publish(publication, ticket) => {
                     self.plan_publish(&mut plan, ticket, publication, bytes);
                 }
                 Work::Remove(topic, offset, ticket) => {
-                    let planned = self.plan_remove(&plan, submission, topic, offset, bytes);
+                    let refused = self.refused.get(&priority).filter(|(of, _)| *of == submission);
+                    let planned = match refused {
+                        Some((_, error)) => What::Told(Outcome::Refused(error.clone())),
+                        None => self.plan_remove(&plan, topic, offset, bytes),
+                    };
                     plan.removals += usize::from(matches!(planned, What::Removal(..)));
                     plan.add(ticket, planned);
                 }
@@ -228,7 +232,7 @@ impl Writer {
                 },
             }
             if let Some(error) = plan.refused_last() {
-                self.refused = Some((submission, error.clone()));
+                self.refused.insert(priority, (submission, error.clone()));
             }
         }
         plan
@@ -236,18 +240,7 @@ impl Writer {
 
     /// Removing what is not there makes no difference, and must make none to what is given the
     /// offset later in this batch.
-    fn plan_remove(
-        &self,
-        plan: &Plan,
-        submission: u64,
-        topic: Topic,
-        offset: Offset,
-        bytes: usize,
-    ) -> What {
-        let refused = self.refused.as_ref().filter(|(of, _)| *of == submission);
-        if let Some((_, error)) = refused {
-            return What::Told(Outcome::Refused(error.clone()));
-        }
+    fn plan_remove(&self, plan: &Plan, topic: Topic, offset: Offset, bytes: usize) -> What {
         let index = self.shared.index();
         let is_there = index.slot(topic.as_str()).is_some_and(|slot| {
             let group = plan.by_slot.get(&slot).map(|group| &plan.groups[*group]);
