@@ -14,6 +14,7 @@ use tidings_core::{PolicyTable, Retention, Timestamp, Topic, TopicPolicy};
 use crate::clock::ManualClock;
 use crate::store::{CommitObserver, Store};
 
+mod finding;
 mod lasting;
 mod once;
 mod publishing;
@@ -128,6 +129,8 @@ pub const CHECKS: &[Check] = &[
         removing::nothing_is_removed_after_a_refusal,
     ),
     check("what is removed stays so", removing::lasts),
+    check("a message is found by its id while it is kept", finding::by_made_ids),
+    check("a message is found by an id it was given", finding::by_given_ids),
     check("messages outlive the store", lasting::messages),
     check("keys outlive the store", lasting::keys),
     check("given ids and their keys outlive the store", lasting::given_ids),

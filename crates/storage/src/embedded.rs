@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tidings_core::{
-    CursorKey, CursorState, PolicyTable, Priority, Session, SessionId, Topic, TopicState, UserId,
+    CursorKey, CursorState, Message, MessageId, PolicyTable, Priority, Session, SessionId, Topic, TopicState, UserId,
 };
 
 use crate::clock::{Clock, SystemClock};
@@ -19,6 +19,7 @@ mod batch;
 mod checkpoint;
 mod disk;
 mod error;
+mod find;
 mod index;
 mod meta;
 mod preparer;
@@ -234,6 +235,10 @@ impl Store for EmbeddedStore {
         limit: ReadLimit,
     ) -> Result<ReadBatch, StoreError> {
         self.shared.read(topic, from, limit)
+    }
+
+    fn find(&self, id: MessageId) -> Result<Option<Arc<Message>>, StoreError> {
+        self.shared.find(id)
     }
 
     fn cursor(&self, key: &CursorKey) -> Option<CursorState> {

@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidings_core::{
-    CursorKey, CursorState, Epoch, PolicyTable, Priority, Session, SessionId, Topic, TopicState,
-    UserId,
+    CursorKey, CursorState, Epoch, Message, MessageId, PolicyTable, Priority, Session, SessionId, Topic, TopicState, UserId,
 };
 
 use crate::clock::Clock;
@@ -128,6 +127,10 @@ impl Store for MemoryStore {
         limit: ReadLimit,
     ) -> Result<ReadBatch, StoreError> {
         Ok(self.contents().read(topic, from, limit, self.clock.now()))
+    }
+
+    fn find(&self, id: MessageId) -> Result<Option<Arc<Message>>, StoreError> {
+        Ok(self.contents().find(id, self.clock.now()))
     }
 
     fn cursor(&self, key: &CursorKey) -> Option<CursorState> {

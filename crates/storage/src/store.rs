@@ -300,6 +300,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         limit: ReadLimit,
     ) -> Result<ReadBatch, StoreError>;
 
+    /// The message with this id, in whatever topic. May block on the disk: not for a shard's
+    /// thread. Ids that the store made are found by the time in them, so the search costs memory
+    /// accesses for every topic and a read for each run of messages of that second; it does not
+    /// grow with what else is kept. Where a message was given an id, the last one that was is
+    /// found, for as long as it is kept, and after that the one the id was made for.
+    fn find(&self, id: MessageId) -> Result<Option<Arc<Message>>, StoreError>;
+
     /// Where a durable or shared subscription stood in a topic when that was last saved. One that was not saved for long
     /// may be forgotten. Answers from memory.
     fn cursor(&self, key: &CursorKey) -> Option<CursorState>;

@@ -160,6 +160,13 @@ fn encode(state: &State, out: &mut impl Put) {
         out.put_u64(key);
         out.put_u64(at.as_ms());
     }
+    let given = state.index.all_given();
+    out.put_count(given.len());
+    for (id, slot, offset) in given {
+        out.put_u128(id.to_bits());
+        out.put_u32(slot.number());
+        out.put_u64(offset.get());
+    }
 }
 
 fn put_topic(out: &mut impl Put, log: &TopicLog) {
@@ -229,6 +236,11 @@ fn read_keys(reader: &mut Reader<'_>, state: &mut State) -> Result<(), Malformed
     if !reader.is_at_end() {
         for _ in 0..reader.count(16)? {
             times.insert(reader.u64()?, Timestamp::from_ms(reader.u64()?));
+        }
+        for _ in 0..reader.count(28)? {
+            let id = MessageId::from_bits(reader.u128()?);
+            let topic = reader.u32()?;
+            state.index.restore_given(id, topic, Offset::new(reader.u64()?));
         }
     }
     for n in 0..count as u64 {

@@ -7,6 +7,7 @@ use tidings_core::{Offset, OffsetSet, Timestamp, Topic, TopicState};
 use super::batch::SegmentId;
 use super::record::{Skip, SkipScope, Waited};
 
+mod given;
 mod removal;
 mod run;
 
@@ -67,6 +68,7 @@ pub(crate) struct Index {
     /// Bytes of the records in each segment that a run points to.
     live: BTreeMap<SegmentId, u64>,
     messages: u64,
+    given: given::Given,
     /// Offsets that no topic to come may use.
     floor: Offset,
 }

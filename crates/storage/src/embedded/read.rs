@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidings_core::{Message, Offset, OffsetSet, Timestamp, Topic, TopicState};
 
-use super::batch::{BATCH_HEAD, BatchHead, RawRecord, Seed, SegmentId};
-use super::index::Run;
-use super::record::Record;
+use super::batch::{BATCH_HEAD, BatchHead, RawRecord, Salt, Seed, SegmentId};
+use super::index::{Run, TopicLog};
+use super::record::{MessageView, Record};
 use super::segments::Segment;
 use super::shared::{Shared, count};
 use crate::store::{ReadBatch, ReadFrom, ReadLimit, StoreError};
@@ -32,12 +32,50 @@ impl KnownDamage {
 }
 
 /// A run to be read, and which of its messages are wanted.
-struct Piece {
-    run: Run,
+pub(super) struct Piece {
+    pub(super) run: Run,
     segment: Arc<Segment>,
     wanted: RangeInclusive<Offset>,
     /// Which of them were removed.
     removed: OffsetSet,
+}
+
+impl Piece {
+    pub(super) fn read(&self) -> Result<Vec<u8>, StoreError> {
+        let read = self.segment.read(self.run.position, self.run.span);
+        read.map_err(|error| StoreError::Read { reason: error.to_string() })
+    }
+
+    pub(super) fn wants(&self, topic: &Topic, view: &MessageView<'_>) -> bool {
+        view.topic == topic.as_str()
+            && self.wanted.contains(&view.offset)
+            && !self.removed.contains(view.offset)
+    }
+}
+
+/// The records in a run's bytes, of whatever topic. What cannot be read is passed over.
+pub(super) fn records(
+    bytes: &[u8],
+    segment: SegmentId,
+    salt: Salt,
+) -> impl Iterator<Item = Record<'_>> {
+    let seed = Seed::new(salt, segment);
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < bytes.len() {
+            let Some(record) = RawRecord::decode(bytes, at, seed) else {
+                let head = BatchHead::decode(bytes, at, segment, seed);
+                // What is neither is damaged: look for what comes next byte by byte.
+                at += if head.is_some() { BATCH_HEAD } else { 1 };
+                continue;
+            };
+            at = record.end;
+            if let Ok(record) = Record::decode(record.kind, record.body) {
+                return Some(record);
+            }
+        }
+        None
+    })
 }
 
 impl Shared {
@@ -92,36 +130,26 @@ impl Shared {
             }
             messages += run.messages as usize;
             bytes += run.bytes as usize;
-            let wanted = first.max(log.first).max(run.first)..=run.last();
-            // A segment that a run points to is in the table: it is taken out after the run.
-            if let Some(segment) = self.segments.get(run.segment) {
-                let removed = log.removed_of(run);
-                pieces.push(Piece { run: *run, segment, wanted, removed });
-            }
+            pieces.extend(self.piece(log, run, first));
         }
         Some((state, pieces))
     }
 
+    /// A run of a topic, to be read from `first` on.
+    pub(super) fn piece(&self, log: &TopicLog, run: &Run, first: Offset) -> Option<Piece> {
+        let wanted = first.max(log.first).max(run.first)..=run.last();
+        // A segment that a run points to is in the table: it is taken out after the run.
+        let segment = self.segments.get(run.segment)?;
+        Some(Piece { run: *run, segment, wanted, removed: log.removed_of(run) })
+    }
+
     fn messages_in(&self, topic: &Topic, piece: &Piece) -> Result<Vec<Arc<Message>>, StoreError> {
-        let Piece { run, segment, wanted, removed } = piece;
-        let bytes = segment
-            .read(run.position, run.span)
-            .map_err(|error| StoreError::Read { reason: error.to_string() })?;
-        let seed = Seed::new(self.salt, run.segment);
+        let Piece { run, wanted, removed, .. } = piece;
+        let bytes = piece.read()?;
         let mut messages: Vec<Arc<Message>> = Vec::new();
-        let mut at = 0;
-        while at < bytes.len() {
-            let Some(record) = RawRecord::decode(&bytes, at, seed) else {
-                let head = BatchHead::decode(&bytes, at, run.segment, seed);
-                // What is neither is damaged: look for what comes next byte by byte.
-                at += if head.is_some() { BATCH_HEAD } else { 1 };
-                continue;
-            };
-            at = record.end;
-            if let Ok(Record::Message(_, view)) = Record::decode(record.kind, record.body)
-                && view.topic == topic.as_str()
-                && wanted.contains(&view.offset)
-                && !removed.contains(view.offset)
+        for record in records(&bytes, run.segment, self.salt) {
+            if let Record::Message(_, view) = record
+                && piece.wants(topic, &view)
                 && messages.last().is_none_or(|last| last.offset < view.offset)
                 && let Ok(message) = view.to_message(topic, self.reading.epoch)
             {

@@ -125,6 +125,8 @@ impl<'a> Fold<'a> {
             group.waited = Waited::NotForSync;
         }
         if appended == Appended::New {
+            let (offset, at) = (message.offset, message.published_at);
+            self.state.index.note_given(slot, offset, message.id, at);
             self.state.last_time = self.state.last_time.max(message.published_at);
             if let Some(key) = message.key {
                 let hash =

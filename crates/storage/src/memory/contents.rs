@@ -1,11 +1,12 @@
 //! What a store in memory holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use tidings_core::{
-    Durability, Epoch, Message, NewMessage, PolicyTable, Position, Timestamp, Topic, TopicState,
+    Durability, Epoch, Message, MessageId, NewMessage, Offset, PolicyTable, Position, Timestamp,
+    Topic, TopicState,
 };
 
 use super::MemoryConfig;
@@ -34,6 +35,8 @@ pub(super) struct Contents {
     bytes_max: usize,
     bytes: usize,
     topics: BTreeMap<Topic, MemoryLog>,
+    /// The last message that was given an id; those of messages that are gone go with them.
+    given: HashMap<MessageId, (Topic, Offset)>,
     keep: Keep,
     sweep: Sweep,
     dedup: Dedup,
@@ -66,6 +69,7 @@ impl Contents {
             bytes_max: config.bytes_max,
             bytes: 0,
             topics: BTreeMap::new(),
+            given: HashMap::new(),
             keep: Keep::default(),
             sweep: Sweep::new(config.cursor_expiry),
             dedup: Dedup::new(config.dedup_window, config.dedup_keys_max),
@@ -161,6 +165,9 @@ impl Contents {
         if durability != Durability::Memory {
             self.figures.appended += 1;
             self.bytes += message.content.data.bytes().len();
+            if id.time_ms() != time.as_ms() {
+                self.note_given(&message);
+            }
             self.topics
                 .entry(topic.clone())
                 .or_insert_with(MemoryLog::new)
@@ -225,6 +232,28 @@ impl Contents {
         let read = self.topics.get(topic).map(|log| log.read(from, limit));
         let (messages, next) = read.unwrap_or_else(|| (Vec::new(), state.head.next()));
         ReadBatch { messages, state, next }
+    }
+
+    fn note_given(&mut self, message: &Message) {
+        if self.given.len() > 2 * self.topics.values().map(MemoryLog::count).sum::<usize>() + 1024 {
+            let topics = &self.topics;
+            self.given.retain(|_, (topic, offset)| {
+                topics.get(topic).is_some_and(|log| log.message(*offset).is_some())
+            });
+        }
+        self.given.insert(message.id, (message.topic().clone(), message.offset));
+    }
+
+    /// The message with this id.
+    pub(super) fn find(&mut self, id: MessageId, now: Timestamp) -> Option<Arc<Message>> {
+        self.trim_all(now);
+        let given = self.given.get(&id);
+        let given = given.and_then(|(topic, offset)| self.topics.get(topic)?.message(*offset));
+        let made = || {
+            let mut messages = self.topics.values().flat_map(MemoryLog::messages);
+            messages.find(|m| m.id == id && m.published_at.as_ms() == id.time_ms())
+        };
+        given.or_else(made).cloned()
     }
 
     pub(super) fn topics(&self, after: Option<&Topic>, limit: usize) -> Vec<(Topic, TopicState)> {

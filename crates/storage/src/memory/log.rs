@@ -27,6 +27,16 @@ impl MemoryLog {
         self.messages.insert(message.offset, message);
     }
 
+    /// The message with this offset, if it is kept.
+    pub(super) fn message(&self, offset: Offset) -> Option<&Arc<Message>> {
+        self.messages.get(&offset)
+    }
+
+    /// All messages.
+    pub(super) fn messages(&self) -> impl Iterator<Item = &Arc<Message>> {
+        self.messages.values()
+    }
+
     pub(super) fn count(&self) -> usize {
         self.messages.len()
     }

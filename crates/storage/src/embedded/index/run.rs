@@ -58,6 +58,12 @@ impl Run {
         true
     }
 
+    /// Whether a message of this time may be in it: no message of a run is earlier than its first,
+    /// nor much later.
+    pub(crate) fn may_hold(&self, time: Timestamp) -> bool {
+        self.time <= time && time.as_ms() - self.time.as_ms() <= TIME_SPAN_MAX_MS
+    }
+
     /// The offset of the last message.
     pub(crate) const fn last(&self) -> Offset {
         self.first.plus(self.count()).previous()
@@ -75,6 +81,7 @@ impl Run {
         let joins = self.segment == next.segment
             && self.last().next() == next.first
             && span <= SPAN_MAX
+            && self.time <= next.time
             && next.time_max.as_ms().abs_diff(self.time.as_ms()) <= TIME_SPAN_MAX_MS;
         joins.then(|| Self {
             time_max: self.time_max.max(next.time_max),

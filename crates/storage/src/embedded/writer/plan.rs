@@ -131,6 +131,12 @@ impl Plan {
         }
         let mut index = shared.index_mut();
         for group in &self.groups {
+            if group.appended == Appended::New {
+                for (message, _) in &group.messages {
+                    let (offset, at) = (message.offset, message.published_at);
+                    index.note_given(group.slot, offset, message.id, at);
+                }
+            }
             let unwaited = group.messages.iter().any(|(_, w)| *w == Waited::NotForSync);
             let waited = if unwaited { Waited::NotForSync } else { Waited::ForSync };
             for run in &group.runs {
