@@ -97,10 +97,15 @@ mod tests {
         assert_eq!(step.to_string(), "RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps");
     }
 
+    /// Where cargo runs the tests: the place they were built in may be gone.
+    fn here() -> std::path::PathBuf {
+        std::env::var_os("CARGO_MANIFEST_DIR").unwrap().into()
+    }
+
     #[test]
     fn a_failure_says_how_to_repeat_it() {
         let step = Step::cargo("odd", "no-such-subcommand-of-cargo");
-        let error = step.run(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_err().to_string();
+        let error = step.run(&here()).unwrap_err().to_string();
         assert!(error.contains("odd failed after"), "{error}");
         assert!(error.ends_with("to repeat it: cargo no-such-subcommand-of-cargo"), "{error}");
     }
@@ -108,7 +113,7 @@ mod tests {
     #[test]
     fn a_missing_program_is_named() {
         let step = Step::program("odd", "no-such-program", "");
-        let error = step.run(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_err().to_string();
+        let error = step.run(&here()).unwrap_err().to_string();
         assert_eq!(error, "cannot start `no-such-program`: is it installed?");
     }
 }

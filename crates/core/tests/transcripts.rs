@@ -63,7 +63,8 @@ fn what_is_expected_wrongly_is_noticed() {
 }
 
 fn stories() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo tells");
+    let folder = Path::new(&here).join("testdata");
     let mut stories: Vec<_> = std::fs::read_dir(folder)
         .expect("testdata is part of the crate")
         .map(|entry| entry.expect("testdata can be listed").path())

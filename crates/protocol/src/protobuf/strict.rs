@@ -166,7 +166,7 @@ mod tests {
 
     /// The numbers of each message of the schema, and the messages that its fields hold.
     fn schema() -> BTreeMap<String, Vec<(u64, String)>> {
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
+        let root = std::env::var("CARGO_MANIFEST_DIR").unwrap() + "/../../proto";
         let set = protox::compile(["tidings/v1/tidings.proto"], [root]).unwrap();
         let mut schema = BTreeMap::new();
         for message in set.file.iter().flat_map(|file| &file.message_type) {

@@ -18,7 +18,9 @@ pub(crate) const TARGETS: [&str; 5] =
     ["client_json", "client_proto", "server_json", "server_proto", "http"];
 
 fn folder(target: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus")).join(target)
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
+        .join("../../fuzz/corpus")
+        .join(target)
 }
 
 /// The files of a target with their names, in the order of their names.

@@ -10,7 +10,7 @@ use tidings_protocol::{
 };
 
 fn path(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs")).join(name)
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../docs").join(name)
 }
 
 /// Compares what stands between the markers of `table` in docs/protocol.md with `expected`.

@@ -1,10 +1,10 @@
 //! The generated code is what the schema says. `UPDATE_EXPECT=1` writes it anew.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 #[test]
 fn the_generated_code_is_fresh() {
-    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let crate_dir = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap());
     let protos = crate_dir.join("../../proto");
     let committed = crate_dir.join("src/protobuf/tidings.v1.rs");
     let schema = protox::Compiler::new([&protos])

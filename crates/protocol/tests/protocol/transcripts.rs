@@ -14,7 +14,7 @@ use tidings_protocol::{
 
 #[test]
 fn transcripts_are_as_they_say() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
+    let folder = std::env::var("CARGO_MANIFEST_DIR").unwrap() + "/testdata";
     let mut paths: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();

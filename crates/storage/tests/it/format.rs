@@ -22,7 +22,7 @@ const NODE: u16 = 7;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/v1")
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("testdata/v1")
 }
 
 /// A store and who hears of its commits.
