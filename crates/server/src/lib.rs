@@ -25,7 +25,7 @@ mod reader;
 mod server;
 mod shard;
 mod task;
-mod websocket;
+pub mod websocket;
 
 pub use auth::KeyError;
 pub use config::*;

@@ -6,7 +6,7 @@ use super::project::Breach;
 
 /// Each crate of ours with the crates of ours it may use. A new crate gets a line here, and with
 /// it a reason to exist.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     (
         "tidings",
         &[
@@ -24,6 +24,8 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("tidings-sim", &["tidings-core", "tidings-storage"]),
     ("tidings-core", &[]),
     ("tidings-bench", &[]),
+    // What a stranger would build on the server's WebSocket layer.
+    ("tidings-echo", &["tidings-server"]),
     ("xtask", &[]),
 ];
 

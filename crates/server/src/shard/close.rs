@@ -10,7 +10,7 @@ use super::{ConnectionKey, Shard};
 use crate::clock::Clock;
 use crate::directory::Place;
 use crate::inbox::Whose;
-use crate::websocket::{Opcode, write_header};
+use crate::websocket::write_close;
 
 /// How long a peer has to answer a close before its socket goes anyway.
 const LINGER: Duration = Duration::from_secs(2);
@@ -43,12 +43,7 @@ impl Shard {
         let due = self.now + LINGER;
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         connection.life.close(code);
-        connection.output.push_own(|out| {
-            let reason = code.as_str().as_bytes();
-            write_header(Opcode::Close, 2 + reason.len(), out);
-            out.extend_from_slice(&code.code().to_be_bytes());
-            out.extend_from_slice(reason);
-        });
+        connection.output.push_own(|out| write_close(code, out));
         connection.phase = Phase::Closing { due, finished: false };
         connection.queue_flush(slot, &mut self.unflushed);
         if let Some(key) = self.key(slot) {

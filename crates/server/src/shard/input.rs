@@ -1,14 +1,15 @@
 //! From a socket to frames.
 
 use std::io;
+use std::ops::ControlFlow;
 
 use tidings_core::CloseCode;
-use tidings_protocol::decode_client_frame;
+use tidings_protocol::{Codec, decode_client_frame};
 
 use super::Shard;
 use super::connection::Phase;
 use super::output::Flushed;
-use crate::websocket::{Assembler, Incoming, Opcode, Violation, write_header};
+use crate::websocket::{Assembler, Incoming, Kinds, MessageKind, Opcode, Violation, write_header};
 
 /// Reads from one socket in one turn, so that a flood from one does not hold up the rest.
 const READS_PER_TURN: usize = 8;
@@ -79,8 +80,11 @@ impl Shard {
         };
         connection.life.heard(self.now);
         let mut assembler = std::mem::take(&mut connection.assembler);
-        let text = connection.codec.is_text();
-        let taken = self.assemble(slot, &mut assembler, input, text, frame_bytes);
+        let kinds = Kinds::Only(match connection.codec {
+            Codec::Json => MessageKind::Text,
+            Codec::Protobuf => MessageKind::Binary,
+        });
+        let taken = self.assemble(slot, &mut assembler, input, kinds, frame_bytes);
         if let Err(Violation(code)) = taken {
             self.env.metrics.violations.inc();
             return self.close(slot, code);
@@ -95,12 +99,12 @@ impl Shard {
         slot: u32,
         assembler: &mut Assembler,
         input: &mut [u8],
-        text: bool,
+        kinds: Kinds,
         frame_bytes: usize,
     ) -> Result<(), Violation> {
-        assembler.take(input, text, frame_bytes, |incoming| {
+        assembler.take(input, kinds, frame_bytes, |incoming| {
             let step = match incoming {
-                Incoming::Message(message) => {
+                Incoming::Message(_, message) => {
                     self.take_frames(slot, message);
                     Step::Frames
                 }
@@ -112,10 +116,11 @@ impl Shard {
                 Incoming::Close => Step::Close,
             };
             match step {
-                Step::Frames | Step::Pong => self.is_open(slot),
+                Step::Frames | Step::Pong if self.is_open(slot) => ControlFlow::Continue(()),
+                Step::Frames | Step::Pong => ControlFlow::Break(()),
                 Step::Close => {
                     self.close(slot, CloseCode::Normal);
-                    false
+                    ControlFlow::Break(())
                 }
             }
         })

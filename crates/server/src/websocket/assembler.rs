@@ -1,14 +1,44 @@
 //! From bytes as they arrive to whole messages.
 
+use std::ops::ControlFlow;
+
 use tidings_core::CloseCode;
 
 use super::frame::{Header, Opcode, parse_header, unmask};
+use super::text::TextCheck;
+
+/// Which of the two kinds of message something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageKind {
+    /// UTF-8 text.
+    Text,
+    /// Bytes.
+    Binary,
+}
+
+/// Which kinds of message a connection takes. The other is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kinds {
+    /// Only these.
+    Only(MessageKind),
+    /// Both.
+    Both,
+}
+
+impl Kinds {
+    fn take(self, kind: MessageKind) -> bool {
+        match self {
+            Self::Only(only) => only == kind,
+            Self::Both => true,
+        }
+    }
+}
 
 /// Something whole from the peer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Incoming<'a> {
-    /// A text or binary message.
-    Message(&'a [u8]),
+pub enum Incoming<'a> {
+    /// A message. Text has been checked to be UTF-8.
+    Message(MessageKind, &'a [u8]),
     /// A ping to answer with the same bytes.
     Ping(&'a [u8]),
     /// A pong.
@@ -19,36 +49,57 @@ pub(crate) enum Incoming<'a> {
 
 /// The peer broke the protocol: the connection is closed with this code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Violation(pub(crate) CloseCode);
+pub struct Violation(pub CloseCode);
 
 /// Puts frames together into messages. Holds memory only while something is incomplete.
 #[derive(Debug, Default)]
-pub(crate) struct Assembler {
+pub struct Assembler {
     incomplete: Option<Box<Incomplete>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Incomplete {
-    /// The start of a frame whose rest has not come.
+    /// The start of a header or of a control frame, whose rest has not come.
     frame: Vec<u8>,
-    /// The kind of the message whose last fragment has not come, and its bytes so far.
-    message: Option<(Opcode, Vec<u8>)>,
+    message: Option<Partial>,
+}
+
+/// A message whose end has not come.
+#[derive(Debug)]
+struct Partial {
+    kind: MessageKind,
+    /// Unmasked, and if it is text checked: what can be no UTF-8 fails as soon as it is there.
+    bytes: Vec<u8>,
+    text: TextCheck,
+    /// The frame whose payload has begun to come.
+    open: Option<Open>,
+}
+
+/// What is still to come of a frame.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    payload_bytes: usize,
+    mask: [u8; 4],
+    fin: bool,
 }
 
 impl Assembler {
     /// Takes `input` (which it may unmask in place) and gives every whole message to `found`,
-    /// until `found` says to stop (`false`): the rest of the input is then dropped, since the
-    /// connection is being closed.
+    /// until `found` breaks: the rest of the input is then dropped, since the connection is
+    /// being closed. A message larger than `message_bytes_max` is refused when it is announced.
     ///
-    /// `text` says which kind of message this connection's codec uses; the other is refused.
-    pub(crate) fn take(
+    /// # Errors
+    ///
+    /// The peer broke RFC 6455, or sent what this connection does not take. What came before has
+    /// been found; the connection is of no more use.
+    pub fn take(
         &mut self,
         input: &mut [u8],
-        text: bool,
+        kinds: Kinds,
         message_bytes_max: usize,
-        mut found: impl FnMut(Incoming<'_>) -> bool,
+        mut found: impl FnMut(Incoming<'_>) -> ControlFlow<()>,
     ) -> Result<(), Violation> {
-        let limits = Limits { text, message_bytes_max };
+        let limits = Limits { kinds, message_bytes_max };
         let Some(mut incomplete) = self.incomplete.take() else {
             let mut message = None;
             let used = take_frames(input, &mut message, limits, &mut found)?;
@@ -58,10 +109,15 @@ impl Assembler {
             }
             return Ok(());
         };
-        incomplete.frame.extend_from_slice(input);
         let Incomplete { frame, message } = &mut *incomplete;
-        let used = take_frames(frame, message, limits, &mut found)?;
-        frame.drain(..used);
+        if frame.is_empty() {
+            let used = take_frames(input, message, limits, &mut found)?;
+            frame.extend_from_slice(&input[used..]);
+        } else {
+            frame.extend_from_slice(input);
+            let used = take_frames(frame, message, limits, &mut found)?;
+            frame.drain(..used);
+        }
         if !frame.is_empty() || message.is_some() {
             self.incomplete = Some(incomplete);
         }
@@ -71,87 +127,141 @@ impl Assembler {
 
 #[derive(Clone, Copy)]
 struct Limits {
-    text: bool,
+    kinds: Kinds,
     message_bytes_max: usize,
 }
 
-/// Goes through the whole frames at the start of `input`; returns how much it used.
+/// Goes through the frames at the start of `input`; returns how much it used. What it leaves is
+/// the start of a header or of a control frame.
 fn take_frames(
     input: &mut [u8],
-    message: &mut Option<(Opcode, Vec<u8>)>,
+    message: &mut Option<Partial>,
     limits: Limits,
-    found: &mut impl FnMut(Incoming<'_>) -> bool,
+    found: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
 ) -> Result<usize, Violation> {
     let mut used = 0;
     loop {
         let rest = &mut input[used..];
-        let already = message.as_ref().map_or(0, |(_, bytes)| bytes.len());
-        let room = limits.message_bytes_max.saturating_sub(already);
-        let Some(header) = parse_header(rest, room).map_err(Violation)? else { return Ok(used) };
-        let end = header.header_bytes + header.payload_bytes;
-        let Some(payload) = rest.get_mut(header.header_bytes..end) else { return Ok(used) };
-        used += end;
-        unmask(payload, header.mask);
-        if !take_payload(header, payload, message, limits, found)? {
+        let going = if message.as_ref().is_some_and(|partial| partial.open.is_some()) {
+            if rest.is_empty() {
+                return Ok(used);
+            }
+            let (taken, going) = take_open(rest, message, found)?;
+            used += taken;
+            going
+        } else {
+            let already = message.as_ref().map_or(0, |partial| partial.bytes.len());
+            let room = limits.message_bytes_max.saturating_sub(already);
+            let Some(header) = parse_header(rest, room).map_err(Violation)? else {
+                return Ok(used);
+            };
+            let Some((taken, going)) = take_frame(header, rest, message, limits, found)? else {
+                return Ok(used);
+            };
+            used += taken;
+            going
+        };
+        if going.is_break() {
             return Ok(input.len());
         }
     }
 }
 
-fn take_payload(
+/// Takes what is there of a frame that begins `rest`; `None` if it has to wait for more.
+fn take_frame(
     header: Header,
-    payload: &[u8],
-    message: &mut Option<(Opcode, Vec<u8>)>,
+    rest: &mut [u8],
+    message: &mut Option<Partial>,
     limits: Limits,
-    found: &mut impl FnMut(Incoming<'_>) -> bool,
-) -> Result<bool, Violation> {
-    match header.opcode {
+    found: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
+) -> Result<Option<(usize, ControlFlow<()>)>, Violation> {
+    let end = header.header_bytes + header.payload_bytes;
+    let kind = match header.opcode {
+        Opcode::Ping | Opcode::Pong | Opcode::Close => {
+            let Some(payload) = rest.get_mut(header.header_bytes..end) else { return Ok(None) };
+            unmask(payload, header.mask);
+            return take_control(header.opcode, payload, found).map(|going| Some((end, going)));
+        }
+        Opcode::Text => Some(MessageKind::Text),
+        Opcode::Binary => Some(MessageKind::Binary),
+        Opcode::Continuation => None,
+    };
+    if kind.is_some() == message.is_some() {
+        // A message within a message, or the continuation of none.
+        return Err(Violation(CloseCode::ProtocolError));
+    }
+    if let Some(kind) = kind {
+        if !limits.kinds.take(kind) {
+            return Err(Violation(CloseCode::UnsupportedData));
+        }
+        if header.fin
+            && let Some(payload) = rest.get_mut(header.header_bytes..end)
+        {
+            // The usual case: the whole message, where it was read.
+            unmask(payload, header.mask);
+            if kind == MessageKind::Text && std::str::from_utf8(payload).is_err() {
+                return Err(Violation(CloseCode::InvalidData));
+            }
+            return Ok(Some((end, found(Incoming::Message(kind, payload)))));
+        }
+        let text = TextCheck::default();
+        *message = Some(Partial { kind, bytes: Vec::new(), text, open: None });
+    }
+    let Header { fin, mask, payload_bytes, .. } = header;
+    if let Some(partial) = message {
+        partial.open = Some(Open { payload_bytes, mask, fin });
+    }
+    let (taken, going) = take_open(&mut rest[header.header_bytes..], message, found)?;
+    Ok(Some((header.header_bytes + taken, going)))
+}
+
+fn take_control(
+    opcode: Opcode,
+    payload: &[u8],
+    found: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, Violation> {
+    match opcode {
         Opcode::Ping => Ok(found(Incoming::Ping(payload))),
         Opcode::Pong => Ok(found(Incoming::Pong)),
         Opcode::Close => check_close(payload).map(|()| found(Incoming::Close)),
-        Opcode::Text | Opcode::Binary => {
-            let is_text = header.opcode == Opcode::Text;
-            if message.is_some() {
-                return Err(Violation(CloseCode::ProtocolError));
-            }
-            if is_text != limits.text {
-                return Err(Violation(CloseCode::UnsupportedData));
-            }
-            if header.fin {
-                return whole(is_text, payload, found);
-            }
-            *message = Some((header.opcode, payload.to_vec()));
-            Ok(true)
-        }
-        Opcode::Continuation => {
-            let Some((opcode, bytes)) = message else {
-                return Err(Violation(CloseCode::ProtocolError));
-            };
-            if payload.len() > limits.message_bytes_max.saturating_sub(bytes.len()) {
-                return Err(Violation(CloseCode::TooBig));
-            }
-            bytes.extend_from_slice(payload);
-            if !header.fin {
-                // An endless row of empty fragments costs the peer more than us: nothing is kept.
-                return Ok(true);
-            }
-            let is_text = *opcode == Opcode::Text;
-            let bytes = std::mem::take(bytes);
-            *message = None;
-            whole(is_text, &bytes, found)
+        Opcode::Text | Opcode::Binary | Opcode::Continuation => {
+            unreachable!("only control frames come here")
         }
     }
 }
 
-fn whole(
-    is_text: bool,
-    payload: &[u8],
-    found: &mut impl FnMut(Incoming<'_>) -> bool,
-) -> Result<bool, Violation> {
-    if is_text && std::str::from_utf8(payload).is_err() {
+/// Takes what has come of the payload that is open; returns how much that was.
+fn take_open(
+    input: &mut [u8],
+    message: &mut Option<Partial>,
+    found: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
+) -> Result<(usize, ControlFlow<()>), Violation> {
+    let Some(partial) = message else { return Ok((0, ControlFlow::Continue(()))) };
+    let Some(open) = partial.open.as_mut() else { return Ok((0, ControlFlow::Continue(()))) };
+    let taken = input.len().min(open.payload_bytes);
+    let payload = &mut input[..taken];
+    unmask(payload, open.mask);
+    open.mask.rotate_left(taken % 4);
+    open.payload_bytes -= taken;
+    partial.bytes.extend_from_slice(payload);
+    if partial.kind == MessageKind::Text && partial.text.advance(&partial.bytes).is_err() {
         return Err(Violation(CloseCode::InvalidData));
     }
-    Ok(found(Incoming::Message(payload)))
+    if open.payload_bytes > 0 {
+        return Ok((taken, ControlFlow::Continue(())));
+    }
+    let fin = open.fin;
+    partial.open = None;
+    if !fin {
+        // An endless row of empty fragments costs the peer more than us: nothing is kept.
+        return Ok((taken, ControlFlow::Continue(())));
+    }
+    if partial.kind == MessageKind::Text && !partial.text.is_whole(&partial.bytes) {
+        return Err(Violation(CloseCode::InvalidData));
+    }
+    let (kind, bytes) = (partial.kind, std::mem::take(&mut partial.bytes));
+    *message = None;
+    Ok((taken, found(Incoming::Message(kind, &bytes))))
 }
 
 /// RFC 6455 §5.5.1 and §7.4: empty, or a code that may be sent and a UTF-8 reason.
@@ -174,6 +284,9 @@ fn check_close(payload: &[u8]) -> Result<(), Violation> {
 mod tests {
     use super::*;
 
+    const TEXT: Kinds = Kinds::Only(MessageKind::Text);
+    const BINARY: Kinds = Kinds::Only(MessageKind::Binary);
+
     fn client_frame(fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![u8::from(fin) << 7 | opcode];
         match payload.len() {
@@ -193,12 +306,12 @@ mod tests {
 
     fn take(assembler: &mut Assembler, mut input: Vec<u8>) -> Result<Vec<String>, Violation> {
         let mut out = Vec::new();
-        assembler.take(&mut input, true, 300, |incoming| {
+        assembler.take(&mut input, TEXT, 300, |incoming| {
             out.push(match incoming {
-                Incoming::Message(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+                Incoming::Message(_, bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
                 other => format!("{other:?}"),
             });
-            true
+            ControlFlow::Continue(())
         })?;
         Ok(out)
     }
@@ -241,10 +354,47 @@ mod tests {
             assert_eq!(take(&mut Assembler::default(), wire), Err(Violation(code)), "{name}");
         }
         let text_on_a_binary_codec =
-            Assembler::default().take(&mut client_frame(true, 1, b"x"), false, 300, |_| true);
+            Assembler::default()
+                .take(&mut client_frame(true, 1, b"x"), BINARY, 300, |_| ControlFlow::Continue(()));
         assert_eq!(text_on_a_binary_codec, Err(Violation(CloseCode::UnsupportedData)));
         let mut interleaved = client_frame(false, 1, b"a");
         interleaved.extend(client_frame(true, 1, b"b"));
         assert!(take(&mut Assembler::default(), interleaved).is_err());
+    }
+
+    #[test]
+    fn text_that_cannot_become_utf8_fails_before_its_end() {
+        // Beyond the last code point: certain at the second byte of the four.
+        let wire = client_frame(true, 1, "κόσμε".as_bytes());
+        assert!(take(&mut Assembler::default(), wire).is_ok());
+        let wire = client_frame(true, 1, b"\xce\xba\xf4\x90\x80\x80edited");
+        let mut assembler = Assembler::default();
+        let certain = wire.len() - 8;
+        for byte in &wire[..certain - 1] {
+            assert_eq!(take(&mut assembler, vec![*byte]), Ok(vec![]));
+        }
+        let expected = Err(Violation(CloseCode::InvalidData));
+        assert_eq!(take(&mut assembler, vec![wire[certain - 1]]), expected);
+        let mut assembler = Assembler::default();
+        assert_eq!(take(&mut assembler, client_frame(false, 1, b"\xce\xba\xf4")), Ok(vec![]));
+        assert_eq!(take(&mut assembler, client_frame(false, 0, b"\x90")), expected);
+        // The first half of a character is no end of a text.
+        let mut assembler = Assembler::default();
+        assert_eq!(take(&mut assembler, client_frame(false, 1, b"\xce")), Ok(vec![]));
+        assert_eq!(take(&mut assembler, client_frame(true, 0, b"")), expected);
+    }
+
+    #[test]
+    fn a_connection_may_take_both_kinds() {
+        let mut wire = client_frame(true, 1, b"a");
+        wire.extend(client_frame(true, 2, b"\xff"));
+        let mut kinds = Vec::new();
+        let taken = Assembler::default().take(&mut wire, Kinds::Both, 300, |incoming| {
+            if let Incoming::Message(kind, _) = incoming {
+                kinds.push(kind);
+            }
+            ControlFlow::Continue(())
+        });
+        assert_eq!((taken, kinds), (Ok(()), vec![MessageKind::Text, MessageKind::Binary]));
     }
 }

@@ -4,7 +4,7 @@ use tidings_core::CloseCode;
 
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Opcode {
+pub enum Opcode {
     /// More of a fragmented message.
     Continuation,
     /// UTF-8 text.
@@ -43,7 +43,7 @@ impl Opcode {
         }
     }
 
-    pub(crate) const fn is_control(self) -> bool {
+    const fn is_control(self) -> bool {
         match self {
             Self::Close | Self::Ping | Self::Pong => true,
             Self::Continuation | Self::Text | Self::Binary => false,
@@ -53,21 +53,21 @@ impl Opcode {
 
 /// The header of a client's frame. Client frames are always masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) fin: bool,
-    pub(crate) opcode: Opcode,
-    pub(crate) mask: [u8; 4],
+pub(super) struct Header {
+    pub(super) fin: bool,
+    pub(super) opcode: Opcode,
+    pub(super) mask: [u8; 4],
     /// Bytes of the header itself.
-    pub(crate) header_bytes: usize,
+    pub(super) header_bytes: usize,
     /// Bytes of the payload; at most the limit that was asked for.
-    pub(crate) payload_bytes: usize,
+    pub(super) payload_bytes: usize,
 }
 
 /// Reads a header from the start of `input`; `Ok(None)` if there is not enough yet.
 ///
 /// A payload announced larger than `payload_bytes_max` is refused here, before any of it is
 /// waited for, so nothing is ever allocated by an announced length.
-pub(crate) fn parse_header(
+pub(super) fn parse_header(
     input: &[u8],
     payload_bytes_max: usize,
 ) -> Result<Option<Header>, CloseCode> {
@@ -112,7 +112,7 @@ pub(crate) fn parse_header(
 }
 
 /// Removes the mask (RFC 6455 §5.3), eight bytes at a time.
-pub(crate) fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+pub(super) fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let (words, rest) = payload.as_chunks_mut::<8>();
@@ -125,7 +125,7 @@ pub(crate) fn unmask(payload: &mut [u8], mask: [u8; 4]) {
 }
 
 /// Appends the header of an unmasked server frame with a payload of `payload_bytes`.
-pub(crate) fn write_header(opcode: Opcode, payload_bytes: usize, out: &mut Vec<u8>) {
+pub fn write_header(opcode: Opcode, payload_bytes: usize, out: &mut Vec<u8>) {
     out.push(0x80 | opcode.bits());
     if payload_bytes < 126 {
         out.push(payload_bytes as u8);
@@ -136,6 +136,14 @@ pub(crate) fn write_header(opcode: Opcode, payload_bytes: usize, out: &mut Vec<u
         out.push(127);
         out.extend_from_slice(&(payload_bytes as u64).to_be_bytes());
     }
+}
+
+/// Appends the close frame that ends a connection for this reason.
+pub fn write_close(code: CloseCode, out: &mut Vec<u8>) {
+    let reason = code.as_str().as_bytes();
+    write_header(Opcode::Close, 2 + reason.len(), out);
+    out.extend_from_slice(&code.code().to_be_bytes());
+    out.extend_from_slice(reason);
 }
 
 #[cfg(test)]

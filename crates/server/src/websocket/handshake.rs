@@ -24,25 +24,34 @@ pub(crate) struct Upgrade {
 
 /// Why a request cannot be upgraded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum HandshakeError {
+pub enum HandshakeError {
+    /// The headers do not ask for WebSocket.
     #[error("this address speaks WebSocket: connect with a WebSocket client")]
     NotAnUpgrade,
+    /// Another version than 13. The answer is 426 and names the version.
     #[error("only version {WEBSOCKET_VERSION} of WebSocket is spoken (RFC 6455)")]
     Version,
+    /// The key is missing or malformed.
     #[error("Sec-WebSocket-Key must be 16 bytes in base64")]
     Key,
+    /// None of the subprotocols offered is one of Tidings.
     #[error("none of the subprotocols is known: offer tidings.v1.json or tidings.v1.proto")]
     Subprotocol,
 }
 
 /// The one version there is since the RFC.
-pub(crate) const WEBSOCKET_VERSION: &str = "13";
+pub const WEBSOCKET_VERSION: &str = "13";
 
 /// RFC 6455 §1.3.
 const ACCEPT_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Checks an upgrade request's headers.
-pub(crate) fn check_upgrade(headers: &HeaderMap) -> Result<Upgrade, HandshakeError> {
+/// Checks the headers of an upgrade request against the RFC alone; gives the value for
+/// `Sec-WebSocket-Accept`.
+///
+/// # Errors
+///
+/// The request is no upgrade to WebSocket, or not to the one version there is.
+pub fn accept(headers: &HeaderMap) -> Result<String, HandshakeError> {
     if !has_word(headers, &UPGRADE, "websocket") || !has_word(headers, &CONNECTION, "upgrade") {
         return Err(HandshakeError::NotAnUpgrade);
     }
@@ -56,8 +65,12 @@ pub(crate) fn check_upgrade(headers: &HeaderMap) -> Result<Upgrade, HandshakeErr
     let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
     context.update(key.as_bytes());
     context.update(ACCEPT_SUFFIX.as_bytes());
-    let accept = STANDARD.encode(context.finish());
+    Ok(STANDARD.encode(context.finish()))
+}
 
+/// Checks an upgrade request's headers, and reads from them what Tidings needs.
+pub(crate) fn check_upgrade(headers: &HeaderMap) -> Result<Upgrade, HandshakeError> {
+    let accept = accept(headers)?;
     let offered: Vec<_> = words(headers, &SEC_WEBSOCKET_PROTOCOL).collect();
     let codec = offered.iter().find_map(|word| Codec::from_subprotocol(word));
     let bearer = offered.iter().find_map(|word| word.strip_prefix(BEARER_SUBPROTOCOL_PREFIX));

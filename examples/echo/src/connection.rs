@@ -1,0 +1,91 @@
+//! One connection: what comes in goes out again.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use tidings_server::websocket::{
+    Assembler, CloseCode, Incoming, Kinds, MessageKind, Opcode, Violation, write_close,
+    write_header,
+};
+
+use crate::request;
+
+/// Largest message. Conformance suites go up to 16 MiB.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+const READ_BYTES: usize = 64 * 1024;
+
+/// A peer that sends nothing, or takes nothing, for so long is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// How long a peer has to end its side after our close frame. The server waits as long.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Echoes until one side closes.
+pub(crate) fn echo(mut socket: TcpStream) -> anyhow::Result<()> {
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(SILENCE_MAX))?;
+    socket.set_write_timeout(Some(SILENCE_MAX))?;
+    let mut early = request::upgrade(&mut socket)?;
+    let mut assembler = Assembler::default();
+    let mut buffer = vec![0; READ_BYTES];
+    let mut output = Vec::new();
+    let mut end = take(&mut assembler, &mut early, &mut output);
+    loop {
+        socket.write_all(&output)?;
+        output.clear();
+        if end.is_some() {
+            return finish(&mut socket, &mut buffer);
+        }
+        let bytes = socket.read(&mut buffer)?;
+        if bytes == 0 {
+            return Ok(());
+        }
+        end = take(&mut assembler, &mut buffer[..bytes], &mut output);
+    }
+}
+
+/// Gives the answers to what came to `output`, and says whether that was the end, and why.
+fn take(assembler: &mut Assembler, input: &mut [u8], output: &mut Vec<u8>) -> Option<CloseCode> {
+    let mut end = None;
+    let taken = assembler.take(input, Kinds::Both, MESSAGE_BYTES_MAX, |incoming| {
+        let (opcode, payload) = match incoming {
+            Incoming::Message(MessageKind::Text, payload) => (Opcode::Text, payload),
+            Incoming::Message(MessageKind::Binary, payload) => (Opcode::Binary, payload),
+            Incoming::Ping(payload) => (Opcode::Pong, payload),
+            Incoming::Pong => return ControlFlow::Continue(()),
+            Incoming::Close => {
+                end = Some(CloseCode::Normal);
+                return ControlFlow::Break(());
+            }
+        };
+        write_header(opcode, payload.len(), output);
+        output.extend_from_slice(payload);
+        ControlFlow::Continue(())
+    });
+    if let Err(Violation(code)) = taken {
+        end = Some(code);
+    }
+    if let Some(code) = end {
+        write_close(code, output);
+    }
+    end
+}
+
+/// Ends our side, and waits a little for the peer's: a socket that is dropped with unread input
+/// is reset, and our close frame might be lost with it.
+fn finish(socket: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<()> {
+    socket.shutdown(Shutdown::Write)?;
+    let due = Instant::now() + LINGER;
+    while let Some(left) = due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    {
+        socket.set_read_timeout(Some(left))?;
+        match socket.read(buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}
