@@ -12,6 +12,7 @@ mod http;
 mod inbox;
 mod peer;
 mod priority;
+mod recovery_table;
 mod revocation;
 mod slow;
 mod tls;
