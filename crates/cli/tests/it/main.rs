@@ -5,6 +5,7 @@
 mod configuration;
 mod dev;
 mod ending;
+mod faults;
 mod kills;
 mod program;
 mod publishing;

@@ -276,6 +276,19 @@ impl Server {
         ask().is_ok_and(|answer| answer == *b"HTTP/1.1 200")
     }
 
+    /// The value of a metric, named with its labels as the operator's port shows it; 0 if there is
+    /// none yet.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.operator_port)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
         self.process.take().unwrap().kill();
