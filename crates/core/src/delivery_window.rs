@@ -1,13 +1,19 @@
 //! Decides what one durable subscription is sent, resent and spared.
 
+mod effect;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::backoff::{Backoff, Jitter};
+use crate::cursor_state::CursorState;
 use crate::limits::WINDOW_SPAN_FACTOR;
 use crate::offset_set::OffsetSet;
 use crate::position::{Epoch, Offset};
+use crate::reservation::Reservation;
 use crate::time::Instant;
+
+pub use effect::{DeliveryEffect, GiveUp, SettleOutcome};
 
 /// How a durable subscription is delivered to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,73 +24,6 @@ pub struct DeliveryPolicy {
     pub attempts_max: u32,
     /// The wait between a failed delivery and the next.
     pub backoff: Backoff,
-}
-
-/// What is remembered of a durable subscription between connections and across restarts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CursorState {
-    /// The life of the log that the offsets belong to.
-    pub epoch: Epoch,
-    /// The first offset not settled.
-    pub next: Offset,
-    /// Ranges (first, last) after `next` that are settled already, rising and apart.
-    pub settled: Vec<(Offset, Offset)>,
-    /// Attempts so far of unsettled messages, rising by offset. Those without an entry had none
-    /// that is known.
-    pub attempts: Vec<(Offset, u32)>,
-}
-
-impl CursorState {
-    /// A cursor that has settled everything before `next`.
-    pub const fn at(epoch: Epoch, next: Offset) -> Self {
-        Self { epoch, next, settled: Vec::new(), attempts: Vec::new() }
-    }
-}
-
-/// Why a message was given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum GiveUp {
-    /// The last attempt was not acked in time.
-    TimedOut,
-    /// The last attempt was nacked.
-    Nacked,
-    /// The subscriber asked for it.
-    Asked,
-}
-
-/// Something for the caller to carry out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeliveryEffect {
-    /// Read the message and send it. If the log no longer has it, say so with
-    /// [`DeliveryWindow::missing`].
-    Send {
-        /// Which message.
-        offset: Offset,
-        /// Which delivery of it, from 1.
-        attempt: u32,
-    },
-    /// Append the message to the dead letters, then report with
-    /// [`DeliveryWindow::dead_lettered`] or [`DeliveryWindow::dead_letter_failed`].
-    DeadLetter {
-        /// Which message.
-        offset: Offset,
-        /// How often it was delivered.
-        attempts: u32,
-        /// Why no more.
-        reason: GiveUp,
-    },
-    /// [`DeliveryWindow::state`] has changed in a way worth saving. May be carried out late:
-    /// a saved cursor may lag, never lead.
-    SaveCursor,
-}
-
-/// What an ack or nack did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SettleOutcome {
-    /// It counted.
-    Done,
-    /// The message is settled already, or was never sent on this subscription: nothing to do.
-    Stale,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +61,9 @@ pub struct DeliveryWindow {
     tail: Offset,
     in_flight: BTreeMap<Offset, Flight>,
     settled: OffsetSet,
-    /// Deliveries on earlier connections of messages not sent yet on this one.
+    /// Failed deliveries on earlier connections of messages not settled.
     earlier_attempts: BTreeMap<Offset, u32>,
+    reservation: Reservation,
     /// No deadline lies before this moment. May be too early, never too late.
     deadline: Option<Instant>,
     effects: VecDeque<DeliveryEffect>,
@@ -134,7 +74,7 @@ pub struct DeliveryWindow {
 
 impl DeliveryWindow {
     /// A window of at most `window` unacked messages that goes on from `state`, over a log whose
-    /// last offset is `tail`. `seed` feeds the jitter of backoffs.
+    /// last offset is `tail`. It saves its own state before it sends anything. `seed` feeds the jitter of backoffs.
     pub fn new(
         policy: DeliveryPolicy,
         window: u32,
@@ -142,22 +82,40 @@ impl DeliveryWindow {
         tail: Offset,
         seed: u64,
     ) -> Self {
-        let CursorState { epoch, next: cursor, settled, attempts } = state;
+        let CursorState { epoch, next: cursor, settled, attempts, reserved } = state;
+        let tail = tail.max(cursor.previous());
         Self {
             policy,
             window: window.max(1),
             epoch,
             cursor,
             next: cursor,
-            tail: tail.max(cursor.previous()),
+            tail,
             in_flight: BTreeMap::new(),
             settled: OffsetSet::from_ranges(settled),
             earlier_attempts: attempts.into_iter().filter(|(o, _)| *o >= cursor).collect(),
+            reservation: Reservation::new(reserved, tail),
             deadline: None,
             effects: VecDeque::new(),
             unsaved: false,
             jitter: Jitter::new(seed),
         }
+    }
+
+    /// The state was [made](CursorState::beginning) for this window and reserves through
+    /// `reserved`: nothing was sent before, and so much may be.
+    pub const fn begins(&mut self, reserved: Offset) {
+        self.reservation.begin(reserved);
+    }
+
+    /// The saved cursor is of another life of the log, and stays until something is worth saving.
+    pub const fn begins_anew(&mut self) {
+        self.reservation.begin_anew(self.tail);
+    }
+
+    /// A [`state`](Self::state) that reserves through `reserved` is durable.
+    pub fn saved(&mut self, reserved: Offset) {
+        self.reservation.saved(reserved);
     }
 
     /// The log has grown to `tail`.
@@ -295,7 +253,6 @@ impl DeliveryWindow {
             self.settle(offset);
         }
         if first <= self.next && last >= self.next {
-            self.earlier_attempts = self.earlier_attempts.split_off(&last.next());
             self.settled.insert(self.next, last);
             self.next = last.next();
             self.tail = self.tail.max(last);
@@ -330,7 +287,11 @@ impl DeliveryWindow {
         if let Some(effect) = self.send_next() {
             return Some(self.taken(now, effect));
         }
-        std::mem::take(&mut self.unsaved).then_some(DeliveryEffect::SaveCursor)
+        let unsaved = std::mem::take(&mut self.unsaved);
+        if self.reservation.ask(self.next, self.window) {
+            return Some(DeliveryEffect::Reserve);
+        }
+        unsaved.then_some(DeliveryEffect::SaveCursor)
     }
 
     /// When [`deadline_passed`](Self::deadline_passed) is wanted; `None` for not at all.
@@ -338,29 +299,57 @@ impl DeliveryWindow {
         self.deadline
     }
 
-    /// What to save: how things would stand if the connection ended now.
+    /// What to save while the subscription goes on. If nothing is saved after it, the process has
+    /// ended, which is no failure of any message.
+    pub fn state(&self) -> CursorState {
+        let attempts = self.in_flight.iter().map(|(offset, flight)| match *flight {
+            Flight::AwaitingAck { attempt, .. } => (*offset, attempt - 1),
+            Flight::BackingOff { attempt, .. } => (*offset, attempt),
+            Flight::AwaitingDeadLetter { attempts, .. } => (*offset, attempts),
+        });
+        // What is reserved has no need of zeros.
+        let failed = attempts.filter(|(_, attempts)| *attempts > 0);
+        self.state_with(failed, self.reservation.next_save(self.next, self.window))
+    }
+
+    /// What to save when the connection has ended: what was sent, and nothing reserved.
     ///
     /// A connection that ends is an attempt of the first message in flight alone: if anything
     /// made the subscriber fail, it was that one. The others were interrupted, which is no failure
     /// of theirs, or a bad network would use up the attempts of a whole inbox; they are marked as
     /// sent before, and no more than that.
-    pub fn state(&self) -> CursorState {
+    pub fn last_state(&self) -> CursorState {
         let first = self.in_flight.keys().next();
-        let flying = self.in_flight.iter().map(|(offset, flight)| match *flight {
-            Flight::AwaitingAck { attempt, .. } if Some(offset) != first && attempt > 1 => {
-                (*offset, attempt - 1)
+        let attempts = self.in_flight.iter().filter_map(|(offset, flight)| match *flight {
+            Flight::AwaitingAck { attempt, .. } if Some(offset) != first => {
+                Some((*offset, attempt - 1))
+            }
+            // Never sent on this connection.
+            Flight::BackingOff { attempt: 0, .. } => {
+                self.earlier_attempts.get(offset).map(|earlier| (*offset, *earlier))
             }
             Flight::AwaitingAck { attempt, .. } | Flight::BackingOff { attempt, .. } => {
-                (*offset, attempt)
+                Some((*offset, attempt))
             }
-            Flight::AwaitingDeadLetter { attempts, .. } => (*offset, attempts),
+            Flight::AwaitingDeadLetter { attempts, .. } => Some((*offset, attempts)),
         });
-        let attempts = flying.chain(self.earlier_attempts.iter().map(|(o, a)| (*o, *a)));
+        let earlier = self.reservation.earlier();
+        let unsettled = earlier >= self.cursor;
+        self.state_with(attempts, if unsettled { earlier } else { Offset::ORIGIN })
+    }
+
+    fn state_with(
+        &self,
+        in_flight: impl Iterator<Item = (Offset, u32)>,
+        reserved: Offset,
+    ) -> CursorState {
+        let unsent = self.earlier_attempts.range(self.next..).map(|(o, a)| (*o, *a));
         CursorState {
             epoch: self.epoch,
             next: self.cursor,
             settled: self.settled.ranges().collect(),
-            attempts: attempts.filter(|(_, attempts)| *attempts > 0).collect(),
+            attempts: in_flight.chain(unsent).collect(),
+            reserved,
         }
     }
 
@@ -407,18 +396,22 @@ impl DeliveryWindow {
                 self.in_flight.get(&offset),
                 Some(Flight::AwaitingDeadLetter { retry_at: None, .. })
             ),
-            DeliveryEffect::SaveCursor => true,
+            DeliveryEffect::SaveCursor | DeliveryEffect::Reserve => true,
         }
     }
 
     /// The caller carries `effect` out: the ack timeout of what is sent starts.
+    ///
+    /// What may have been sent before says so, and that is all: only attempts known to have failed
+    /// count.
     fn taken(&mut self, now: Instant, effect: DeliveryEffect) -> DeliveryEffect {
-        if let DeliveryEffect::Send { offset, attempt } = effect {
-            let due = now + self.policy.ack_timeout;
-            self.in_flight.insert(offset, Flight::AwaitingAck { attempt, due });
-            self.note_deadline(due);
-        }
-        effect
+        let DeliveryEffect::Send { offset, attempt } = effect else { return effect };
+        let due = now + self.policy.ack_timeout;
+        self.in_flight.insert(offset, Flight::AwaitingAck { attempt, due });
+        self.note_deadline(due);
+        let sent_before =
+            offset <= self.reservation.earlier() || self.earlier_attempts.contains_key(&offset);
+        DeliveryEffect::Send { offset, attempt: if sent_before { attempt.max(2) } else { attempt } }
     }
 
     /// What to do with the first message never sent on this connection, if there is one and room
@@ -427,12 +420,12 @@ impl DeliveryWindow {
         while let Some(end) = self.settled.run_end(self.next) {
             self.next = end.next();
         }
-        if self.next > self.tail || !self.has_room() {
+        if self.next > self.tail || !self.has_room() || !self.reservation.covers(self.next) {
             return None;
         }
         let offset = self.next;
         self.next = offset.next();
-        let attempts = self.earlier_attempts.remove(&offset).unwrap_or(0);
+        let attempts = self.earlier_attempts.get(&offset).copied().unwrap_or(0);
         if attempts >= self.policy.attempts_max {
             self.give_up(offset, attempts, GiveUp::TimedOut);
             return self.effects.pop_front();
@@ -474,6 +467,7 @@ impl DeliveryWindow {
         if let Some(end) = self.settled.run_end(self.cursor) {
             self.cursor = end.next();
             self.settled.remove_before(self.cursor);
+            self.earlier_attempts = self.earlier_attempts.split_off(&self.cursor);
         }
         self.next = self.next.max(self.cursor);
         self.unsaved = true;

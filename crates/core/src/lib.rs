@@ -15,6 +15,7 @@ mod capability;
 mod close;
 mod connection;
 mod cursor_key;
+mod cursor_state;
 mod delivery_window;
 mod filter;
 mod id;
@@ -26,6 +27,7 @@ mod policy;
 mod position;
 mod priority;
 mod recovery;
+mod reservation;
 mod session;
 mod time;
 mod timer_wheel;
@@ -37,9 +39,8 @@ pub use capability::{Capabilities, Capability, Operation, Operations, Principal}
 pub use close::{CloseCode, Comeback};
 pub use connection::{Connection, ConnectionEffect, ConnectionSettings, ConnectionState};
 pub use cursor_key::{CursorKey, DurableKey, GroupKey};
-pub use delivery_window::{
-    CursorState, DeliveryEffect, DeliveryPolicy, DeliveryWindow, GiveUp, SettleOutcome,
-};
+pub use cursor_state::CursorState;
+pub use delivery_window::{DeliveryEffect, DeliveryPolicy, DeliveryWindow, GiveUp, SettleOutcome};
 pub use filter::{Filter, FilterError};
 pub use id::{
     ClientId, DedupKey, GroupName, IdError, MessageId, NodeId, OrderKey, SessionId,

@@ -44,6 +44,12 @@ pub const WINDOW_MAX: u32 = 1024;
 /// message waiting for its retry holds up others only after this many.
 pub const WINDOW_SPAN_FACTOR: u64 = 8;
 
+/// How far ahead of what was sent a saved cursor reserves, as a multiple of the window. Renewed
+/// when half is used up, so a fast subscriber costs a save in eight windows, and eight windows
+/// may be sent while it is made; after a crash, so many messages at most say that they may have
+/// been sent before when they were not.
+pub const RESERVED_WINDOWS: u64 = 16;
+
 /// Longest time a client may ask for between nack and redelivery, or to extend a delivery.
 pub const REDELIVERY_DELAY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -12,6 +12,8 @@ impl Offset {
     pub const ORIGIN: Self = Self(0);
     /// The offset of a topic's first message.
     pub const FIRST: Self = Self(1);
+    /// After every message there can be.
+    pub const LAST: Self = Self(u64::MAX);
 
     /// The offset with this number; 0 is [`Offset::ORIGIN`].
     pub const fn new(number: u64) -> Self {

@@ -69,10 +69,11 @@ enum PendingWrite {
         key: DurableKey,
         connection: ConnectionKey,
     },
-    /// A cursor on its way: marked again if it could not be saved.
+    /// A cursor on its way: saved again if it could not be, else so much may be sent.
     Cursor {
         connection: ConnectionKey,
         topic: tidings_core::Topic,
+        reserved: tidings_core::Offset,
     },
     /// A session on its way: saved again later if it could not be.
     Session {

@@ -94,6 +94,8 @@ pub enum Record {
         position: Position,
         /// Which message.
         name: Name,
+        /// Which delivery of it the frame said it was.
+        attempt: u32,
     },
     /// A durable client is done with a message and says so; the server may or may not hear it.
     Acked {

@@ -32,6 +32,12 @@ mutations! {
         SavedCursorLeads,
         /// Attempts are not counted across a reconnect.
         ForgetsAttempts,
+        /// A message that was interrupted with its connection counts as failed.
+        InterruptionCounts,
+        /// The saved cursor reserves nothing of what is sent after it.
+        ForgetsToReserve,
+        /// Messages are sent that no durable cursor has reserved.
+        SendsUnreserved,
         /// What was settled out of order is not remembered across a reconnect.
         ForgetsSettled,
         /// An ack that does not come is not noticed.
@@ -104,6 +110,8 @@ mutations! {
         ReadSkipsOne,
         /// The saved cursor is where sending stands, not where acks stand.
         SavesWhatWasSent,
+        /// After a crash, what may have been sent is taken for never sent.
+        ForgetsWhatWasReserved,
         /// A message is settled when its dead letter is submitted, not when it is durable.
         SettlesWhenLetterSubmitted,
         /// A durable subscription goes on at the head of the log.

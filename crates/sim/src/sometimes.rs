@@ -35,6 +35,10 @@ sometimes! {
     Window {
         /// A message was sent a second time or more.
         SentAgain,
+        /// A message said that it may have been sent before, and had not been.
+        SaidAgainThoughFirst,
+        /// A further stretch was reserved.
+        Reserved,
         /// Something was due and no answer had come.
         TimedOut,
         /// A delivery was nacked without a delay.
@@ -133,10 +137,14 @@ sometimes! {
         TakenOver,
         /// A server kept a connection whose client was gone.
         HalfOpen,
+        /// A client came back before the last cursor of its older connection was saved.
+        WaitedForLastCursor,
         /// A client subscribed again before its first cursor was durable.
         SubscribedWhileMade,
         /// A durable delivery was repeated.
         DeliveredAgain,
+        /// A cursor could not be saved.
+        CursorRefused,
         /// A dead letter became durable.
         DeadLettered,
         /// A dead letter was refused by the store.

@@ -61,10 +61,11 @@ impl Log {
     }
 }
 
-/// A saved state and the model at that moment.
+/// A saved state, what it should have been, and the model at that moment.
 #[derive(Clone, Debug)]
 struct Saved {
     state: CursorState,
+    expected: CursorState,
     model: Model,
 }
 
@@ -83,7 +84,10 @@ struct Scene {
     appending: BTreeSet<Offset>,
     /// Dead letters that are durable.
     letters: BTreeSet<Offset>,
+    /// Messages that reached the subscriber's connection, in any process.
+    sent_ever: BTreeSet<Offset>,
     save_due: bool,
+    /// The last state known to be durable, and those on their way after it.
     saves: Vec<Saved>,
     coverage: Coverage,
     trace: Trace,
@@ -123,10 +127,13 @@ impl Scene {
             },
         };
         let window = draw_window(&mut random);
-        let state = CursorState::at(EPOCH, Offset::FIRST);
-        let model = Model::new(policy, window, EPOCH);
-        let saves = vec![Saved { state: state.clone(), model: model.clone() }];
-        let subject = Subject::new(mutation, policy, window, state, Offset::ORIGIN, random.seed());
+        let state = CursorState::beginning(EPOCH, Offset::FIRST, window);
+        let model = Model::new(policy, window, EPOCH, state.reserved);
+        let saves =
+            vec![Saved { state: state.clone(), expected: state.clone(), model: model.clone() }];
+        let (seed, reserved) = (random.seed(), state.reserved);
+        let mut subject = Subject::new(mutation, policy, window, state, Offset::ORIGIN, seed);
+        subject.begins(reserved);
         let mut trace = Trace::new(tracing);
         trace.line(|| format!("window {window}, {policy:?}, {troubles:?}"));
         Self {
@@ -140,6 +147,7 @@ impl Scene {
             in_hand: Vec::new(),
             appending: BTreeSet::new(),
             letters: BTreeSet::new(),
+            sent_ever: BTreeSet::new(),
             save_due: false,
             saves,
             coverage: Coverage::default(),
@@ -195,7 +203,10 @@ impl Scene {
         match effect {
             DeliveryEffect::Send { offset, attempt } => {
                 self.model.sent(now, offset, attempt)?;
+                self.check_says_so(offset, attempt)?;
                 self.coverage.met_if(attempt > 1, Sometimes::SentAgain);
+                let first = attempt > 1 && !self.sent_ever.contains(&offset);
+                self.coverage.met_if(first, Sometimes::SaidAgainThoughFirst);
                 self.deliver(offset);
             }
             DeliveryEffect::DeadLetter { offset, attempts, reason } => {
@@ -206,6 +217,15 @@ impl Scene {
                     self.missing(offset, offset);
                 } else {
                     self.appending.insert(offset);
+                }
+            }
+            DeliveryEffect::Reserve => {
+                self.check_always()?;
+                self.coverage.met(Sometimes::Reserved);
+                self.model.unsaved = false;
+                self.save();
+                if self.random.chance(50) {
+                    self.told_saved();
                 }
             }
             DeliveryEffect::SaveCursor => {
@@ -234,10 +254,13 @@ impl Scene {
             self.trace.line(|| format!("          not sent, again at {}", again_at.as_ms()));
             self.subject.not_sent(offset, again_at);
             self.model.not_sent(offset, again_at);
-        } else if self.troubles.losses && self.random.chance(20) {
-            self.coverage.met(Sometimes::DeliveryLost);
         } else {
-            self.in_hand.push(offset);
+            self.sent_ever.insert(offset);
+            if self.troubles.losses && self.random.chance(20) {
+                self.coverage.met(Sometimes::DeliveryLost);
+            } else {
+                self.in_hand.push(offset);
+            }
         }
     }
 
@@ -248,16 +271,22 @@ impl Scene {
         self.model.missing(first, last);
     }
 
-    /// The saved cursor becomes durable, as it stands now.
+    /// The cursor is on its way to the disk, as it stands now.
     fn save(&mut self) {
-        const SAVES_KEPT: usize = 6;
         self.save_due = false;
         let state = self.subject.state();
-        self.trace.line(|| format!("          saved {state:?}"));
-        self.saves.push(Saved { state, model: self.model.clone() });
-        if self.saves.len() > SAVES_KEPT {
-            self.saves.remove(0);
-        }
+        self.trace.line(|| format!("          saves {state:?}"));
+        let expected = CursorState { reserved: state.reserved, ..self.model.state() };
+        self.saves.push(Saved { state, expected, model: self.model.clone() });
+    }
+
+    /// The window hears that everything on its way is durable.
+    fn told_saved(&mut self) {
+        self.saves.drain(..self.saves.len() - 1);
+        let reserved = self.saves[0].state.reserved;
+        self.trace.line(|| format!("          saved, {reserved} reserved"));
+        self.subject.saved(reserved);
+        self.model.saved(reserved);
     }
 }
 

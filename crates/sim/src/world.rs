@@ -87,6 +87,8 @@ struct Server {
     durable: BTreeMap<usize, DurableConnection>,
     /// Durable subscriptions whose first cursor is on its way, and who is to be answered.
     making: BTreeMap<usize, ConnectionId>,
+    /// Durable subscriptions whose last cursor is on its way, and who waits for them.
+    leaving: BTreeMap<usize, Option<ConnectionId>>,
     /// The last message heard of. Readers of the log may be ahead.
     heard: Offset,
     news: Link,
@@ -233,6 +235,7 @@ impl World {
             Event::DurableDeadline { client, connection } => {
                 self.durable_deadline(client, connection);
             }
+            Event::DurableSaves { client, connection } => self.durable_saves(client, connection),
             Event::Trouble => self.trouble(),
             Event::SpaceFreed => self.store.free_space(),
             Event::Crash { process } => self.crash(process, false),
@@ -289,6 +292,10 @@ impl World {
             Ticket::Nobody => {}
             Ticket::Publisher(request) => self.publish_done(request, outcome),
             Ticket::NewCursor { durable } => self.cursor_made(durable, outcome),
+            Ticket::LastCursor { durable } => self.durable_left(durable),
+            Ticket::Cursor { durable, connection, reserved } => {
+                self.cursor_saved(durable, connection, reserved, outcome);
+            }
             Ticket::DeadLetter { durable, connection, offset } => {
                 self.letter_done(durable, connection, offset, outcome);
             }

@@ -63,7 +63,13 @@ impl<'a> Reader<'a> {
     /// How many items of `item_bytes` follow, if the rest is long enough to hold them: so that
     /// nothing is allocated by an unchecked number.
     pub(crate) fn count(&mut self, item_bytes: usize) -> Result<usize, Malformed> {
-        let count = usize::try_from(self.u32()?).map_err(|_| Malformed)?;
+        let count = self.u32()?;
+        self.fitting(count, item_bytes)
+    }
+
+    /// The same for a number that was read already.
+    pub(crate) fn fitting(&self, count: u32, item_bytes: usize) -> Result<usize, Malformed> {
+        let count = usize::try_from(count).map_err(|_| Malformed)?;
         if count.checked_mul(item_bytes).is_none_or(|bytes| bytes > self.rest.len()) {
             return Err(Malformed);
         }

@@ -1,7 +1,10 @@
 //! Stories of a durable subscription.
 //!
 //! `hold` leaves effects untaken until `take`, to tell what happens when an input comes between.
-//! `disconnect` takes the window's state and goes on with a new window from it.
+//! `disconnect` takes the window's last state and goes on with a new window from it; `crash` does
+//! so with the state that was saved last, and `saved` makes that one durable.
+//!
+//! Stories that are not about what is reserved begin with more of it than they use.
 
 use std::time::Duration;
 
@@ -18,6 +21,11 @@ pub(crate) struct Delivery {
     setup: Option<(DeliveryPolicy, u32)>,
     window: Option<DeliveryWindow>,
     holding: bool,
+    /// The story is about what is reserved.
+    tells_reserved: bool,
+    /// The state on its way to the disk, and the one that is there.
+    saving: Option<CursorState>,
+    durable: Option<CursorState>,
 }
 
 impl Machine for Delivery {
@@ -26,6 +34,8 @@ impl Machine for Delivery {
             "resume" => self.resume(command)?,
             "advance" => self.advance(duration(command.word()?)?, observed)?,
             "disconnect" => self.disconnect(command, observed)?,
+            "saved" => self.saved()?,
+            "crash" => self.crash(observed)?,
             "hold" => self.holding = true,
             "take" => self.holding = false,
             _ => {
@@ -70,7 +80,35 @@ impl Delivery {
             }
         }
         self.setup = Some((policy, window));
-        self.window = Some(DeliveryWindow::new(policy, window, state, tail, 1));
+        self.tells_reserved = command.value("reserved").is_some();
+        state.reserved = Offset::new(command.value("reserved").map_or(Ok(1_000), number)?);
+        self.durable = Some(state.clone());
+        let reserved = state.reserved;
+        let mut window = DeliveryWindow::new(policy, window, state, tail, 1);
+        match command.value("begins") {
+            None | Some("now") => window.begins(reserved),
+            Some("anew") => window.begins_anew(),
+            Some("before") => {}
+            Some(_) => return Err("a story begins `now`, `anew` or `before`".to_owned()),
+        }
+        self.window = Some(window);
+        Ok(())
+    }
+
+    fn saved(&mut self) -> Result<(), String> {
+        let state = self.saving.take().ok_or("nothing is being saved")?;
+        self.window()?.saved(state.reserved);
+        self.durable = Some(state);
+        Ok(())
+    }
+
+    fn crash(&mut self, observed: &mut Vec<String>) -> Result<(), String> {
+        let state = self.durable.clone().ok_or("the story begins with `resume`")?;
+        observed.push(format!("{} state {}", moment(self.now), self.written(&state)));
+        let tail = self.window()?.tail();
+        let (policy, window) = self.setup.ok_or("the story begins with `resume`")?;
+        self.window = Some(DeliveryWindow::new(policy, window, state, tail, 3));
+        self.saving = None;
         Ok(())
     }
 
@@ -88,14 +126,19 @@ impl Delivery {
     }
 
     fn disconnect(&mut self, command: &Command, observed: &mut Vec<String>) -> Result<(), String> {
-        let state = self.window()?.state();
-        observed.push(format!("{} state {}", moment(self.now), written(&state)));
+        let state = self.window()?.last_state();
+        observed.push(format!("{} state {}", moment(self.now), self.written(&state)));
         let tail = self.window()?.tail();
         let (policy, mut window) = self.setup.ok_or("the story begins with `resume`")?;
         if let Some(other) = command.value("window") {
             window = number(other)? as u32;
         }
-        self.window = Some(DeliveryWindow::new(policy, window, state, tail, 2));
+        self.durable = Some(state.clone());
+        let mut window = DeliveryWindow::new(policy, window, state, tail, 2);
+        if !self.tells_reserved {
+            window.begins(Offset::new(1_000));
+        }
+        self.window = Some(window);
         Ok(())
     }
 
@@ -104,8 +147,7 @@ impl Delivery {
             return Ok(());
         }
         let now = self.now;
-        let window = self.window()?;
-        while let Some(effect) = window.next_effect(now) {
+        while let Some(effect) = self.window()?.next_effect(now) {
             let line = match effect {
                 DeliveryEffect::Send { offset, attempt } => {
                     format!("send offset={offset} attempt={attempt}")
@@ -118,11 +160,27 @@ impl Delivery {
                     };
                     format!("dead_letter offset={offset} attempts={attempts} reason={reason}")
                 }
-                DeliveryEffect::SaveCursor => format!("save_cursor {}", written(&window.state())),
+                DeliveryEffect::SaveCursor => format!("save_cursor {}", self.saving()?),
+                DeliveryEffect::Reserve => format!("reserve {}", self.saving()?),
             };
             observed.push(format!("{} {line}", moment(now)));
         }
         Ok(())
+    }
+}
+
+impl Delivery {
+    /// The state is on its way to the disk.
+    fn saving(&mut self) -> Result<String, String> {
+        let state = self.window()?.state();
+        let text = self.written(&state);
+        self.saving = Some(state);
+        Ok(text)
+    }
+
+    fn written(&self, state: &CursorState) -> String {
+        let text = written(state);
+        if self.tells_reserved { format!("{text} reserved={}", state.reserved) } else { text }
     }
 }
 

@@ -16,6 +16,24 @@ use crate::directory::{Claim, Place};
 use crate::inbox::Letter;
 use crate::problem::store_error;
 
+/// Where a durable subscription goes on.
+struct Start {
+    cursor: CursorState,
+    begins: Begins,
+    /// What its client is told.
+    told: Recovery,
+}
+
+/// When a durable subscription began.
+enum Begins {
+    /// Just now: its cursor was made for it.
+    Now,
+    /// Just now in this life of the log: its cursor is of another.
+    Anew,
+    /// Before, perhaps in another process.
+    Before,
+}
+
 impl Shard {
     /// Takes a durable subscription, or waits for the connection that holds it to let go.
     pub(super) fn claim_durable(&mut self, slot: u32, sub: Filter, waiting: WaitingDurable) {
@@ -59,7 +77,7 @@ impl Shard {
                 return self.refuse_durable(slot, &waiting, error);
             }
             let start = start(waiting.from, state);
-            let cursor = CursorState::at(state.epoch, start.next());
+            let cursor = CursorState::beginning(state.epoch, start.next(), waiting.window);
             let write = Write::SaveCursor { key: key.clone().into(), state: cursor };
             let pending = PendingWrite::Open { key: key.clone(), connection };
             waiting.stage = Stage::Opening { start };
@@ -68,23 +86,25 @@ impl Shard {
         };
         let after = Position { epoch: saved.epoch, offset: saved.next.previous() };
         let recovery = recover(after, state);
-        let cursor = match recovery {
+        let (cursor, goes_on) = match recovery {
             // A window over a log that was trimmed finds that out by itself, and keeps what was
             // acked out of order.
             Recovery::Recovered { .. }
-            | Recovery::Reset { reason: ResetReason::Trimmed | ResetReason::Skipped, .. } => saved,
+            | Recovery::Reset { reason: ResetReason::Trimmed | ResetReason::Skipped, .. } => {
+                (saved, Begins::Before)
+            }
             // Saved only once something settles, so that the reset is told again if the answer
             // gets lost.
             Recovery::Reset {
                 reason: ResetReason::EpochChanged | ResetReason::AheadOfHead,
                 next,
-            } => CursorState::at(state.epoch, next),
+            } => (CursorState::at(state.epoch, next), Begins::Anew),
         };
-        let told = match waiting.stage {
-            Stage::Opening { start } => start,
-            Stage::Held => recovery,
+        let (told, begins) = match waiting.stage {
+            Stage::Opening { start } => (start, Begins::Now),
+            Stage::Held => (recovery, goes_on),
         };
-        self.attach(slot, sub, &waiting, cursor, told);
+        self.attach(slot, sub, &waiting, Start { cursor, begins, told });
     }
 
     /// A durable subscription does not begin: whoever asked for it is told, else the operator.
@@ -99,20 +119,20 @@ impl Shard {
         }
     }
 
-    fn attach(
-        &mut self,
-        slot: u32,
-        sub: Filter,
-        waiting: &WaitingDurable,
-        cursor: CursorState,
-        told: Recovery,
-    ) {
+    fn attach(&mut self, slot: u32, sub: Filter, waiting: &WaitingDurable, start: Start) {
+        let Start { cursor, begins, told } = start;
         let WaitingDurable { id, key, window, .. } = waiting;
         let by_policy = id.is_none();
         let state = self.env.store.topic_state(&key.topic);
         let policy = self.env.policies.policy(&key.topic).delivery;
         let seed = self.env.random_seed();
+        let reserved = cursor.reserved;
         let mut window = DeliveryWindow::new(policy, *window, cursor, state.head, seed);
+        match begins {
+            Begins::Now => window.begins(reserved),
+            Begins::Anew => window.begins_anew(),
+            Begins::Before => {}
+        }
         window.missing(window.cursor(), state.first.previous());
         let place = Some(place(state, told, window.pending()));
         let entry = self.topics.entry(&key.topic, state.head);

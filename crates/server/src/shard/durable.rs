@@ -48,7 +48,7 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         let (now, priority) = (self.now, self.env.policies.priority(topic));
         let mut sent = 0;
-        let mut moved = false;
+        let (mut moved, mut reserve) = (false, false);
         loop {
             if !connection.has_room_for(priority, outbound_bytes) {
                 connection.starved = true;
@@ -65,6 +65,7 @@ impl Shard {
                     durable.reasons = durable.reasons.split_off(&durable.window.cursor());
                     moved |= !std::mem::replace(&mut durable.unsaved, true);
                 }
+                DeliveryEffect::Reserve => reserve = true,
                 DeliveryEffect::DeadLetter { offset, attempts, reason } => {
                     let purpose = Purpose::DeadLetter { attempts, reason };
                     durable.wanted.push(Wanted { offset, purpose });
@@ -90,7 +91,9 @@ impl Shard {
             connection.queue_flush(slot, &mut self.unflushed);
             self.env.metrics.deliveries.inc_by(sent);
         }
-        if moved {
+        if reserve {
+            self.save_cursor(key, topic.clone());
+        } else if moved {
             self.save_soon(key, topic);
         }
         self.fetch_wanted(slot, topic);
@@ -115,10 +118,21 @@ impl Shard {
         self.save_at = Some(self.save_at.map_or(due, |at| at.min(due)));
     }
 
-    /// A cursor could not be saved: it is tried again.
-    pub(super) fn cursor_refused(&mut self, key: ConnectionKey, topic: &Topic) {
+    /// A cursor could not be saved: it is tried again. Until then nothing is sent that the last
+    /// one does not reserve.
+    pub(super) fn cursor_refused(&mut self, key: ConnectionKey, topic: &Topic, error: &StoreError) {
+        tracing::debug!(%error, %topic, "a cursor could not be saved; trying again");
         if self.connection(key).is_some() {
             self.touch_cursor(key.slot, topic);
+        }
+    }
+
+    /// A cursor is saved: what it reserves may be sent.
+    pub(super) fn cursor_saved(&mut self, key: ConnectionKey, topic: &Topic, reserved: Offset) {
+        let Some(durable) = self.connection(key).and_then(|c| held(c, topic)) else { return };
+        durable.window.saved(reserved);
+        if durable.window.next() <= durable.window.tail() {
+            self.pump(key.slot, topic, None);
         }
     }
 
@@ -213,13 +227,21 @@ impl Shard {
         self.save_at = None;
         for (connection, topic) in std::mem::take(&mut self.unsaved) {
             let durable = self.connection(connection).and_then(|c| held(c, &topic));
-            let Some(durable) = durable else { continue };
-            if std::mem::take(&mut durable.unsaved) {
-                let (key, state) = (durable.key.clone(), durable.window.state());
-                let pending = PendingWrite::Cursor { connection, topic };
-                self.write(Write::SaveCursor { key: key.into(), state }, Some(pending));
+            if durable.is_some_and(|durable| durable.unsaved) {
+                self.save_cursor(connection, topic);
             }
         }
+    }
+
+    /// Saves a cursor in this turn.
+    fn save_cursor(&mut self, connection: ConnectionKey, topic: Topic) {
+        let Some(durable) = self.connection(connection).and_then(|c| held(c, &topic)) else {
+            return;
+        };
+        durable.unsaved = false;
+        let (key, state) = (durable.key.clone(), durable.window.state());
+        let pending = PendingWrite::Cursor { connection, topic, reserved: state.reserved };
+        self.write(Write::SaveCursor { key: key.into(), state }, Some(pending));
     }
 }
 

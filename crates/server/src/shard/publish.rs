@@ -79,11 +79,10 @@ impl Shard {
             PendingWrite::DeadLetter { connection, topic, offset } => {
                 self.dead_letter_answered(connection, &topic, offset, refused(&outcome));
             }
-            PendingWrite::Cursor { connection, topic } => {
-                if refused(&outcome).is_some() {
-                    self.cursor_refused(connection, &topic);
-                }
-            }
+            PendingWrite::Cursor { connection, topic, reserved } => match refused(&outcome) {
+                Some(error) => self.cursor_refused(connection, &topic, error),
+                None => self.cursor_saved(connection, &topic, reserved),
+            },
             PendingWrite::Session { connection } => {
                 if refused(&outcome).is_some() {
                     self.session_refused(connection);

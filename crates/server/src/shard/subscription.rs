@@ -109,7 +109,7 @@ impl Durable {
     /// What to save when the subscription ends.
     pub(super) fn last_state(&mut self, now: Instant) -> CursorState {
         self.give_back_wanted(now, now);
-        self.window.state()
+        self.window.last_state()
     }
 }
 

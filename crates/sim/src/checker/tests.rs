@@ -60,7 +60,8 @@ fn told(epoch: u64, next: u64) -> Record {
 }
 
 fn delivered(subscriber: Subscriber, offset: u64, name: u64) -> Record {
-    Record::Delivered { subscriber, position: place(1, offset), name: Name::new(name) }
+    let (position, name) = (place(1, offset), Name::new(name));
+    Record::Delivered { subscriber, position, name, attempt: 1 }
 }
 
 fn acked(offset: u64) -> Record {

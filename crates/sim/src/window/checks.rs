@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 
+use tidings_core::{CursorState, Offset};
+
 use super::Scene;
 use super::model::{Fate, Why};
 use crate::violation::{Promise, Violation, ensure};
@@ -11,7 +13,14 @@ impl Scene {
     pub(super) fn check_always(&self) -> Result<(), Violation> {
         let (subject, model) = (&self.subject, &self.model);
         agree(Promise::AtLeastOnce, "the cursor", &subject.cursor(), &model.cursor())?;
-        agree(Promise::AtLeastOnce, "the state to save", &subject.state(), &model.state())?;
+        let (ours, may_reserve) = (subject.state(), model.reserves());
+        let expected = CursorState { reserved: ours.reserved, ..model.state() };
+        agree(Promise::AtLeastOnce, "the state to save", &ours, &expected)?;
+        ensure(may_reserve.contains(&ours.reserved), Promise::AtLeastOnce, || {
+            format!("{} are reserved instead of {may_reserve:?}", ours.reserved)
+        })?;
+        let (ours, expected) = (subject.last_state(), model.last_state());
+        agree(Promise::AtLeastOnce, "the last state", &ours, &expected)?;
         agree(Promise::Contract, "in flight", &subject.in_flight(), &model.in_flight())?;
         agree(Promise::Contract, "pending", &subject.pending(), &model.pending())?;
         ensure(subject.in_flight() <= model.window as usize, Promise::Bounded, || {
@@ -34,12 +43,21 @@ impl Scene {
             })?;
         }
         if let Some(offset) = self.model.first_unsent() {
-            ensure(!self.model.room_for(offset), Promise::Liveness, || {
+            let may = self.model.room_for(offset) && self.model.may_send(offset);
+            ensure(!may, Promise::Liveness, || {
                 format!("there is room for {offset}, and it was not sent")
             })?;
         }
         ensure(!self.model.unsaved, Promise::Contract, || {
             "something was settled, and the cursor was not to be saved".to_owned()
+        })
+    }
+
+    /// What was sent before, by whichever process, says so when it is sent again.
+    pub(super) fn check_says_so(&self, offset: Offset, attempt: u32) -> Result<(), Violation> {
+        let again = self.sent_ever.contains(&offset);
+        ensure(!again || attempt >= 2, Promise::AtLeastOnce, || {
+            format!("{offset} was sent before and comes as attempt {attempt}")
         })
     }
 

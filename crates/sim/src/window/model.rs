@@ -1,10 +1,11 @@
 //! What a delivery window should do, written so simply that it cannot be wrong: one entry per
 //! message, and every question answered by looking at all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tidings_core::limits::WINDOW_SPAN_FACTOR;
+use tidings_core::limits::{RESERVED_WINDOWS, WINDOW_SPAN_FACTOR};
 use tidings_core::{CursorState, DeliveryPolicy, Epoch, GiveUp, Instant, Offset, SettleOutcome};
 
 use crate::violation::{Promise, Violation, ensure};
@@ -65,32 +66,48 @@ pub(super) struct Model {
     epoch: Epoch,
     /// Every message from 1 to the tail.
     fates: BTreeMap<Offset, Fate>,
+    /// Messages that an earlier connection was interrupted with.
+    interrupted: BTreeSet<Offset>,
+    /// Through which message an earlier process may have sent.
+    earlier: Offset,
+    /// Through which message the last cursor known to be durable lets this window send.
+    reserved: Offset,
     /// Whether something was settled since the cursor was last to be saved.
     pub(super) unsaved: bool,
 }
 
 impl Model {
-    pub(super) const fn new(policy: DeliveryPolicy, window: u32, epoch: Epoch) -> Self {
-        Self { policy, window, epoch, fates: BTreeMap::new(), unsaved: false }
+    pub(super) const fn new(
+        policy: DeliveryPolicy,
+        window: u32,
+        epoch: Epoch,
+        reserved: Offset,
+    ) -> Self {
+        Self {
+            policy,
+            window,
+            epoch,
+            fates: BTreeMap::new(),
+            interrupted: BTreeSet::new(),
+            earlier: Offset::ORIGIN,
+            reserved,
+            unsaved: false,
+        }
     }
 
-    /// What is left of it when its connection has ended and its state is taken up again.
-    pub(super) fn resumed(&self, window: u32, tail: Offset) -> Self {
+    /// What goes on from `state`, which this model had when it was saved.
+    pub(super) fn resumed(&self, state: CursorState, window: u32, tail: Offset) -> Self {
         let mut resumed = Self { window, unsaved: false, ..self.clone() };
-        let first = self.first_in_flight();
+        let attempts: BTreeMap<_, _> = state.attempts.into_iter().collect();
         for (offset, fate) in &mut resumed.fates {
-            *fate = match *fate {
-                Fate::Unsent { attempts } | Fate::GivenUp { attempts, .. } => {
-                    Fate::Unsent { attempts }
-                }
-                Fate::Sent { attempt, .. } => {
-                    Fate::Unsent { attempts: interrupted(*offset, attempt, first) }
-                }
-                Fate::Waiting { attempt, .. } => Fate::Unsent { attempts: attempt },
-                Fate::Settled(why) => Fate::Settled(why),
-            };
+            if !matches!(fate, Fate::Settled(_)) {
+                *fate = Fate::Unsent { attempts: attempts.get(offset).copied().unwrap_or(0) };
+            }
         }
+        resumed.interrupted = attempts.into_keys().collect();
+        resumed.reserved = Offset::ORIGIN;
         resumed.tail_advanced(tail);
+        resumed.earlier = state.reserved.min(resumed.tail());
         resumed
     }
 
@@ -215,6 +232,11 @@ impl Model {
         }
     }
 
+    /// A state is durable that reserves so much.
+    pub(super) fn saved(&mut self, reserved: Offset) {
+        self.reserved = self.reserved.max(reserved);
+    }
+
     // What the window gave.
 
     pub(super) fn sent(
@@ -246,9 +268,15 @@ impl Model {
                 return Err(Violation::new(contract, what));
             }
         };
-        ensure(attempt == before + 1, at_least_once, || {
-            format!("attempt {attempt} of {offset} follows {before}")
+        ensure(offset <= self.reserved, at_least_once, || {
+            format!("{offset} is sent, and {} are reserved", self.reserved)
         })?;
+        let sent_before = offset <= self.earlier || self.interrupted.contains(&offset);
+        let told = if sent_before { 2.max(before + 1) } else { before + 1 };
+        ensure(attempt == told, at_least_once, || {
+            format!("{offset} is sent as attempt {attempt} instead of {told}")
+        })?;
+        let attempt = before + 1;
         ensure(attempt <= self.policy.attempts_max, at_least_once, || {
             format!("attempt {attempt} of {offset} of at most {}", self.policy.attempts_max)
         })?;
@@ -329,10 +357,52 @@ impl Model {
         self.in_flight() < self.window as usize && offset.distance_from(self.cursor()) < span_max
     }
 
-    /// What should be saved now.
+    /// Whether a durable cursor lets it be sent.
+    pub(super) fn may_send(&self, offset: Offset) -> bool {
+        offset <= self.reserved
+    }
+
+    /// What should be saved while it goes on, but for what it reserves.
     pub(super) fn state(&self) -> CursorState {
-        let mut state = CursorState::at(self.epoch, self.cursor());
+        let mut state = self.settled_state();
+        for (offset, fate) in self.fates() {
+            let failed = match fate {
+                Fate::Settled(_) => 0,
+                Fate::Sent { attempt, .. } => attempt - 1,
+                Fate::Waiting { attempt, .. } => attempt,
+                Fate::GivenUp { attempts, .. } => attempts,
+                Fate::Unsent { .. } => continue,
+            };
+            if failed > 0 {
+                state.attempts.push((offset, failed));
+            }
+        }
+        state.attempts.extend(self.unsent_attempts());
+        state
+    }
+
+    /// What should be saved when its connection has ended.
+    pub(super) fn last_state(&self) -> CursorState {
+        let mut state = self.settled_state();
         let first = self.first_in_flight();
+        for (offset, fate) in self.fates() {
+            let failed = match fate {
+                Fate::Settled(_) | Fate::Unsent { .. } => continue,
+                Fate::Waiting { attempt: 0, .. } if !self.interrupted.contains(&offset) => continue,
+                Fate::Sent { attempt, .. } if Some(offset) != first => attempt - 1,
+                Fate::Sent { attempt, .. } | Fate::Waiting { attempt, .. } => attempt,
+                Fate::GivenUp { attempts, .. } => attempts,
+            };
+            state.attempts.push((offset, failed));
+        }
+        state.attempts.extend(self.unsent_attempts());
+        state.reserved = if self.earlier < state.next { Offset::ORIGIN } else { self.earlier };
+        state
+    }
+
+    /// What is settled, and nothing else.
+    fn settled_state(&self) -> CursorState {
+        let mut state = CursorState::at(self.epoch, self.cursor());
         for (offset, fate) in self.fates() {
             match fate {
                 Fate::Settled(_) if offset > state.next => match state.settled.last_mut() {
@@ -340,19 +410,38 @@ impl Model {
                     Some(_) | None => state.settled.push((offset, offset)),
                 },
                 Fate::Settled(_)
-                | Fate::Unsent { attempts: 0 }
-                | Fate::Waiting { attempt: 0, .. }
-                | Fate::GivenUp { attempts: 0, .. } => {}
-                Fate::Unsent { attempts } | Fate::GivenUp { attempts, .. } => {
-                    state.attempts.push((offset, attempts));
-                }
-                Fate::Sent { attempt, .. } => {
-                    state.attempts.push((offset, interrupted(offset, attempt, first)));
-                }
-                Fate::Waiting { attempt, .. } => state.attempts.push((offset, attempt)),
+                | Fate::Unsent { .. }
+                | Fate::Sent { .. }
+                | Fate::Waiting { .. }
+                | Fate::GivenUp { .. } => {}
             }
         }
         state
+    }
+
+    /// What a state may reserve, at least and at most: a stretch ahead of what was sent, or of
+    /// what was settled behind that.
+    pub(super) fn reserves(&self) -> RangeInclusive<Offset> {
+        let ahead = u64::from(self.window) * RESERVED_WINDOWS;
+        let floor = self.reserved.max(self.earlier);
+        let in_flight = |fate: &Fate| !matches!(fate, Fate::Settled(_) | Fate::Unsent { .. });
+        let sent = self.fates().filter(|(_, fate)| in_flight(fate)).map(|(offset, _)| offset);
+        let sent = sent.last().unwrap_or(self.cursor().previous());
+        let reached = self.first_unsent().map_or(self.tail(), Offset::previous);
+        floor.max(sent.plus(ahead))..=floor.max(reached.plus(ahead))
+    }
+
+    fn unsent_attempts(&self) -> impl Iterator<Item = (Offset, u32)> {
+        self.fates().filter_map(|(offset, fate)| match fate {
+            Fate::Unsent { attempts } if self.interrupted.contains(&offset) => {
+                Some((offset, attempts))
+            }
+            Fate::Unsent { .. }
+            | Fate::Sent { .. }
+            | Fate::Waiting { .. }
+            | Fate::GivenUp { .. }
+            | Fate::Settled(_) => None,
+        })
     }
 
     /// By when something has to happen for each message: (the message, the moment).
@@ -407,9 +496,4 @@ impl Model {
             self.unsaved = true;
         }
     }
-}
-
-/// The attempts that count when a connection ends with a message sent and not answered.
-fn interrupted(offset: Offset, attempt: u32, first: Option<Offset>) -> u32 {
-    if Some(offset) == first { attempt } else { attempt.saturating_sub(1).max(1) }
 }

@@ -31,7 +31,8 @@ impl Scene {
             58..74 => self.time_passes(),
             74..81 if self.troubles.trims => self.lose_messages(),
             81..88 => self.dead_letter_outcome(),
-            88..92 if self.save_due => self.save(),
+            88..90 if self.save_due => self.save(),
+            90..92 => self.told_saved(),
             92..96 if self.troubles.reconnects => self.reconnect(),
             96..99 if self.troubles.crashes => self.crash(),
             _ => {}
@@ -200,9 +201,9 @@ impl Scene {
 
     /// The connection ends with its last state saved, and the subscription is taken up again.
     fn reconnect(&mut self) {
-        self.save();
         self.coverage.met(Sometimes::Reconnected);
-        self.resume();
+        let (state, expected) = (self.subject.last_state(), self.model.last_state());
+        self.resume(Saved { state, expected, model: self.model.clone() });
     }
 
     /// The server ends between anything and anything: a saved state is all that is left, and
@@ -217,20 +218,23 @@ impl Scene {
         let back = self.random.index(self.saves.len());
         self.coverage.met_if(back > 0, Sometimes::ResumedFromOlderState);
         self.saves.truncate(self.saves.len() - back);
-        self.resume();
+        if let Some(left) = self.saves.last().cloned() {
+            self.resume(left);
+        }
     }
 
-    /// A new window from the last state saved.
-    fn resume(&mut self) {
-        let Some(Saved { state, model }) = self.saves.last().cloned() else { return };
+    /// A new window from the state that is left.
+    fn resume(&mut self, left: Saved) {
+        let Saved { state, expected, model } = left;
         let window = draw_window(&mut self.random);
         self.trace.line(|| format!("          resumed, window {window}, from {state:?}"));
         self.coverage.met_if(window < self.model.window, Sometimes::WindowShrank);
-        self.model = model.resumed(window, self.log.head);
+        self.model = model.resumed(expected.clone(), window, self.log.head);
         let policy = self.model.policy;
         let used_up = |(_, attempts): &(Offset, u32)| *attempts >= policy.attempts_max;
         self.coverage.met_if(state.attempts.iter().any(used_up), Sometimes::ResumedUsedUp);
         let seed = self.random.seed();
+        self.saves = vec![Saved { state: state.clone(), expected, model: self.model.clone() }];
         self.subject = Subject::new(self.mutation, policy, window, state, self.log.head, seed);
         self.in_hand.clear();
         self.appending.clear();
@@ -252,7 +256,9 @@ impl Scene {
             if self.model.pending() == 0 {
                 return self.check_all_settled();
             }
-            if let Some(offset) = self.appending.pop_first() {
+            if self.saves.len() > 1 {
+                self.told_saved();
+            } else if let Some(offset) = self.appending.pop_first() {
                 self.dead_lettered(offset);
             } else if let Some(offset) = self.in_hand.pop() {
                 self.answer(offset, Answer::Ack)?;

@@ -32,12 +32,23 @@ impl Subject {
             policy.attempts_max = u32::MAX;
         }
         let opened = size + u32::from(mutation == Some(Mutation::OverrunsWindow));
-        let window = DeliveryWindow::new(policy, opened, state, tail, seed);
+        let mut window = DeliveryWindow::new(policy, opened, state, tail, seed);
+        if mutation == Some(Mutation::SendsUnreserved) {
+            window.saved(Offset::LAST);
+        }
         Self { window, size, mutation, put_off: VecDeque::new() }
     }
 
     fn is(&self, mutation: Mutation) -> bool {
         self.mutation == Some(mutation)
+    }
+
+    pub(super) fn begins(&mut self, reserved: Offset) {
+        self.window.begins(reserved);
+    }
+
+    pub(super) fn saved(&mut self, reserved: Offset) {
+        self.window.saved(reserved);
     }
 
     pub(super) fn tail_advanced(&mut self, tail: Offset) {
@@ -141,7 +152,8 @@ impl Subject {
             Some(
                 DeliveryEffect::Send { .. }
                 | DeliveryEffect::DeadLetter { .. }
-                | DeliveryEffect::SaveCursor,
+                | DeliveryEffect::SaveCursor
+                | DeliveryEffect::Reserve,
             ) => {}
             None => self.drop_when_full(),
         }
@@ -162,12 +174,26 @@ impl Subject {
     }
 
     pub(super) fn state(&self) -> CursorState {
-        let mut state = self.window.state();
+        let mut state = self.as_mutated(self.window.state());
+        if self.is(Mutation::ForgetsToReserve) {
+            state.reserved = Offset::ORIGIN;
+        }
+        state
+    }
+
+    pub(super) fn last_state(&self) -> CursorState {
+        self.as_mutated(self.window.last_state())
+    }
+
+    fn as_mutated(&self, mut state: CursorState) -> CursorState {
         if self.is(Mutation::SavedCursorLeads) {
             state.next = state.next.next();
         }
         if self.is(Mutation::ForgetsAttempts) {
             state.attempts.clear();
+        }
+        if self.is(Mutation::InterruptionCounts) {
+            state.attempts.iter_mut().for_each(|(_, attempts)| *attempts = (*attempts).max(1));
         }
         if self.is(Mutation::ForgetsSettled) {
             state.settled.clear();

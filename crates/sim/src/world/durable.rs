@@ -1,8 +1,11 @@
 //! Durable subscriptions, the server's side: a [`DeliveryWindow`] for each, cursors and dead
 //! letters in the store.
 
+use std::time::Duration;
+
 use tidings_core::{
     CursorState, DeliveryEffect, DeliveryWindow, Epoch, Instant, Offset, Position, Recovery,
+    ResetReason,
 };
 
 use super::World;
@@ -12,6 +15,20 @@ use super::store::{Outcome, Ticket, Write};
 use crate::history::{Record, Subscriber};
 use crate::mutation::Mutation;
 use crate::sometimes::Sometimes;
+
+/// Most unacked messages of any subscription.
+const WINDOW_MAX: u64 = 4;
+
+/// What an earlier process may have sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    /// Nothing: the cursor was made just now.
+    Nothing,
+    /// What the cursor reserves.
+    Some,
+    /// Anything: the cursor is of another life of the log.
+    Unknown,
+}
 
 #[derive(Debug)]
 pub(super) struct DurableConnection {
@@ -38,12 +55,21 @@ impl World {
             self.coverage.met(Sometimes::TakenOver);
             self.save_cursor(client, &older);
             self.close_taken_over(client, older.connection);
-            if self.random.chance(50) {
-                return self.durable_opens(client, connection, older.window.state());
+        }
+        self.durable_claims(client, connection);
+    }
+
+    /// Goes on from the cursor, once it is the last that the holder before it has saved.
+    fn durable_claims(&mut self, client: usize, connection: ConnectionId) {
+        if let Some(waiting) = self.server.leaving.get_mut(&client) {
+            self.coverage.met(Sometimes::WaitedForLastCursor);
+            if let Some(older) = waiting.replace(connection) {
+                self.close_taken_over(client, older);
             }
+            return;
         }
         match self.store.told().cursors.get(&client).cloned() {
-            Some(state) => self.durable_opens(client, connection, state),
+            Some(state) => self.durable_opens(client, connection, state, Sent::Some),
             None => self.make_cursor(client, connection),
         }
     }
@@ -68,11 +94,12 @@ impl World {
             return;
         }
         let log = self.store.told().state;
-        let state = CursorState::at(log.epoch, log.head.next());
+        let size = self.random.between(1, WINDOW_MAX) as u32;
+        let state = CursorState::beginning(log.epoch, log.head.next(), size);
         if self.is(Mutation::AnswersBeforeCursor) {
             self.server.making.remove(&client);
-            self.submit_cursor(client, Some(state.clone()));
-            return self.durable_opens(client, connection, state);
+            self.submit_cursor(client, state.clone(), Ticket::Nobody);
+            return self.durable_opens(client, connection, state, Sent::Nothing);
         }
         let write = Write::SaveCursor { durable: client, state };
         if self.submit(write, Ticket::NewCursor { durable: client }).is_err() {
@@ -87,7 +114,7 @@ impl World {
         match outcome {
             Outcome::Saved => {
                 if let Some(state) = self.store.told().cursors.get(&client).cloned() {
-                    self.durable_opens(client, connection, state);
+                    self.durable_opens(client, connection, state, Sent::Nothing);
                 }
             }
             Outcome::Refused | Outcome::Published(_) | Outcome::Duplicate { .. } => {
@@ -97,7 +124,13 @@ impl World {
     }
 
     /// A window goes on from `state`.
-    fn durable_opens(&mut self, client: usize, connection: ConnectionId, state: CursorState) {
+    fn durable_opens(
+        &mut self,
+        client: usize,
+        connection: ConnectionId,
+        state: CursorState,
+        mut sent: Sent,
+    ) {
         let subscriber = Subscriber::Durable(client);
         let log = self.store.told().state;
         let after = Position { epoch: state.epoch, offset: state.next.previous() };
@@ -110,21 +143,38 @@ impl World {
                 let frame = Frame::Subscribed { epoch: log.epoch, next };
                 (CursorState { epoch: log.epoch, ..state }, frame)
             }
-            Recovery::Reset { next, .. } => {
+            Recovery::Reset { reason, next } => {
                 let frame = Frame::Reset { epoch: log.epoch, next };
-                (CursorState::at(log.epoch, next), frame)
+                match reason {
+                    // The window finds out by itself, and keeps what was acked out of order.
+                    ResetReason::Trimmed | ResetReason::Skipped => (state, frame),
+                    ResetReason::EpochChanged | ResetReason::AheadOfHead => {
+                        sent = Sent::Unknown;
+                        (CursorState::at(log.epoch, next), frame)
+                    }
+                }
             }
         };
         if self.is(Mutation::DurableResumesAtHead) {
             state = CursorState::at(log.epoch, log.head.next());
         }
-        let (epoch, next) = (log.epoch, state.next);
+        let (epoch, next) = (log.epoch, state.next.max(log.first));
         let recovered = matches!(recovery, Recovery::Recovered { .. });
         let after = (!first_time).then_some(after);
         self.record(Record::Subscribed { subscriber, after, recovered, epoch, next });
-        let size = self.random.between(1, 4) as u32;
+        let size = self.random.between(1, WINDOW_MAX) as u32;
         let seed = self.random.seed();
-        let window = DeliveryWindow::new(self.plan.delivery, size, state, log.head, seed);
+        if self.is(Mutation::ForgetsWhatWasReserved) {
+            state.reserved = Offset::ORIGIN;
+        }
+        let reserved = state.reserved;
+        let mut window = DeliveryWindow::new(self.plan.delivery, size, state, log.head, seed);
+        window.missing(window.cursor(), log.first.previous());
+        match sent {
+            Sent::Nothing => window.begins(reserved),
+            Sent::Unknown => window.begins_anew(),
+            Sent::Some => {}
+        }
         let link = Link::default();
         let opened = DurableConnection { connection, epoch, window, link, wakes_at: None };
         self.server.durable.insert(client, opened);
@@ -227,7 +277,7 @@ impl World {
                 let name = self.store.told().messages.get(&offset).copied();
                 let name = name.expect("every offset from the first kept to the head is there");
                 let position = Position { epoch, offset };
-                self.durable_sends(client, Frame::Message { position, name });
+                self.durable_sends(client, Frame::Message { position, name, attempt });
             }
             DeliveryEffect::DeadLetter { offset, .. } => {
                 if settles_early {
@@ -244,30 +294,63 @@ impl World {
                     }
                 }
             }
-            DeliveryEffect::SaveCursor => {
-                let state = self.state_as_mutated(client);
-                self.submit_cursor(client, state);
+            DeliveryEffect::SaveCursor | DeliveryEffect::Reserve => {
+                self.durable_saves(client, connection);
             }
         }
     }
 
-    fn state_as_mutated(&self, client: usize) -> Option<CursorState> {
-        let durable = self.server.durable.get(&client)?;
-        if self.is(Mutation::SavesWhatWasSent) {
-            return Some(CursorState::at(durable.epoch, durable.window.next()));
+    /// The cursor of a subscription that goes on is on its way to the disk.
+    pub(super) fn durable_saves(&mut self, client: usize, connection: ConnectionId) {
+        let saves_sent = self.is(Mutation::SavesWhatWasSent);
+        let Some(durable) = self.durable_connection(client, connection) else { return };
+        let mut state = durable.window.state();
+        if saves_sent {
+            state = CursorState { next: durable.window.next(), ..state };
         }
-        Some(durable.window.state())
+        let reserved = state.reserved;
+        self.submit_cursor(client, state, Ticket::Cursor { durable: client, connection, reserved });
     }
 
-    /// Saves where a connection that ends has got to.
+    /// A cursor is durable, or is not: then it is saved again.
+    pub(super) fn cursor_saved(
+        &mut self,
+        client: usize,
+        connection: ConnectionId,
+        reserved: Offset,
+        outcome: Outcome,
+    ) {
+        match outcome {
+            Outcome::Saved => {
+                let Some(durable) = self.durable_connection(client, connection) else { return };
+                durable.window.saved(reserved);
+                self.durable_goes_on(client);
+            }
+            Outcome::Refused | Outcome::Published(_) | Outcome::Duplicate { .. } => {
+                self.coverage.met(Sometimes::CursorRefused);
+                let pause = Duration::from_millis(self.random.between(5, 50));
+                self.after(pause, Event::DurableSaves { client, connection });
+            }
+        }
+    }
+
+    /// Saves where a connection that ends has got to. One that is not saved lags, and reserves.
     fn save_cursor(&mut self, client: usize, ended: &DurableConnection) {
-        self.submit_cursor(client, Some(ended.window.state()));
+        self.server.leaving.insert(client, None);
+        let ticket = Ticket::LastCursor { durable: client };
+        self.submit_cursor(client, ended.window.last_state(), ticket);
     }
 
-    fn submit_cursor(&mut self, client: usize, state: Option<CursorState>) {
-        if let Some(state) = state {
-            // A cursor that is not saved lags, which is allowed.
-            let _ = self.submit(Write::SaveCursor { durable: client, state }, Ticket::Nobody);
+    /// The last cursor of a connection is durable, or will never be.
+    pub(super) fn durable_left(&mut self, client: usize) {
+        if let Some(connection) = self.server.leaving.remove(&client).flatten() {
+            self.durable_claims(client, connection);
+        }
+    }
+
+    fn submit_cursor(&mut self, client: usize, state: CursorState, ticket: Ticket) {
+        if self.submit(Write::SaveCursor { durable: client, state }, ticket).is_err() {
+            self.tell(ticket, Outcome::Refused);
         }
     }
 

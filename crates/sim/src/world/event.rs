@@ -45,6 +45,7 @@ pub(super) enum Frame {
     Message {
         position: Position,
         name: Name,
+        attempt: u32,
     },
 }
 
@@ -137,6 +138,11 @@ pub(super) enum Event {
         reply: Reply,
     },
     DurableDeadline {
+        client: usize,
+        connection: ConnectionId,
+    },
+    /// A cursor that could not be saved is saved again.
+    DurableSaves {
         client: usize,
         connection: ConnectionId,
     },

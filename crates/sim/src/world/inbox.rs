@@ -52,9 +52,9 @@ impl World {
             Frame::Subscribed { epoch, .. } | Frame::Reset { epoch, .. } => {
                 self.durable[client].epoch = Some(epoch);
             }
-            Frame::Message { position, name } => {
+            Frame::Message { position, name, attempt } => {
                 let subscriber = Subscriber::Durable(client);
-                self.record(Record::Delivered { subscriber, position, name });
+                self.record(Record::Delivered { subscriber, position, name, attempt });
                 let durable = &mut self.durable[client];
                 durable.open.insert(position.offset);
                 durable.last = durable.last.max(position.offset);

@@ -146,7 +146,8 @@ impl World {
             }
             return;
         }
-        let frame = Frame::Message { position: Position { epoch: live.epoch, offset }, name };
+        let frame =
+            Frame::Message { position: Position { epoch: live.epoch, offset }, name, attempt: 1 };
         match live.cursor.appended(head_before, offset) {
             LiveStep::Deliver => {
                 self.coverage.met(Sometimes::DeliveredAtTail);
@@ -185,8 +186,8 @@ impl World {
             Frame::Reset { epoch, next } => {
                 (before(epoch, next), Record::ToldOfGap { subscriber, epoch, next })
             }
-            Frame::Message { position, name } => {
-                (position, Record::Delivered { subscriber, position, name })
+            Frame::Message { position, name, attempt } => {
+                (position, Record::Delivered { subscriber, position, name, attempt })
             }
         };
         self.live[client].position = Some(position);
@@ -241,7 +242,10 @@ impl World {
         }
         let more = self.is(Mutation::ReadSkipsOne) && !batch.messages.is_empty();
         for (offset, name) in batch.messages {
-            self.live_sends(client, Frame::Message { position: Position { epoch, offset }, name });
+            self.live_sends(
+                client,
+                Frame::Message { position: Position { epoch, offset }, name, attempt: 1 },
+            );
         }
         if let Some(live) = self.live_connection(client, connection) {
             live.cursor.advance_to(batch.next.plus(u64::from(more)));

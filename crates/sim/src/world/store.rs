@@ -30,6 +30,8 @@ pub(super) enum Ticket {
     Nobody,
     Publisher(Try),
     NewCursor { durable: usize },
+    LastCursor { durable: usize },
+    Cursor { durable: usize, connection: ConnectionId, reserved: Offset },
     DeadLetter { durable: usize, connection: ConnectionId, offset: Offset },
 }
 

@@ -34,6 +34,7 @@ pub(super) fn cursor(next: u64) -> CursorState {
     CursorState {
         settled: vec![(Offset::new(next + 2), Offset::new(next + 3))],
         attempts: vec![(Offset::new(next), 3)],
+        reserved: Offset::new(next + 64),
         ..CursorState::at(Epoch::new(5), Offset::new(next))
     }
 }

@@ -71,6 +71,9 @@ mod flag {
     pub(super) const ALL: u8 = JSON | CONTENT_TYPE | SENDER | KEY | TTL | UNWAITED | ORDER_KEY;
 }
 
+/// In the number of a cursor's attempts: what it reserves follows them.
+const RESERVES: u32 = 1 << 31;
+
 /// A record, read in place.
 #[derive(Clone, Debug)]
 pub(crate) enum Record<'a> {
@@ -310,7 +313,9 @@ pub(crate) fn change_bytes(change: &Change) -> usize {
     };
     let body = match change {
         Change::SaveCursor(key, SavedCursor { state, .. }) => {
-            key_bytes(key) + 32 + 16 * state.settled.len() + 12 * state.attempts.len()
+            let reserved = if state.reserved > Offset::ORIGIN { 8 } else { 0 };
+            let ranges = 16 * state.settled.len() + 12 * state.attempts.len();
+            key_bytes(key) + 32 + ranges + reserved
         }
         Change::DeleteCursor(key) => key_bytes(key),
         Change::ForgetCursor(key, _) => key_bytes(key) + 8,
@@ -422,10 +427,15 @@ pub(crate) fn put_cursor(out: &mut impl Put, saved: &SavedCursor) {
         out.put_u64(first.get());
         out.put_u64(last.get());
     }
-    out.put_count(state.attempts.len());
+    let reserves = state.reserved > Offset::ORIGIN;
+    let attempts = u32::try_from(state.attempts.len()).expect("a window's at most");
+    out.put_u32(if reserves { attempts | RESERVES } else { attempts });
     for (offset, attempts) in &state.attempts {
         out.put_u64(offset.get());
         out.put_u32(*attempts);
+    }
+    if reserves {
+        out.put_u64(state.reserved.get());
     }
 }
 
@@ -435,8 +445,12 @@ pub(crate) fn read_cursor(reader: &mut Reader<'_>) -> Result<SavedCursor, Malfor
     for _ in 0..reader.count(16)? {
         state.settled.push((Offset::new(reader.u64()?), Offset::new(reader.u64()?)));
     }
-    for _ in 0..reader.count(12)? {
+    let attempts = reader.u32()?;
+    for _ in 0..reader.fitting(attempts & !RESERVES, 12)? {
         state.attempts.push((Offset::new(reader.u64()?), reader.u32()?));
+    }
+    if attempts & RESERVES != 0 {
+        state.reserved = Offset::new(reader.u64()?);
     }
     Ok(SavedCursor { state, saved_at })
 }

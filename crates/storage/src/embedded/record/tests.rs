@@ -60,7 +60,8 @@ fn changes_read_back_and_take_the_bytes_foretold() {
     let group = CursorKey::Group { group, topic: "a/b".parse().unwrap() };
     let state = CursorState {
         settled: vec![(Offset::new(7), Offset::new(8))],
-        attempts: vec![(Offset::new(5), 2), (Offset::new(6), 1)],
+        attempts: vec![(Offset::new(5), 2), (Offset::new(6), 0)],
+        reserved: Offset::new(70),
         ..CursorState::at(Epoch::new(9), Offset::new(5))
     };
     let session = Session {
@@ -70,7 +71,10 @@ fn changes_read_back_and_take_the_bytes_foretold() {
         expires_at: Timestamp::from_ms(5),
     };
     let saved = SavedCursor { state, saved_at: Timestamp::from_ms(4) };
+    let closed = CursorState { reserved: Offset::ORIGIN, ..saved.state.clone() };
+    let closed = SavedCursor { state: closed, ..saved };
     for change in [
+        Change::SaveCursor(group.clone(), closed),
         Change::SaveCursor(group.clone(), saved.clone()),
         Change::DeleteCursor(group.clone()),
         Change::ForgetCursor(group, Timestamp::from_ms(6)),
