@@ -65,6 +65,9 @@ pub const CAPABILITIES_MAX: usize = 64;
 /// Largest token, bytes. A JWT with 64 capabilities fits; proxies cut headers at 8 KiB anyway.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
+/// How far ahead a message can be scheduled: whoever needs longer keeps a calendar.
+pub const SCHEDULE_AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// Largest `backlog_max` of a topic: for topics without a log so many messages are kept in memory
 /// while somebody lags.
 pub const BACKLOG_MAX: u32 = 1000;

@@ -73,6 +73,8 @@ error_codes! {
     NotSubscribed = "not_subscribed", 409, false;
     /// There is one for this topic or filter on this connection already.
     AlreadySubscribed = "already_subscribed", 409, false;
+    /// The scheduled message is being published, so it cannot be cancelled any more.
+    AlreadyDue = "already_due", 409, false;
     /// The position is of another life of the log.
     EpochChanged = "epoch_changed", 410, false;
     /// The position lies after the last message.

@@ -9,6 +9,7 @@ use tidings_storage::{Commit, CommitObserver, Outcome, Ticket};
 
 use crate::door_lane::DoorLane;
 use crate::inbox::Inbox;
+use crate::schedule::SharedSchedule;
 use crate::websocket::{Opcode, write_header};
 
 /// A message and its first-attempt frame per codec, encoded by whichever shard needs it first and
@@ -96,16 +97,23 @@ pub(crate) struct SharedCommit {
 pub(crate) struct CommitFanOut {
     shards: Vec<Arc<Inbox>>,
     door: Arc<DoorLane>,
+    schedule: Arc<SharedSchedule>,
 }
 
 impl CommitFanOut {
-    pub(crate) const fn new(shards: Vec<Arc<Inbox>>, door: Arc<DoorLane>) -> Self {
-        Self { shards, door }
+    pub(crate) const fn new(
+        shards: Vec<Arc<Inbox>>,
+        door: Arc<DoorLane>,
+        schedule: Arc<SharedSchedule>,
+    ) -> Self {
+        Self { shards, door, schedule }
     }
 }
 
 impl CommitObserver for CommitFanOut {
     fn committed(&self, commit: Commit) {
+        // Before anybody is answered: what is confirmed as scheduled can be cancelled.
+        self.schedule.committed(&commit);
         self.door.answer(&commit);
         let entries = commit.outcomes.into_iter().map(|committed| Entry {
             ticket: committed.ticket,

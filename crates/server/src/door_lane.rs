@@ -33,27 +33,43 @@ impl DoorLane {
     ) -> Result<Vec<Outcome>, StoreError> {
         let mut receivers = Vec::with_capacity(writes.len());
         let mut submissions: BTreeMap<Priority, Vec<Submission>> = BTreeMap::new();
-        {
-            let mut waiting = self.lock();
-            for write in writes {
-                let (sender, receiver) = oneshot::channel();
-                let tag = waiting.insert(sender) as u64;
-                let submission = Submission { write, ticket: Some(Ticket { lane: LANE, tag }) };
-                submissions.entry(self.priority(&submission.write)).or_default().push(submission);
-                receivers.push(receiver);
-            }
+        for write in writes {
+            let priority = self.priority(&write);
+            let (submission, receiver) = self.expect(write);
+            submissions.entry(priority).or_default().push(submission);
+            receivers.push(receiver);
         }
         for (priority, submissions) in submissions {
-            let tickets: Vec<_> = submissions.iter().filter_map(|s| s.ticket).collect();
-            if let Err(error) = store.submit_as(priority, submissions) {
-                self.refuse(&tickets, &error);
-            }
+            self.hand_over(store, priority, submissions);
         }
-        let mut outcomes = Vec::with_capacity(receivers.len());
-        for receiver in receivers {
-            outcomes.push(receiver.await.map_err(|_| StoreError::Closed)?);
+        outcomes(receivers).await
+    }
+
+    /// The same for writes that are carried out in their order, in which what follows a refused one
+    /// is refused too.
+    pub(crate) async fn submit_together(
+        &self,
+        store: &dyn Store,
+        priority: Priority,
+        writes: Vec<Write>,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let (submissions, receivers) = writes.into_iter().map(|write| self.expect(write)).unzip();
+        self.hand_over(store, priority, submissions);
+        outcomes(receivers).await
+    }
+
+    /// Waits for the outcome of a write from now on.
+    fn expect(&self, write: Write) -> (Submission, oneshot::Receiver<Outcome>) {
+        let (sender, receiver) = oneshot::channel();
+        let tag = self.lock().insert(sender) as u64;
+        (Submission { write, ticket: Some(Ticket { lane: LANE, tag }) }, receiver)
+    }
+
+    fn hand_over(&self, store: &dyn Store, priority: Priority, submissions: Vec<Submission>) {
+        let tickets: Vec<_> = submissions.iter().filter_map(|s| s.ticket).collect();
+        if let Err(error) = store.submit_as(priority, submissions) {
+            self.refuse(&tickets, &error);
         }
-        Ok(outcomes)
     }
 
     fn priority(&self, write: &Write) -> Priority {
@@ -99,4 +115,12 @@ impl DoorLane {
     fn lock(&self) -> std::sync::MutexGuard<'_, Slab<oneshot::Sender<Outcome>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn outcomes(receivers: Vec<oneshot::Receiver<Outcome>>) -> Result<Vec<Outcome>, StoreError> {
+    let mut outcomes = Vec::with_capacity(receivers.len());
+    for receiver in receivers {
+        outcomes.push(receiver.await.map_err(|_| StoreError::Closed)?);
+    }
+    Ok(outcomes)
 }

@@ -15,6 +15,7 @@ use crate::door_lane::DoorLane;
 use crate::inbox::{Inbox, Letter, Whose};
 use crate::metrics::Metrics;
 use crate::reader::Readers;
+use crate::schedule::{ScheduleLimits, SharedSchedule};
 
 /// Settings as the shards and the door use them.
 #[derive(Clone, Debug)]
@@ -28,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) window_default: u32,
     pub(crate) subscribe_inbox: bool,
     pub(crate) cursors_per_user: usize,
+    pub(crate) schedule: ScheduleLimits,
     pub(crate) drain_timeout: Duration,
     pub(crate) http_body_bytes: usize,
     pub(crate) token_in_query: bool,
@@ -47,6 +49,7 @@ pub(crate) struct Env {
     pub(crate) metrics: Metrics,
     pub(crate) inboxes: Vec<Arc<Inbox>>,
     pub(crate) door_lane: Arc<DoorLane>,
+    pub(crate) schedule: Arc<SharedSchedule>,
     pub(crate) seats: Arc<Seats>,
     pub(crate) seeds: Seeds,
 }

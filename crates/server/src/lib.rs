@@ -22,6 +22,7 @@ mod metrics;
 mod operator;
 mod problem;
 mod reader;
+mod schedule;
 mod server;
 mod shard;
 mod task;

@@ -63,6 +63,11 @@ metrics! {
         dead_letters = "dead_letters", "Messages given up and kept as dead letters";
         dead_letters_discarded = "dead_letters_discarded",
             "Dead letters given up by their own subscribers; they stay in their topic";
+        scheduled_published = "scheduled_published", "Scheduled messages published when due";
+        scheduled_cancelled = "scheduled_cancelled", "Scheduled messages cancelled";
+        scheduled_expired = "scheduled_expired",
+            "Scheduled messages that expired before the server could publish them";
+        scheduled_lost = "scheduled_lost", "Scheduled messages found damaged in the log";
         resets = "resets", "Subscriptions that lost their place";
         dropped_slow = "dropped_slow", "Messages of memory topics that slow readers missed";
         skipped_slow = "skipped_slow",
@@ -78,6 +83,7 @@ metrics! {
         connections = "connections", "Open sockets";
         sessions = "sessions_connected", "Sessions with a connection";
         subscriptions = "subscriptions", "Subscriptions of open connections";
+        scheduled = "scheduled", "Messages that wait for their time";
     }
 }
 
@@ -117,8 +123,14 @@ impl Metrics {
     }
 
     /// Everything as OpenMetrics text.
-    pub(crate) fn encode(&self, connections: usize, status: &StoreStatus) -> String {
+    pub(crate) fn encode(
+        &self,
+        connections: usize,
+        scheduled: usize,
+        status: &StoreStatus,
+    ) -> String {
         self.connections.set(connections as i64);
+        self.scheduled.set(scheduled as i64);
         self.store.set(status);
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");

@@ -1,6 +1,7 @@
 //! The operator's listener: liveness, readiness, metrics, and what only an operator may do. Loopback
 //! unless configured.
 
+mod scheduled;
 mod users;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -35,6 +36,8 @@ pub(crate) fn router(env: Arc<Env>, draining: CancellationToken) -> Router {
         .route("/metrics", get(metrics))
         .route("/v1/users/{user}/disconnect", post(users::disconnect))
         .route("/v1/users/{user}/revoke", post(users::revoke))
+        .route("/v1/scheduled", get(scheduled::list))
+        .route("/v1/scheduled/{id}", delete(scheduled::remove))
         .fallback(async || HttpError::new(ErrorCode::NotFound, "the operator has no such route"))
         .layer(from_fn_with_state(Arc::clone(&env), around))
         .with_state(Operator { env, draining })
@@ -82,6 +85,6 @@ async fn ready(State(operator): State<Operator>) -> Response {
 
 async fn metrics(State(operator): State<Operator>) -> Response {
     let env = &operator.env;
-    let text = env.metrics.encode(env.seats.taken(), &env.store.status());
+    let text = env.metrics.encode(env.seats.taken(), env.schedule.len(), &env.store.status());
     ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response()
 }

@@ -28,6 +28,7 @@ use crate::env::{Env, Seats, Seeds, Settings};
 use crate::inbox::{Letter, Waiting, Whose};
 use crate::metrics::Metrics;
 use crate::reader::Readers;
+use crate::schedule::{ScheduleLimits, SharedSchedule};
 use crate::shard::{Shard, ShardSeat};
 use crate::{engine, http, operator};
 
@@ -127,9 +128,12 @@ impl ServerBuilder {
         let inboxes: Vec<_> = seats.iter().map(|seat| Arc::clone(&seat.inbox)).collect();
         let policies = Arc::new(config.policy_table());
         let door_lane = Arc::new(DoorLane::new(&policies));
-        let fan_out = Arc::new(CommitFanOut::new(inboxes.clone(), Arc::clone(&door_lane)));
-        let store = open_store(engine, &config, &policies, fan_out).await?;
+        let schedule = Arc::<SharedSchedule>::default();
+        let fan_out =
+            CommitFanOut::new(inboxes.clone(), Arc::clone(&door_lane), Arc::clone(&schedule));
+        let store = open_store(engine, &config, &policies, Arc::new(fan_out)).await?;
         authenticator.revocations().load(store.as_ref())?;
+        schedule.load(store.as_ref())?;
         let (readers, mut threads) = Readers::start(&store, &policies)?;
         let env = Arc::new(Env {
             settings: settings(&config),
@@ -142,6 +146,7 @@ impl ServerBuilder {
             metrics: Metrics::new(),
             inboxes,
             door_lane,
+            schedule,
             seats: Arc::new(Seats::new(config.server.connections_max)),
             seeds: Seeds::from(random_u64()),
         });
@@ -159,6 +164,7 @@ impl ServerBuilder {
         };
         running.open_door(&config, public, tls);
         running.open_operator(operator);
+        running.tasks.spawn(crate::schedule::run(env.clone(), running.draining.clone()));
         tracing::info!(
             public = %running.public_addr, operator = %running.operator_addr,
             tls = config.tls.is_some(), shards = env.inboxes.len(), "serving"
@@ -381,6 +387,10 @@ fn settings(config: &Config) -> Settings {
         window_default: section.window_default,
         subscribe_inbox: config.inbox.subscribe_on_connect,
         cursors_per_user: section.cursors_per_user as usize,
+        schedule: ScheduleLimits {
+            all: section.scheduled_max,
+            per_user: section.scheduled_per_user,
+        },
         drain_timeout: config.server.drain_timeout.max(Duration::from_millis(100)),
         http_body_bytes: config.http.body_bytes.as_usize(),
         token_in_query: config.auth.token_in_query,

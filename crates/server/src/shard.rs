@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
-use tidings_core::{CloseCode, DurableKey, Instant, Priority, TimerWheel};
+use tidings_core::{CloseCode, DurableKey, Instant, Priority, TimerWheel, Timestamp};
 use tidings_protocol::{ErrorBody, RequestId, ServerBody, ServerFrame};
 use tidings_storage::{Submission, Ticket, Write};
 
@@ -58,6 +58,12 @@ enum PendingWrite {
     Publish {
         connection: ConnectionKey,
         id: RequestId,
+    },
+    /// A message for later.
+    Schedule {
+        connection: ConnectionKey,
+        id: RequestId,
+        deliver_at: Timestamp,
     },
     DeadLetter {
         connection: ConnectionKey,

@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tidings_core::{
-    CursorKey, CursorState, Message, MessageId, PolicyTable, Priority, Session, SessionId, Topic, TopicState, UserId,
+    CursorKey, CursorState, Message, MessageId, PolicyTable, Priority, Session, SessionId, Topic,
+    TopicState, UserId,
 };
 
 use crate::clock::{Clock, SystemClock};

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidings_core::{
-    CursorKey, CursorState, Epoch, Message, MessageId, PolicyTable, Priority, Session, SessionId, Topic, TopicState, UserId,
+    CursorKey, CursorState, Epoch, Message, MessageId, PolicyTable, Priority, Session, SessionId,
+    Topic, TopicState, UserId,
 };
 
 use crate::clock::Clock;

@@ -72,6 +72,9 @@ pub(super) const OUTBOUND: RangeInclusive<ByteSize> = bytes((16 << 10, 64 << 20)
 /// Each takes some hundred bytes of memory, and a place in every checkpoint.
 pub(super) const CURSORS_PER_USER: RangeInclusive<u32> = 1..=100_000;
 
+/// At about 300 bytes each, a hundred million are 30 GB of memory.
+pub(super) const SCHEDULED: RangeInclusive<u32> = 1..=100_000_000;
+
 /// Long enough for a distant client, short enough that silent sockets do not pile up.
 pub(super) const HANDSHAKE: RangeInclusive<Duration> = ms((100, 5 * MINUTE));
 

@@ -242,6 +242,8 @@ fn check_limits(config: &Config, found: &mut Problems) {
     let asked = limits.subscriptions_per_connection;
     found.range("limits.subscriptions_per_connection", asked, &subscriptions);
     found.range("limits.cursors_per_user", limits.cursors_per_user, &bounds::CURSORS_PER_USER);
+    found.range("limits.scheduled_per_user", limits.scheduled_per_user, &bounds::SCHEDULED);
+    found.range("limits.scheduled_max", limits.scheduled_max, &bounds::SCHEDULED);
     let publishes = limits.publishes_in_flight;
     found.range("limits.publishes_in_flight", publishes, &bounds::PUBLISHES_IN_FLIGHT);
     found.range("limits.outbound_bytes", limits.outbound_bytes, &bounds::OUTBOUND);

@@ -20,6 +20,10 @@ pub struct LimitsSection {
     pub subscriptions_per_connection: u32,
     /// Most durable subscriptions of one user that the server keeps a cursor for.
     pub cursors_per_user: u32,
+    /// Most messages of one user that wait for their time.
+    pub scheduled_per_user: u32,
+    /// Most messages of all users that wait for their time.
+    pub scheduled_max: u32,
     /// Most publishes of one connection without an answer.
     pub publishes_in_flight: u32,
     /// Most unsent bytes of one connection before it falls back to reading the log.
@@ -49,6 +53,8 @@ impl Default for LimitsSection {
             frame_bytes: ByteSize::from_mib(1),
             subscriptions_per_connection: limits::SUBSCRIPTIONS_PER_CONNECTION_MAX as u32,
             cursors_per_user: 1000,
+            scheduled_per_user: 100_000,
+            scheduled_max: 1_000_000,
             publishes_in_flight: 1024,
             outbound_bytes: ByteSize::from_bytes(256 * 1024),
             handshake_timeout: limits::HANDSHAKE_TIMEOUT_DEFAULT,

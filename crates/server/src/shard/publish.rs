@@ -1,12 +1,15 @@
 //! Publishing: from the frame to the log and back to the publisher.
 
-use tidings_core::{NewMessage, Operation};
-use tidings_protocol::{ErrorBody, ErrorCode, Publish, Published, RequestId, ServerBody};
+use tidings_core::{NewMessage, Operation, Timestamp};
+use tidings_protocol::{
+    ErrorBody, ErrorCode, Publish, Published, RequestId, Scheduled, ServerBody,
+};
 use tidings_storage::{Outcome, StoreError, Write};
 
 use super::{ConnectionKey, PendingWrite, Shard};
 use crate::clock::Clock;
-use crate::problem::{not_offered, reserved, store_error};
+use crate::problem::{reserved, store_error};
+use crate::schedule::to_entry;
 
 impl Shard {
     pub(super) fn publish(&mut self, slot: u32, id: RequestId, publish: Publish) {
@@ -23,7 +26,15 @@ impl Shard {
         let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
             return;
         };
-        active.publishes_in_flight += 1;
+        let wall = Clock::wall();
+        // What is due by now needs no schedule.
+        let deliver_at = publish.deliver_at.filter(|time| *time > wall);
+        if deliver_at.is_some()
+            && let Err(error) =
+                self.env.schedule.check_room(&active.principal.user, self.env.settings.schedule)
+        {
+            return self.send_error(slot, Some(id), error);
+        }
         let durability = self.env.policies.policy(&publish.topic).durability;
         let message = NewMessage {
             topic: publish.topic,
@@ -35,14 +46,27 @@ impl Shard {
             order_key: publish.order_key,
             ttl: publish.ttl,
         };
-        let pending = PendingWrite::Publish { connection, id };
-        self.write(Write::Publish { message, durability, id: None }, Some(pending));
+        let (write, pending) = match deliver_at {
+            None => {
+                let write = Write::Publish { message, durability, id: None };
+                (write, PendingWrite::Publish { connection, id })
+            }
+            Some(deliver_at) => match to_entry(message, deliver_at, wall) {
+                Ok(write) => (write, PendingWrite::Schedule { connection, id, deliver_at }),
+                Err(error) => return self.send_error(slot, Some(id), error),
+            },
+        };
+        self.publish_begun(slot);
+        self.write(write, Some(pending));
+    }
+
+    fn publish_begun(&mut self, slot: u32) {
+        if let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) {
+            active.publishes_in_flight += 1;
+        }
     }
 
     fn check_publish(&mut self, slot: u32, publish: &Publish) -> Result<(), ErrorBody> {
-        if publish.deliver_at.is_some_and(|time| time > Clock::wall()) {
-            return Err(not_offered("a `deliver_at` in the future"));
-        }
         let limits = self.env.settings.limits;
         let bytes = publish.data.bytes().len();
         if bytes > limits.message_bytes as usize {
@@ -76,6 +100,9 @@ impl Shard {
             PendingWrite::Publish { connection, id } => {
                 self.publish_answered(connection, id, outcome);
             }
+            PendingWrite::Schedule { connection, id, deliver_at } => {
+                self.schedule_answered((connection, id), deliver_at, &outcome);
+            }
             PendingWrite::DeadLetter { connection, topic, offset } => {
                 self.dead_letter_answered(connection, &topic, offset, refused(&outcome));
             }
@@ -100,29 +127,56 @@ impl Shard {
         self.write_done(tag, Err(&Outcome::Refused(error.clone())));
     }
 
+    /// A repeat of a message that was scheduled is told when that one is due.
+    fn schedule_answered(
+        &mut self,
+        (key, request): (ConnectionKey, RequestId),
+        deliver_at: Timestamp,
+        outcome: &Result<Published, &Outcome>,
+    ) {
+        let answer = match outcome {
+            Ok(Published { id, .. }) => Ok(Scheduled { id: *id, deliver_at, duplicate: false }),
+            Err(Outcome::Duplicate { id, .. }) => {
+                let deliver_at = self.env.schedule.deliver_at(*id).unwrap_or(deliver_at);
+                Ok(Scheduled { id: *id, deliver_at, duplicate: true })
+            }
+            Err(Outcome::Refused(error)) => Err(store_error(error)),
+            Err(Outcome::Published(_) | Outcome::Saved) => return,
+        };
+        self.answer_publisher(key, request, answer.map(ServerBody::Scheduled));
+    }
+
     fn publish_answered(
         &mut self,
         key: ConnectionKey,
         id: RequestId,
         outcome: Result<Published, &Outcome>,
     ) {
+        let answer = match outcome {
+            Ok(published) => Ok(published),
+            Err(Outcome::Duplicate { id, position }) => {
+                Ok(Published { id: *id, position: *position, duplicate: true })
+            }
+            Err(Outcome::Refused(error)) => Err(store_error(error)),
+            Err(Outcome::Published(_) | Outcome::Saved) => return,
+        };
+        self.answer_publisher(key, id, answer.map(ServerBody::Published));
+    }
+
+    fn answer_publisher(
+        &mut self,
+        key: ConnectionKey,
+        id: RequestId,
+        answer: Result<ServerBody, ErrorBody>,
+    ) {
         let Some(connection) = self.connection(key) else { return };
         if let Some(active) = connection.active() {
             active.publishes_in_flight = active.publishes_in_flight.saturating_sub(1);
         }
-        let body = match outcome {
-            Ok(published) => ServerBody::Published(published),
-            Err(Outcome::Duplicate { id, position }) => {
-                ServerBody::Published(Published { id: *id, position: *position, duplicate: true })
-            }
-            Err(Outcome::Refused(error)) => {
-                let error = store_error(error);
-                self.env.metrics.errors(error.code).inc();
-                ServerBody::Error(error)
-            }
-            Err(Outcome::Published(_) | Outcome::Saved) => return,
-        };
-        self.send(key.slot, Some(id), body);
+        match answer {
+            Ok(body) => self.send(key.slot, Some(id), body),
+            Err(error) => self.send_error(key.slot, Some(id), error),
+        }
     }
 }
 

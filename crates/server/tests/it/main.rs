@@ -14,5 +14,6 @@ mod peer;
 mod priority;
 mod recovery_table;
 mod revocation;
+mod schedule;
 mod slow;
 mod tls;
