@@ -88,8 +88,16 @@ pub const READ_BYTES_MAX: usize = 1024 * 1024;
 /// frame, and nobody reads a longer list.
 pub const PRESENCE_MEMBERS_MAX: usize = 1000;
 
-/// Messages in one HTTP batch publish.
+/// Messages in one HTTP batch publish, and topics of one broadcast.
 pub const PUBLISH_BATCH_MAX: usize = 1000;
+
+/// Topics of one event stream. Their positions travel with every event, and come back in one
+/// header.
+pub const STREAM_TOPICS_MAX: usize = 16;
+
+/// Longest time that a history request may wait for a message. Proxies and load balancers cut off
+/// an answer that is not begun after about a minute.
+pub const HISTORY_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Time from accepting a socket to its `connect` frame. Long enough for a bad mobile network,
 /// short enough that silent sockets do not pile up.

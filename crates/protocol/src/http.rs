@@ -3,16 +3,22 @@
 //! Requests are read as strictly as frames, and replies as tolerantly. Messages look the same
 //! here and in frames.
 
+mod broadcast;
 mod history;
 mod problem;
 mod publish;
+mod stream;
+mod stream_cursor;
 
+pub use broadcast::decode_broadcast;
 pub use history::HistoryReply;
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem};
 pub use publish::{
     BatchReply, PublishOutcome, PublishReply, decode_publish, decode_publish_batch, encode_publish,
     encode_publish_batch,
 };
+pub use stream::{Ready, ReadyTopic, StreamBody, StreamEvent, append_comment, append_retry};
+pub use stream_cursor::{StreamCursorError, decode_stream_cursor, encode_stream_cursor};
 
 use crate::error_code::ErrorCode;
 use crate::frame::ErrorBody;

@@ -9,12 +9,14 @@ mod writer;
 
 use serde_json::value::RawValue;
 
-pub(crate) use self::client::{PUBLISH_FIELDS, encode_client, read_publish, write_publish};
-pub(crate) use self::delivery::encode_delivery;
+pub(crate) use self::client::{
+    BROADCAST_FIELDS, PUBLISH_FIELDS, encode_client, read_publish, read_publish_to, write_publish,
+};
+pub(crate) use self::delivery::{encode_delivery, write_delivery};
 pub(crate) use self::object::{Object, Reading, Value};
 pub(crate) use self::server::{
     ERROR_FIELDS, encode_server, read_error, read_history, read_published, read_scheduled,
-    read_told_error, write_error, write_history, write_published, write_scheduled,
+    read_told_error, write_error, write_history, write_published, write_reset, write_scheduled,
 };
 pub(crate) use self::writer::ObjectWriter;
 

@@ -102,12 +102,31 @@ pub(crate) const PUBLISH_FIELDS: &[&str] = &[
     "deliver_at",
 ];
 
+/// Of a broadcast: the same, to many topics.
+pub(crate) const BROADCAST_FIELDS: &[&str] = &[
+    "topics",
+    "data",
+    "data_base64",
+    "content_type",
+    "headers",
+    "key",
+    "order_key",
+    "ttl_ms",
+    "deliver_at",
+];
+
 fn publish(body: Value<'_>) -> Result<ClientBody, ErrorBody> {
     read_publish(&body.object("publish", PUBLISH_FIELDS)?).map(ClientBody::Publish)
 }
 
 /// The fields of a publish: of the frame, and of the HTTP body.
 pub(crate) fn read_publish(object: &Object<'_>) -> Result<Publish, ErrorBody> {
+    let topic = rules::topic(object.at("topic"), &object.text("topic")?)?;
+    read_publish_to(topic, object)
+}
+
+/// Everything of a publish but where it goes.
+pub(crate) fn read_publish_to(topic: Topic, object: &Object<'_>) -> Result<Publish, ErrorBody> {
     let content_type = object
         .optional_text("content_type")?
         .map(|text| rules::content_type(object.at("content_type"), &text))
@@ -124,7 +143,7 @@ pub(crate) fn read_publish(object: &Object<'_>) -> Result<Publish, ErrorBody> {
         .map(|value| rules::ttl(value.at(), value.number(rules::POSITIVE)?))
         .transpose()?;
     Ok(Publish {
-        topic: rules::topic(object.at("topic"), &object.text("topic")?)?,
+        topic,
         data: read_data(object)?,
         content_type,
         headers: headers.unwrap_or_default(),

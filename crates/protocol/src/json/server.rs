@@ -245,14 +245,7 @@ fn write_body(body: &ServerBody, out: &mut ObjectWriter<'_>) {
         ServerBody::Message(delivery) => write_delivery(&DeliveryView::of_delivery(delivery), out),
         ServerBody::Present(present) => presence::write_present(present, out),
         ServerBody::Presence(change) => presence::write_change(change, out),
-        ServerBody::Reset(reset) => {
-            out.text("sub", reset.sub.as_str());
-            out.text("topic", reset.topic.as_str());
-            out.text("reason", reset.reason.as_str());
-            out.text("epoch", &reset.epoch.to_string());
-            out.number("first", reset.first.get());
-            out.number("offset", reset.offset.get());
-        }
+        ServerBody::Reset(reset) => write_reset(reset, out),
         ServerBody::Goaway(goaway) => {
             out.text("reason", &goaway.reason);
             out.optional_number("retry_after_ms", goaway.retry_after.map(duration_ms));
@@ -311,6 +304,15 @@ pub(crate) fn write_scheduled(scheduled: &Scheduled, out: &mut ObjectWriter<'_>)
     out.text("id", scheduled.id.encode(&mut [0; 26]));
     out.number("deliver_at", scheduled.deliver_at.as_ms());
     out.flag("duplicate", scheduled.duplicate);
+}
+
+pub(crate) fn write_reset(reset: &Reset, out: &mut ObjectWriter<'_>) {
+    out.text("sub", reset.sub.as_str());
+    out.text("topic", reset.topic.as_str());
+    out.text("reason", reset.reason.as_str());
+    out.text("epoch", &reset.epoch.to_string());
+    out.number("first", reset.first.get());
+    out.number("offset", reset.offset.get());
 }
 
 pub(crate) fn write_history(history: &History, out: &mut ObjectWriter<'_>) {

@@ -86,6 +86,7 @@ fn the_corpus_has_every_kind_of_body() {
     let mut body = Vec::new();
     encode_publish_batch(&publish, &mut body);
     update("http", "kind-batch", &body);
+    update("http", "kind-broadcast", br#"{"topics":["a/1","a/2"],"data":{"n":1},"key":"k"}"#);
     let topic = publish[0].topic.clone();
     let outcome = PublishOutcome::Published(draw.published());
     let published = PublishReply { topic: topic.clone(), outcome };
@@ -111,6 +112,7 @@ fn the_corpus_has_every_kind_of_body() {
     let has = |decodes: fn(&[u8]) -> bool| files.iter().any(|(_, bytes)| decodes(bytes));
     assert!(has(|body| tidings_protocol::http::decode_publish(body).is_ok()));
     assert!(has(|body| tidings_protocol::http::decode_publish_batch(body).is_ok()));
+    assert!(has(|body| tidings_protocol::http::decode_broadcast(body).is_ok()));
     assert!(has(|body| PublishReply::decode(body).is_ok()));
     assert!(has(|body| BatchReply::decode(body).is_ok()));
     assert!(has(|body| HistoryReply::decode(body).is_ok()));

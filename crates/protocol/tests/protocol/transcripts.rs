@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use tidings_protocol::http::{
-    BatchReply, HistoryReply, Problem, PublishReply, decode_publish, decode_publish_batch,
-    encode_publish,
+    BatchReply, HistoryReply, Problem, PublishReply, decode_broadcast, decode_publish,
+    decode_publish_batch, encode_publish,
 };
 use tidings_protocol::{
     ClientFrame, Codec, DecodeError, ErrorBody, ServerFrame, decode_client_frame,
@@ -56,6 +56,10 @@ fn outcome(command: &str, input: &str) -> String {
         "server-proto" => server(Codec::Protobuf, &from_hex(input)),
         "publish" => body(decode_publish(input.as_bytes()), encode_publish),
         "batch" => match decode_publish_batch(input.as_bytes()) {
+            Err(error) => refused(None, &error),
+            Ok(entries) => entries.into_iter().map(|entry| body(entry, encode_publish)).collect(),
+        },
+        "broadcast" => match decode_broadcast(input.as_bytes()) {
             Err(error) => refused(None, &error),
             Ok(entries) => entries.into_iter().map(|entry| body(entry, encode_publish)).collect(),
         },
