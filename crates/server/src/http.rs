@@ -3,6 +3,7 @@
 mod access;
 mod frame_around;
 mod history;
+mod pieces;
 mod publish;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub(crate) fn router(env: &Arc<Env>, origins: OriginRules) -> Router {
         .route(WEBSOCKET_PATH, any(upgrade))
         .route("/v1/publish", post(publish::publish))
         .route("/v1/publish/batch", post(publish::publish_batch))
+        .route("/v1/broadcast", post(publish::broadcast))
         .route("/v1/history", get(history::history))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

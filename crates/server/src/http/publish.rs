@@ -1,4 +1,4 @@
-//! `POST /v1/publish` and `POST /v1/publish/batch`.
+//! `POST /v1/publish`, `POST /v1/publish/batch` and `POST /v1/broadcast`.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -11,12 +11,13 @@ use http::header::CONTENT_TYPE;
 use http_body_util::LengthLimitError;
 use tidings_core::{DedupKey, NewMessage, Operation, Principal};
 use tidings_protocol::http::{
-    BatchReply, PublishOutcome, PublishReply, decode_publish, decode_publish_batch,
+    BatchReply, PublishOutcome, PublishReply, decode_broadcast, decode_publish,
+    decode_publish_batch,
 };
 use tidings_protocol::{ErrorBody, ErrorCode, Publish, Published};
 use tidings_storage::{Outcome, Write};
 
-use super::access;
+use super::{access, pieces};
 use crate::clock::Clock;
 use crate::env::Env;
 use crate::problem::{HttpError, not_offered, reserved, store_error};
@@ -45,21 +46,42 @@ pub(super) async fn publish_batch(
 ) -> Result<Response, HttpError> {
     let principal = access::principal(&env, request.headers())?;
     let body = body(&env, request).await?;
-    let messages = decode_publish_batch(&body)?;
+    publish_each(&env, &principal, decode_publish_batch(&body)?).await
+}
+
+pub(super) async fn broadcast(
+    State(env): State<Arc<Env>>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let principal = access::principal(&env, request.headers())?;
+    let key = idempotency_key(request.headers())?;
+    let body = body(&env, request).await?;
+    let mut messages = decode_broadcast(&body)?;
+    for publish in messages.iter_mut().flatten() {
+        publish.key = publish.key.take().or_else(|| key.clone());
+    }
+    publish_each(&env, &principal, messages).await
+}
+
+/// Publishes what can be published, and answers with one result for each message in their order.
+async fn publish_each(
+    env: &Env,
+    principal: &Principal,
+    messages: Vec<Result<Publish, ErrorBody>>,
+) -> Result<Response, HttpError> {
     let mut results = Vec::with_capacity(messages.len());
     let mut writes = Vec::new();
     for message in messages {
         let checked = message.and_then(|publish| {
             let topic = publish.topic.clone();
-            Ok((topic, write(&env, &principal, publish).map_err(|error| error.0)?))
+            Ok((topic, write(env, principal, publish).map_err(|error| error.0)?))
         });
         results.push(checked.map(|(topic, write)| {
             writes.push(write);
             topic
         }));
     }
-    let outcomes = env.door_lane.submit(env.store.as_ref(), writes).await?;
-    let mut outcomes = outcomes.into_iter();
+    let mut outcomes = pieces::submit(env, writes).await?.into_iter();
     let results = results.into_iter().map(|result| {
         let topic = result?;
         Ok(PublishReply { topic, outcome: published(outcomes.next()).map_err(|e| e.0)? })

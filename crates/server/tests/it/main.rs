@@ -5,6 +5,7 @@
 
 mod auth;
 mod bad_input;
+mod broadcast;
 mod delivery;
 mod door;
 mod durable;
