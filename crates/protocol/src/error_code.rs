@@ -87,7 +87,7 @@ error_codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, false;
     /// The server does not offer this yet, or not for this kind of topic.
     Unsupported = "unsupported", 501, false;
-    /// More subscriptions, or publishes without an answer, than a connection may have.
+    /// More subscriptions, unanswered publishes, streams or waiting requests than there may be.
     LimitReached = "limit_reached", 429, true;
     /// The server has more to do than it can queue.
     Overloaded = "overloaded", 503, true;

@@ -10,6 +10,7 @@ use tidings_storage::{Commit, CommitObserver, Outcome, Ticket};
 use crate::door_lane::DoorLane;
 use crate::inbox::Inbox;
 use crate::schedule::SharedSchedule;
+use crate::watchers::Watchers;
 use crate::websocket::{Opcode, write_header};
 
 /// A message and its first-attempt frame per codec, encoded by whichever shard needs it first and
@@ -98,6 +99,7 @@ pub(crate) struct CommitFanOut {
     shards: Vec<Arc<Inbox>>,
     door: Arc<DoorLane>,
     schedule: Arc<SharedSchedule>,
+    watchers: Arc<Watchers>,
 }
 
 impl CommitFanOut {
@@ -105,8 +107,9 @@ impl CommitFanOut {
         shards: Vec<Arc<Inbox>>,
         door: Arc<DoorLane>,
         schedule: Arc<SharedSchedule>,
+        watchers: Arc<Watchers>,
     ) -> Self {
-        Self { shards, door, schedule }
+        Self { shards, door, schedule, watchers }
     }
 }
 
@@ -115,6 +118,7 @@ impl CommitObserver for CommitFanOut {
         // Before anybody is answered: what is confirmed as scheduled can be cancelled.
         self.schedule.committed(&commit);
         self.door.answer(&commit);
+        self.watchers.committed(&commit);
         let entries = commit.outcomes.into_iter().map(|committed| Entry {
             ticket: committed.ticket,
             landed: match committed.outcome {

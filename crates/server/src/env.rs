@@ -12,10 +12,12 @@ use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::door_lane::DoorLane;
+use crate::door_reads::DoorReads;
 use crate::inbox::{Inbox, Letter, Whose};
 use crate::metrics::Metrics;
 use crate::reader::Readers;
 use crate::schedule::{ScheduleLimits, SharedSchedule};
+use crate::watchers::Watchers;
 
 /// Settings as the shards and the door use them.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub(crate) struct Env {
     pub(crate) inboxes: Vec<Arc<Inbox>>,
     pub(crate) door_lane: Arc<DoorLane>,
     pub(crate) schedule: Arc<SharedSchedule>,
+    pub(crate) door_reads: DoorReads,
+    pub(crate) watchers: Arc<Watchers>,
     pub(crate) seats: Arc<Seats>,
     pub(crate) seeds: Seeds,
 }
@@ -78,11 +82,12 @@ impl Env {
         MessageId::new(Clock::wall().as_ms(), 0, self.random_seed()).to_string()
     }
 
-    /// Has every shard close a user's connections, finally.
+    /// Has every shard close a user's connections, and ends the user's streams, finally.
     pub(crate) fn disconnect(&self, user: &UserId, which: Whose) {
         for inbox in &self.inboxes {
             inbox.post(Letter::Disconnect { user: user.clone(), which });
         }
+        self.watchers.send_away(user, which);
     }
 
     /// When a client that is sent away may come back.

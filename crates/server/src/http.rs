@@ -3,8 +3,10 @@
 mod access;
 mod frame_around;
 mod history;
+mod long_poll;
 mod pieces;
 mod publish;
+mod stream;
 
 use std::sync::Arc;
 
@@ -21,6 +23,9 @@ use crate::problem::HttpError;
 /// Where WebSockets are opened.
 const WEBSOCKET_PATH: &str = "/v1/ws";
 
+/// Where a topic's past is read, and its future waited for.
+const HISTORY_PATH: &str = "/v1/history";
+
 /// Every public route.
 pub(crate) fn router(env: &Arc<Env>, origins: OriginRules) -> Router {
     let around = frame_around::Around { env: Arc::clone(env), origins: Arc::new(origins) };
@@ -30,7 +35,8 @@ pub(crate) fn router(env: &Arc<Env>, origins: OriginRules) -> Router {
         .route("/v1/publish", post(publish::publish))
         .route("/v1/publish/batch", post(publish::publish_batch))
         .route("/v1/broadcast", post(publish::broadcast))
-        .route("/v1/history", get(history::history))
+        .route(HISTORY_PATH, get(history::history))
+        .route("/v1/stream", get(stream::stream))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(env))

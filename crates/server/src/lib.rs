@@ -13,6 +13,7 @@ mod dead_letters;
 mod directory;
 mod door;
 mod door_lane;
+mod door_reads;
 mod engine;
 mod env;
 mod history;
@@ -26,6 +27,7 @@ mod schedule;
 mod server;
 mod shard;
 mod task;
+mod watchers;
 pub mod websocket;
 
 pub use auth::KeyError;

@@ -77,13 +77,33 @@ metrics! {
         bytes_in = "received_bytes", "Bytes read from WebSocket connections";
         bytes_out = "sent_bytes", "Bytes written to WebSocket connections";
         http_requests = "http_requests", "HTTP requests answered";
+        stream_deliveries = "stream_deliveries", "Messages sent to event streams";
         connections_refused = "connections_refused", "Sockets refused for want of a free seat";
     }
     gauges {
         connections = "connections", "Open sockets";
         sessions = "sessions_connected", "Sessions with a connection";
+        streams = "streams", "Event streams that are open";
+        waiting_polls = "waiting_polls", "History requests that wait for a message";
         subscriptions = "subscriptions", "Subscriptions of open connections";
         scheduled = "scheduled", "Messages that wait for their time";
+    }
+}
+
+/// Counts in a gauge for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Held(Gauge);
+
+impl Held {
+    pub(crate) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -11,6 +11,9 @@ use tidings_protocol::http::{PROBLEM_CONTENT_TYPE, Problem};
 use tidings_protocol::{ErrorBody, ErrorCode};
 use tidings_storage::StoreError;
 
+use crate::env::Env;
+use crate::watchers::{Ended, Refused};
+
 /// When to come back after a limit that clears within a round trip or two.
 pub(crate) const RETRY_SOON: Duration = Duration::from_millis(200);
 
@@ -55,6 +58,39 @@ pub(crate) fn keeps_nothing(topic: &Topic) -> ErrorBody {
 /// What whoever asks for something is told that the protocol has and this server does not.
 pub(crate) fn not_offered(what: &str) -> ErrorBody {
     ErrorBody::new(ErrorCode::Unsupported, format!("{what} is not offered yet; leave it out"))
+}
+
+/// What whoever wants to wait for messages is told who cannot.
+pub(crate) fn cannot_wait(env: &Env, why: Refused) -> ErrorBody {
+    match why {
+        Refused::Full { max } => {
+            let message = format!(
+                "{max} streams and waiting requests are open, and no more may be \
+                 (`http.streams_max`): come back, or ask without waiting"
+            );
+            let mut error = ErrorBody::new(ErrorCode::LimitReached, message);
+            error.retry_after = Some(env.spread_comeback());
+            error
+        }
+        Refused::Draining => draining(env),
+    }
+}
+
+/// What whoever waits for messages is told who need wait no longer.
+pub(crate) fn no_longer(env: &Env, why: Ended) -> ErrorBody {
+    match why {
+        Ended::SentAway => {
+            ErrorBody::new(ErrorCode::PermissionDenied, "an operator sent this user away")
+        }
+        Ended::Draining => draining(env),
+    }
+}
+
+/// What new requests are told once the server goes away.
+pub(crate) fn draining(env: &Env) -> ErrorBody {
+    let mut error = ErrorBody::new(ErrorCode::Draining, "the server is going away");
+    error.retry_after = Some(env.spread_comeback());
+    error
 }
 
 /// An error on its way out as `application/problem+json` (RFC 9457).

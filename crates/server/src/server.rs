@@ -24,12 +24,14 @@ use crate::config::{Config, ConfigError};
 use crate::directory::Directory;
 use crate::door::{Door, ListenError, TlsError, listen, tls_acceptor};
 use crate::door_lane::DoorLane;
+use crate::door_reads::DoorReads;
 use crate::env::{Env, Seats, Seeds, Settings};
 use crate::inbox::{Letter, Waiting, Whose};
 use crate::metrics::Metrics;
 use crate::reader::Readers;
 use crate::schedule::{ScheduleLimits, SharedSchedule};
 use crate::shard::{Shard, ShardSeat};
+use crate::watchers::Watchers;
 use crate::{engine, http, operator};
 
 /// Which store a server keeps its topics in.
@@ -129,8 +131,13 @@ impl ServerBuilder {
         let policies = Arc::new(config.policy_table());
         let door_lane = Arc::new(DoorLane::new(&policies));
         let schedule = Arc::<SharedSchedule>::default();
-        let fan_out =
-            CommitFanOut::new(inboxes.clone(), Arc::clone(&door_lane), Arc::clone(&schedule));
+        let watchers = Arc::new(Watchers::new(config.http.streams_max));
+        let fan_out = CommitFanOut::new(
+            inboxes.clone(),
+            Arc::clone(&door_lane),
+            Arc::clone(&schedule),
+            Arc::clone(&watchers),
+        );
         let store = open_store(engine, &config, &policies, Arc::new(fan_out)).await?;
         authenticator.revocations().load(store.as_ref())?;
         schedule.load(store.as_ref())?;
@@ -147,6 +154,8 @@ impl ServerBuilder {
             inboxes,
             door_lane,
             schedule,
+            door_reads: DoorReads::default(),
+            watchers,
             seats: Arc::new(Seats::new(config.server.connections_max)),
             seeds: Seeds::from(random_u64()),
         });
@@ -165,6 +174,7 @@ impl ServerBuilder {
         running.open_door(&config, public, tls);
         running.open_operator(operator);
         running.tasks.spawn(crate::schedule::run(env.clone(), running.draining.clone()));
+        running.wake_watchers();
         tracing::info!(
             public = %running.public_addr, operator = %running.operator_addr,
             tls = config.tls.is_some(), shards = env.inboxes.len(), "serving"
@@ -226,6 +236,7 @@ impl RunningServer {
         let timeout = self.env.settings.drain_timeout;
         tracing::info!(connections = self.env.seats.taken(), ?timeout, "draining");
         self.draining.cancel();
+        self.env.watchers.drain();
         let due = self.env.clock.now() + timeout;
         for inbox in &self.env.inboxes {
             inbox.post(Letter::Drain { due });
@@ -272,6 +283,16 @@ impl RunningServer {
             refusals: AtomicUsize::new(0),
         };
         crate::task::spawn("door", door.run());
+    }
+
+    fn wake_watchers(&self) {
+        let (watchers, stopped) = (Arc::clone(&self.env.watchers), self.stopped.clone());
+        crate::task::spawn("watchers", async move {
+            tokio::select! {
+                () = watchers.ring() => {}
+                () = stopped.cancelled() => {}
+            }
+        });
     }
 
     fn open_operator(&self, listener: TcpListener) {

@@ -39,6 +39,7 @@ use crate::env::Env;
 use crate::inbox::{Inbox, Letter, Waiting};
 use connection::{Connection, Phase};
 pub(crate) use stream::{Handoff, Hidden, Stream};
+pub(crate) use subscribe::start;
 use topics::Topics;
 
 /// History requests of one connection that may be under way.

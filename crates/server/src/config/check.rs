@@ -276,6 +276,7 @@ fn check_http(config: &Config, found: &mut Problems) {
     check_origins("http.cors_origins", &config.http.cors_origins, found);
     check_envelope("http.body_bytes", config.http.body_bytes, config, found);
     found.range("http.request_timeout", config.http.request_timeout, &bounds::REQUEST);
+    found.range("http.streams_max", config.http.streams_max, &bounds::CONNECTIONS);
 }
 
 fn check_topics(config: &Config, found: &mut Problems) {

@@ -18,6 +18,8 @@ pub struct HttpSection {
     /// Longest time from a request's first byte to its answer.
     #[serde(with = "text::duration")]
     pub request_timeout: Duration,
+    /// Most streams, and history requests that wait, at once.
+    pub streams_max: usize,
 }
 
 impl Default for HttpSection {
@@ -26,6 +28,7 @@ impl Default for HttpSection {
             cors_origins: Vec::new(),
             body_bytes: ByteSize::from_mib(2),
             request_timeout: Duration::from_secs(30),
+            streams_max: 10_000,
         }
     }
 }

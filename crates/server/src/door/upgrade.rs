@@ -14,14 +14,14 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tidings_protocol::{ErrorBody, ErrorCode};
+use tidings_protocol::ErrorCode;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::{Admission, patience};
 use crate::env::{Env, Seat};
 use crate::inbox::Letter;
-use crate::problem::HttpError;
+use crate::problem::{HttpError, draining};
 use crate::shard::{Handoff, Hidden, Stream};
 use crate::websocket::{HandshakeError, Upgrade, WEBSOCKET_VERSION, check_upgrade};
 
@@ -65,9 +65,7 @@ fn begin(env: Arc<Env>, mut request: Request, mut upgrade: Upgrade) -> Result<Re
     let admission = request.extensions().get::<Admission>().cloned();
     let admission = admission.expect("the door puts it into every request");
     if admission.is_draining() {
-        let mut error = ErrorBody::new(ErrorCode::Draining, "the server is going away");
-        error.retry_after = Some(env.spread_comeback());
-        return Err(HttpError(error));
+        return Err(HttpError(draining(&env)));
     }
     if upgrade.token.is_none() && env.settings.token_in_query {
         upgrade.token = query_token(request.uri().query());

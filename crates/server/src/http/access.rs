@@ -1,6 +1,7 @@
 //! Who sends a request and what they may do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 use tidings_core::{Operation, Principal, Topic};
@@ -13,9 +14,26 @@ use crate::websocket::bearer_header;
 
 /// Who sends a request: an `X-API-Key`, or a bearer token, or an API key as bearer.
 pub(super) fn principal(env: &Env, headers: &HeaderMap) -> Result<Arc<Principal>, HttpError> {
+    find(env, headers, None)
+}
+
+/// The same, but one that shows nothing in its headers shows `token`.
+pub(super) fn principal_or(
+    env: &Env,
+    headers: &HeaderMap,
+    token: &str,
+) -> Result<Arc<Principal>, HttpError> {
+    find(env, headers, Some(token))
+}
+
+fn find(
+    env: &Env,
+    headers: &HeaderMap,
+    otherwise: Option<&str>,
+) -> Result<Arc<Principal>, HttpError> {
     let key = headers.get("x-api-key").and_then(|value| value.to_str().ok());
     let bearer = bearer_header(headers);
-    let found = match (key, bearer.as_deref()) {
+    let found = match (key, bearer.as_deref().or(otherwise)) {
         (Some(key), _) => env.authenticator.api_key(key),
         (None, Some(bearer)) => env
             .authenticator
@@ -24,6 +42,12 @@ pub(super) fn principal(env: &Env, headers: &HeaderMap) -> Result<Arc<Principal>
         (None, None) => env.authenticator.principal(None, Clock::wall()),
     };
     found.map_err(|error| HttpError::new(error.code(), error.to_string()))
+}
+
+/// How long what a request shows still counts; `None` if it has no end.
+pub(super) fn time_left(principal: &Principal) -> Option<Duration> {
+    let expires_at = principal.expires_at?;
+    Some(Duration::from_millis(expires_at.as_ms().saturating_sub(Clock::wall().as_ms())))
 }
 
 /// Refuses what the capabilities do not allow.

@@ -13,7 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tidings_protocol::{ErrorBody, ErrorCode};
 
-use super::WEBSOCKET_PATH;
+use super::{HISTORY_PATH, WEBSOCKET_PATH};
 use crate::auth::OriginRules;
 use crate::env::Env;
 use crate::problem::{HttpError, RETRY_SOON, tell};
@@ -82,7 +82,10 @@ impl Around {
 
     /// Within the time that a request may take.
     async fn answer(&self, request: Request, next: Next) -> Response {
-        let limit = self.env.settings.request_timeout;
+        let mut limit = self.env.settings.request_timeout;
+        if request.uri().path() == HISTORY_PATH {
+            limit += super::long_poll::asked(request.uri().query());
+        }
         match tokio::time::timeout(limit, next.run(request)).await {
             Ok(response) => response,
             Err(_) => {
@@ -103,7 +106,10 @@ fn preflight() -> Response {
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
     headers.insert(
         ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("authorization, content-type, idempotency-key, x-api-key"),
+        HeaderValue::from_static(
+            "authorization, content-type, idempotency-key, last-event-id, traceparent, tracestate, \
+             x-api-key",
+        ),
     );
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response

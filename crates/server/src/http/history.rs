@@ -8,11 +8,11 @@ use http::HeaderMap;
 use serde::Deserialize;
 use tidings_core::{Durability, Offset, Operation, Position, Timestamp, Topic, limits};
 use tidings_protocol::http::HistoryReply;
-use tidings_protocol::{ErrorBody, ErrorCode};
+use tidings_protocol::{ErrorBody, ErrorCode, History};
 use tidings_storage::{ReadFrom, ReadLimit};
 
-use super::access;
 use super::publish::json;
+use super::{access, long_poll};
 use crate::env::Env;
 use crate::history::history as reply;
 use crate::problem::{HttpError, keeps_nothing};
@@ -31,6 +31,32 @@ pub(super) struct Params {
     /// What an earlier page gave.
     cursor: Option<String>,
     limit: Option<usize>,
+    /// How long to wait for a message if there is none.
+    wait_ms: Option<u64>,
+}
+
+/// What a request asks for.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) topic: Topic,
+    from: ReadFrom,
+    position: Option<Position>,
+    limit: ReadLimit,
+}
+
+/// What there is of it.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) history: History,
+    /// Where the next page begins.
+    pub(super) next: Offset,
+}
+
+impl Page {
+    pub(super) async fn read(&self, env: &Env) -> Result<Read, ErrorBody> {
+        let batch = env.door_reads.read(&env.store, &self.topic, self.from, self.limit).await?;
+        Ok(Read { history: reply(self.topic.clone(), self.position, &batch)?, next: batch.next })
+    }
 }
 
 pub(super) async fn history(
@@ -49,12 +75,10 @@ pub(super) async fn history(
     }
     let (from, position) = start(&params)?;
     let limit = ReadLimit { messages: limit(params.limit)?, bytes: limits::READ_BYTES_MAX };
-    let store = Arc::clone(&env.store);
-    let read_topic = topic.clone();
-    let read = tokio::task::spawn_blocking(move || store.read(&read_topic, from, limit)).await;
-    let batch = read.map_err(|error| HttpError::new(ErrorCode::Internal, error.to_string()))??;
-    let next = Position { epoch: batch.state.epoch, offset: batch.next.previous() };
-    let history = reply(topic, position, &batch)?;
+    let wait = long_poll::wait(params.wait_ms)?;
+    let page = Page { topic, from, position, limit };
+    let Read { history, next } = long_poll::read(&env, &principal, &page, wait).await?;
+    let next = Position { epoch: history.epoch, offset: next.previous() };
     let mut out = Vec::new();
     HistoryReply { history, cursor: Some(cursor(next)) }.encode(&mut out);
     Ok(json(out))
@@ -90,7 +114,7 @@ fn cursor(position: Position) -> String {
     format!("{}:{}", position.epoch, position.offset)
 }
 
-fn parse_position(text: &str) -> Option<Position> {
+pub(super) fn parse_position(text: &str) -> Option<Position> {
     let (epoch, offset) = text.split_once(':')?;
     Some(Position { epoch: epoch.parse().ok()?, offset: Offset::new(offset.parse().ok()?) })
 }

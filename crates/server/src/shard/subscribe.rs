@@ -205,7 +205,7 @@ impl Shard {
 }
 
 /// Where a subscription without a cursor starts.
-pub(super) fn start(from: StartFrom, state: TopicState) -> Recovery {
+pub(crate) fn start(from: StartFrom, state: TopicState) -> Recovery {
     match from {
         StartFrom::New => Recovery::Recovered { next: state.head.next() },
         StartFrom::First => Recovery::Recovered { next: state.first.max(Offset::FIRST) },
