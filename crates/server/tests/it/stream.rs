@@ -324,6 +324,82 @@ async fn a_slow_client_hears_of_what_was_trimmed_before_it_was_read() {
     server.shutdown().await;
 }
 
+/// Of a topic that spares slow readers all but the newest message.
+#[tokio::test]
+async fn a_slow_client_skips_to_the_newest_where_the_topic_asks_for_that() {
+    const MESSAGES: u64 = 1_000;
+    let mut config = config();
+    let section =
+        TopicSection { backlog_max: Some(1), ..TopicSection::new("ticker/#".parse().unwrap()) };
+    config.topic = vec![section];
+    let server = start(config).await;
+    let address = server.public_addr();
+    let mut slow = Events::open_narrow(address, "topic=ticker/1").await;
+    slow.expect("ready").await;
+    let mut fast = Events::open(address, "topic=ticker/1", &[]).await;
+    fast.expect("ready").await;
+    let mut peer = Peer::connect(address).await;
+    let filler = "x".repeat(30_000);
+    for n in 1..=MESSAGES {
+        peer.publish("ticker/1", json!([n, filler])).await;
+        assert_eq!(fast.data(1).await[0][0], n, "who keeps up gets everything");
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let (mut next, mut skipped) = (1, 0);
+    while next <= MESSAGES {
+        let event = slow.next().await.unwrap();
+        if event.kind == "reset" {
+            assert_eq!(event.data["reason"], "skipped");
+            let first = event.data["first"].as_u64().unwrap();
+            skipped += first - next;
+            next = first;
+        } else {
+            assert_eq!(event.data["offset"], next, "no gap that was not told");
+            next += 1;
+        }
+    }
+    assert!(skipped > 0, "nothing was skipped: publish more");
+    assert_eq!(metric(&server, "tidings_skipped_slow_total").await, skipped as f64);
+    // What was asked for is not left out, however slowly it is read.
+    let query = "topic=ticker/1&from=first";
+    let mut patient = Events::open_narrow(address, query).await;
+    patient.expect("ready").await;
+    for n in 1..=MESSAGES {
+        if n == 2 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert_eq!(patient.data(1).await[0][0], n);
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn urgent_topics_overtake_in_a_stream_that_lags() {
+    let mut config = config();
+    let section = TopicSection {
+        priority: tidings_core::Priority::Urgent,
+        ..TopicSection::new("alarm".parse().unwrap())
+    };
+    config.topic = vec![section];
+    let server = start(config).await;
+    let address = server.public_addr();
+    let mut peer = Peer::connect(address).await;
+    let filler = "x".repeat(30_000);
+    for n in 1..=100_u64 {
+        peer.publish("bulky", json!([n, filler])).await;
+    }
+    publish(&mut peer, "alarm", 1..=1).await;
+    let query = "topic=bulky&topic=alarm&from=first";
+    let mut stream = Events::open(address, query, &[]).await;
+    stream.expect("ready").await;
+    let first = stream.expect("message").await;
+    assert_eq!(first.data["topic"], "alarm", "before what was published earlier elsewhere");
+    for n in 1..=100_u64 {
+        assert_eq!(stream.data(1).await[0][0], n);
+    }
+    server.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_quiet_stream_shows_that_it_is_alive() {
     let mut config = config();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_core::{
-    CloseCode, Filter, Jitter, Message, Position, Principal, Recovery, ResetReason, Topic,
-    TopicState, limits, recover,
+    CloseCode, Filter, Jitter, Message, Offset, Position, Principal, PriorityQueue, Recovery,
+    ResetReason, Topic, TopicState, limits, recover,
 };
 use tidings_protocol::http::{
     Ready, ReadyTopic, StreamBody, StreamEvent, append_comment, append_retry, encode_stream_cursor,
@@ -27,14 +27,21 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 /// ... to this, so that those whom one failure cut off do not come back together.
 const RETRY_MAX: Duration = Duration::from_secs(4);
 
+/// A client that has room in its socket takes a part at once; one that takes longer than this has
+/// let it fill up.
+const TAKEN_WITHIN: Duration = Duration::from_millis(50);
+
 /// An open stream.
 #[derive(Debug)]
 pub(super) struct Source {
     env: Arc<Env>,
     watch: Watch,
     places: Vec<Place>,
-    /// Whose turn it is to be read first: a topic that never ends holds up no other.
-    turn: usize,
+    /// Which of the places wait to be read: a topic that never ends holds up no other, and urgent
+    /// ones overtake.
+    line: PriorityQueue<usize>,
+    /// When the last part was handed over.
+    handed_at: Option<Instant>,
     /// When the token ends.
     expires: Option<Instant>,
     is_over: bool,
@@ -47,13 +54,25 @@ struct Place {
     topic: Topic,
     /// After the last message sent.
     position: Position,
+    /// What there was when the stream began: it was asked for, so none of it is left out.
+    asked_up_to: Offset,
+    is_in_line: bool,
 }
 
 impl Source {
     pub(super) fn new(env: Arc<Env>, watch: Watch, principal: &Principal) -> Self {
         let expires = access::time_left(principal).map(|left| Instant::now() + left);
         let held = Held::new(&env.metrics.streams);
-        Self { env, watch, places: Vec::new(), turn: 0, expires, is_over: false, _held: held }
+        Self {
+            env,
+            watch,
+            places: Vec::new(),
+            line: PriorityQueue::default(),
+            handed_at: None,
+            expires,
+            is_over: false,
+            _held: held,
+        }
     }
 
     /// Finds where the stream begins. Gives what it says first: how long to wait before coming
@@ -67,13 +86,13 @@ impl Source {
             if let Recovery::Reset { reason, .. } = start {
                 // Without an id: whoever breaks off before `ready` shows the old cursor again, and
                 // is told again of every topic.
-                self.append_reset(None, &topic, reason, state, &mut out);
+                self.append_reset(None, &topic, reason, (state, state.first), &mut out);
             }
             let TopicState { epoch, first, head: offset } = state;
             let pending = offset.next().distance_from(start.next());
             ready.push(ReadyTopic { topic: topic.clone(), epoch, offset, first, pending });
             let position = Position { epoch, offset: start.next().previous() };
-            self.places.push(Place { topic, position });
+            self.places.push(Place { topic, position, asked_up_to: offset, is_in_line: false });
         }
         let body = StreamBody::Ready(Ready { topics: ready });
         StreamEvent { id: Some(&self.cursor()), body }.append(&mut out);
@@ -85,20 +104,28 @@ impl Source {
         if self.is_over {
             return None;
         }
+        let is_slow = self.handed_at.is_some_and(|at| at.elapsed() > TAKEN_WITHIN);
+        let skipped = if is_slow { self.skip_backlogs() } else { Vec::new() };
+        let part = if skipped.is_empty() { self.wait_for_part().await } else { skipped };
+        self.handed_at = Some(Instant::now());
+        Some(part)
+    }
+
+    async fn wait_for_part(&mut self) -> Vec<u8> {
         loop {
             if let Err(ended) = self.watch.check() {
-                return Some(self.end(ended));
+                return self.end(ended);
             }
             if self.expires.is_some_and(|at| at <= Instant::now()) {
-                return Some(self.goaway(CloseCode::TokenExpired, None));
+                return self.goaway(CloseCode::TokenExpired, None);
             }
             match self.read().await {
-                Ok(Some(part)) => return Some(part),
+                Ok(Some(part)) => return part,
                 Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(error = error.message, "a stream could not read the log");
                     let retry_after = Some(self.env.spread_comeback());
-                    return Some(self.goaway(CloseCode::Overloaded, retry_after));
+                    return self.goaway(CloseCode::Overloaded, retry_after);
                 }
             }
             let heartbeat = Instant::now() + self.env.settings.connection.ping_interval;
@@ -109,7 +136,7 @@ impl Source {
                 () = tokio::time::sleep_until(wake) => if wake == heartbeat {
                     let mut out = Vec::new();
                     append_comment(&mut out);
-                    return Some(out);
+                    return out;
                 }
             }
         }
@@ -140,25 +167,55 @@ impl Source {
         Ok((state, recovery))
     }
 
-    /// The next part of the first topic that has one; `None` if all are at their ends.
+    /// The next part of the topic whose turn it is; `None` if all are at their ends.
     async fn read(&mut self) -> Result<Option<Vec<u8>>, ErrorBody> {
-        for _ in 0..self.places.len() {
-            let index = self.turn;
-            self.turn = (self.turn + 1) % self.places.len();
-            let head = self.env.store.topic_state(&self.places[index].topic).head;
-            while self.places[index].position.offset < head {
-                let part = self.read_topic(index).await?;
-                if !part.is_empty() {
-                    return Ok(Some(part));
-                }
+        loop {
+            self.line_up();
+            let Some(index) = self.line.pop() else { return Ok(None) };
+            self.places[index].is_in_line = false;
+            let part = self.read_topic(index).await?;
+            if !part.is_empty() {
+                return Ok(Some(part));
             }
         }
-        Ok(None)
+    }
+
+    /// Puts the topics in line that have grown past their places.
+    fn line_up(&mut self) {
+        for (index, place) in self.places.iter_mut().enumerate() {
+            let head = self.env.store.topic_state(&place.topic).head;
+            if !place.is_in_line && place.position.offset < head {
+                place.is_in_line = true;
+                self.line.push(self.env.policies.priority(&place.topic), index);
+            }
+        }
+    }
+
+    /// The client was slow: topics whose policy bounds the backlog go on with their newest
+    /// messages. Tells what was left out.
+    fn skip_backlogs(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for index in 0..self.places.len() {
+            let Place { topic, position, asked_up_to, .. } = self.places[index].clone();
+            let state = self.env.store.topic_state(&topic);
+            let backlog = self.env.policies.policy(&topic).backlog;
+            let next = position.offset.next();
+            if next <= asked_up_to || position.epoch != state.epoch {
+                continue;
+            }
+            let Some(goes_on) = backlog.skips_to(next, state.head) else { continue };
+            self.env.metrics.skipped_slow.inc_by(goes_on.distance_from(next));
+            self.places[index].position.offset = goes_on.previous();
+            let cursor = self.cursor();
+            let place = (state, goes_on);
+            self.append_reset(Some(&cursor), &topic, ResetReason::Skipped, place, &mut out);
+        }
+        out
     }
 
     /// Reads on in one topic. Nothing, if all that was read has expired.
     async fn read_topic(&mut self, index: usize) -> Result<Vec<u8>, ErrorBody> {
-        let Place { topic, position } = self.places[index].clone();
+        let Place { topic, position, .. } = self.places[index].clone();
         let bytes = self.env.settings.outbound_bytes.min(limits::READ_BYTES_MAX);
         let limit = ReadLimit { messages: limits::READ_MESSAGES_MAX, bytes };
         let from = ReadFrom::Offset(position.offset.next());
@@ -169,7 +226,7 @@ impl Source {
             self.places[index].position =
                 Position { epoch: batch.state.epoch, offset: next.previous() };
             let cursor = self.cursor();
-            self.append_reset(Some(&cursor), &topic, reason, batch.state, &mut out);
+            self.append_reset(Some(&cursor), &topic, reason, (batch.state, next), &mut out);
             return Ok(out);
         }
         let now = Clock::wall();
@@ -195,7 +252,7 @@ impl Source {
         id: Option<&str>,
         topic: &Topic,
         reason: ResetReason,
-        state: TopicState,
+        (state, first): (TopicState, Offset),
         out: &mut Vec<u8>,
     ) {
         self.env.metrics.resets.inc();
@@ -205,7 +262,7 @@ impl Source {
             topic: topic.clone(),
             reason,
             epoch: state.epoch,
-            first: state.first,
+            first,
             offset: state.head,
         };
         StreamEvent { id, body: StreamBody::Reset(reset) }.append(out);
