@@ -33,6 +33,7 @@ mod session;
 mod time;
 mod timer_wheel;
 mod topic;
+mod trace_context;
 mod trie;
 
 pub use backoff::{Backoff, Jitter};
@@ -59,4 +60,5 @@ pub use session::{ConnectDecision, Session, SessionError, decide_connect};
 pub use time::{Instant, Timestamp};
 pub use timer_wheel::TimerWheel;
 pub use topic::{Topic, TopicError};
+pub use trace_context::{TRACEPARENT, TRACESTATE, TraceId};
 pub use trie::FilterTrie;

@@ -7,6 +7,7 @@ mod long_poll;
 mod pieces;
 mod publish;
 mod stream;
+mod trace;
 
 use std::sync::Arc;
 

@@ -27,6 +27,7 @@ mod schedule;
 mod server;
 mod shard;
 mod task;
+mod trace_log;
 mod watchers;
 pub mod websocket;
 

@@ -17,10 +17,12 @@ use tidings_protocol::http::{
 use tidings_protocol::{ErrorBody, ErrorCode, Publish, Published};
 use tidings_storage::{Outcome, Write};
 
+use super::trace::Trace;
 use super::{access, pieces};
 use crate::clock::Clock;
 use crate::env::Env;
 use crate::problem::{HttpError, not_offered, reserved, store_error};
+use crate::trace_log;
 
 pub(super) async fn publish(
     State(env): State<Arc<Env>>,
@@ -28,9 +30,11 @@ pub(super) async fn publish(
 ) -> Result<Response, HttpError> {
     let principal = access::principal(&env, request.headers())?;
     let key = idempotency_key(request.headers())?;
+    let trace = Trace::of(request.headers());
     let body = body(&env, request).await?;
     let mut publish = decode_publish(&body)?;
     publish.key = publish.key.or(key);
+    trace.add_to(&mut publish.headers);
     let topic = publish.topic.clone();
     let write = write(&env, &principal, publish)?;
     let mut outcomes = env.door_lane.submit(env.store.as_ref(), vec![write]).await?;
@@ -45,8 +49,13 @@ pub(super) async fn publish_batch(
     request: Request,
 ) -> Result<Response, HttpError> {
     let principal = access::principal(&env, request.headers())?;
+    let trace = Trace::of(request.headers());
     let body = body(&env, request).await?;
-    publish_each(&env, &principal, decode_publish_batch(&body)?).await
+    let mut messages = decode_publish_batch(&body)?;
+    for publish in messages.iter_mut().flatten() {
+        trace.add_to(&mut publish.headers);
+    }
+    publish_each(&env, &principal, messages).await
 }
 
 pub(super) async fn broadcast(
@@ -55,10 +64,12 @@ pub(super) async fn broadcast(
 ) -> Result<Response, HttpError> {
     let principal = access::principal(&env, request.headers())?;
     let key = idempotency_key(request.headers())?;
+    let trace = Trace::of(request.headers());
     let body = body(&env, request).await?;
     let mut messages = decode_broadcast(&body)?;
     for publish in messages.iter_mut().flatten() {
         publish.key = publish.key.take().or_else(|| key.clone());
+        trace.add_to(&mut publish.headers);
     }
     publish_each(&env, &principal, messages).await
 }
@@ -123,7 +134,10 @@ fn published(outcome: Option<Outcome>) -> Result<PublishOutcome, HttpError> {
         Ok(PublishOutcome::Published(Published { id, position, duplicate }))
     };
     match outcome {
-        Some(Outcome::Published(message)) => published(message.id, message.position(), false),
+        Some(Outcome::Published(message)) => {
+            trace_log::published(&message);
+            published(message.id, message.position(), false)
+        }
         Some(Outcome::Duplicate { id, position }) => published(id, position, true),
         Some(Outcome::Refused(error)) => Err(HttpError(store_error(&error))),
         Some(Outcome::Saved) | None => {

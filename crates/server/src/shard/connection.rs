@@ -12,6 +12,7 @@ use super::stream::{Hidden, Stream};
 use super::subscription::Subscription;
 use crate::commit::{SharedMessage, append_frame, append_message_frame};
 use crate::env::Seat;
+use crate::trace_log;
 use crate::websocket::Assembler;
 
 /// What urgent messages may take beyond the bound of unsent bytes: one part of so many.
@@ -124,6 +125,9 @@ impl Connection {
 
     /// Queues the first delivery of a message that others get too.
     pub(super) fn push_shared(&mut self, shared: &SharedMessage, priority: Priority) {
+        if let Phase::Active(active) = &self.phase {
+            trace_log::delivered(&shared.message, 1, &active.principal.user);
+        }
         let frame = shared.frame(self.codec);
         match priority {
             Priority::Urgent => self.output.push_urgent(frame.clone()),
@@ -133,6 +137,9 @@ impl Connection {
 
     /// Queues a delivery of a message for this connection alone.
     pub(super) fn push_message(&mut self, message: &Message, attempt: u32, priority: Priority) {
+        if let Phase::Active(active) = &self.phase {
+            trace_log::delivered(message, attempt, &active.principal.user);
+        }
         let codec = self.codec;
         let append = |out: &mut Vec<u8>| append_message_frame(codec, message, attempt, out);
         match priority {

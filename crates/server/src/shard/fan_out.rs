@@ -8,6 +8,7 @@ use super::topics::{LiveSubscriber, TopicEntry};
 use crate::clock::Clock;
 use crate::commit::{Landed, SharedCommit, SharedMessage};
 use crate::inbox::ticket_of;
+use crate::trace_log;
 
 impl Shard {
     /// Delivers a commit's messages and answers this shard's own writes.
@@ -19,6 +20,7 @@ impl Shard {
                 Landed::Message(shared) => {
                     if let Some(tag) = ticket_of(lane, entry.ticket) {
                         let message = &shared.message;
+                        trace_log::published(message);
                         let published = Published {
                             id: message.id,
                             position: message.position(),

@@ -28,6 +28,42 @@ async fn a_publish_by_http_reaches_a_socket_and_repeats_are_recognised() {
     server.shutdown().await;
 }
 
+/// W3C Trace Context: what came with a publish reaches the subscribers as it was.
+#[tokio::test]
+async fn a_trace_passes_through_unchanged() {
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let server = start(config()).await;
+    let address = server.public_addr();
+    let mut reader = Peer::connect(address).await;
+    reader.ask(json!({"subscribe": {"topic": "t"}})).await;
+    let headers = [JSON, ("traceparent", PARENT), ("tracestate", "vendor=1")];
+    let traced = json!({"traceparent": PARENT, "tracestate": "vendor=1"});
+    let own = json!({"traceparent": "own", "h": "v"});
+    let mut with_header = traced.clone();
+    with_header["h"] = json!("v");
+    for (path, body, expected) in [
+        ("/v1/publish", json!({"topic": "t", "data": 1}), &traced),
+        ("/v1/publish", json!({"topic": "t", "data": 1, "headers": {"h": "v"}}), &with_header),
+        ("/v1/publish", json!({"topic": "t", "data": 1, "headers": own}), &own),
+        ("/v1/publish/batch", json!({"messages": [{"topic": "t", "data": 1}]}), &traced),
+        ("/v1/broadcast", json!({"topics": ["t"], "data": 1}), &traced),
+    ] {
+        let (status, _, reply) = http(address, "POST", path, &headers, &body.to_string()).await;
+        assert_eq!(status, 200, "{reply}");
+        assert_eq!(&reader.message().await["headers"], expected, "{path} {body}");
+    }
+    let broken = [JSON, ("traceparent", "00-1-2-3"), ("tracestate", "vendor=1")];
+    let body = json!({"topic": "t", "data": 1}).to_string();
+    let (status, _, reply) = http(address, "POST", "/v1/publish", &broken, &body).await;
+    assert_eq!(status, 200, "{reply}");
+    assert!(reader.message().await.get("headers").is_none(), "a broken one counts as none");
+    let mut publisher = Peer::connect(address).await;
+    let publish = json!({"topic": "t", "data": 1, "headers": {"traceparent": PARENT}});
+    publisher.ask(json!({"publish": publish})).await;
+    assert_eq!(reader.message().await["headers"], json!({"traceparent": PARENT}));
+    server.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_batch_has_one_result_per_message() {
     let server = start(config()).await;

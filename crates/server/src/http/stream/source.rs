@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_core::{
     CloseCode, Filter, Jitter, Message, Offset, Position, Principal, PriorityQueue, Recovery,
-    ResetReason, Topic, TopicState, limits, recover,
+    ResetReason, Topic, TopicState, UserId, limits, recover,
 };
 use tidings_protocol::http::{
     Ready, ReadyTopic, StreamBody, StreamEvent, append_comment, append_retry, encode_stream_cursor,
@@ -20,6 +20,7 @@ use crate::env::Env;
 use crate::http::access;
 use crate::metrics::Held;
 use crate::shard::start;
+use crate::trace_log;
 use crate::watchers::{Ended, Watch};
 
 /// How long a client waits before it comes back to a stream that broke: from this ...
@@ -36,6 +37,7 @@ const TAKEN_WITHIN: Duration = Duration::from_millis(50);
 pub(super) struct Source {
     env: Arc<Env>,
     watch: Watch,
+    user: UserId,
     places: Vec<Place>,
     /// Which of the places wait to be read: a topic that never ends holds up no other, and urgent
     /// ones overtake.
@@ -66,6 +68,7 @@ impl Source {
         Self {
             env,
             watch,
+            user: principal.user.clone(),
             places: Vec::new(),
             line: PriorityQueue::default(),
             handed_at: None,
@@ -242,6 +245,7 @@ impl Source {
     }
 
     fn append_message(&mut self, index: usize, message: &Message, out: &mut Vec<u8>) {
+        trace_log::delivered(message, 1, &self.user);
         self.places[index].position = message.position();
         let cursor = self.cursor();
         StreamEvent { id: Some(&cursor), body: StreamBody::Message(message) }.append(out);
