@@ -373,6 +373,29 @@ async fn a_slow_client_skips_to_the_newest_where_the_topic_asks_for_that() {
     server.shutdown().await;
 }
 
+/// A burst is several parts, each behind the one before: that alone does not make a reader slow.
+#[tokio::test]
+async fn a_burst_is_not_skipped_for_a_client_that_keeps_up() {
+    let mut config = config();
+    let section =
+        TopicSection { backlog_max: Some(1), ..TopicSection::new("ticker/#".parse().unwrap()) };
+    config.topic = vec![section];
+    let server = start(config).await;
+    let address = server.public_addr();
+    let mut fast = Events::open(address, "topic=ticker/1", &[]).await;
+    fast.expect("ready").await;
+    let filler = "x".repeat(15_000);
+    let message = |n: u64| json!({"topic": "ticker/1", "data": [n, filler]});
+    let body = json!({"messages": (1..=60).map(message).collect::<Vec<_>>()}).to_string();
+    let json = ("content-type", "application/json");
+    let (status, _, _) = http(address, "POST", "/v1/publish/batch", &[json], &body).await;
+    assert_eq!(status, 200);
+    for n in 1..=60_u64 {
+        assert_eq!(fast.data(1).await[0][0], n);
+    }
+    server.shutdown().await;
+}
+
 #[tokio::test]
 async fn urgent_topics_overtake_in_a_stream_that_lags() {
     let mut config = config();
