@@ -20,4 +20,5 @@ mod revocation;
 mod schedule;
 mod slow;
 mod stream;
+mod stream_slow;
 mod tls;
