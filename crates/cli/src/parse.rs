@@ -5,6 +5,8 @@ use std::time::Duration;
 use tidings_core::{Epoch, Filter, Offset, Operation, Position, Timestamp};
 use tidings_server::parse_duration;
 
+use crate::clock_text::parse_moment;
+
 /// `EPOCH:OFFSET`, as `--json` prints them.
 pub(crate) fn position(text: &str) -> Result<Position, String> {
     let parts = text.split_once(':');
@@ -51,6 +53,18 @@ pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err(format!("{text:?} is no time at all: write one such as 10s")),
         time => Ok(time),
     }
+}
+
+/// A moment to come: `2026-11-18T11:06:40Z`, or milliseconds since 1970 as `--json` prints them.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(ms) = text.parse() {
+        return Ok(Timestamp::from_ms(ms));
+    }
+    parse_moment(text).ok_or_else(|| {
+        format!(
+            "{text:?} is not a moment: write one such as 2026-11-18T11:06:40Z, or milliseconds since 1970"
+        )
+    })
 }
 
 /// A moment: so long ago (`10m`), or milliseconds since 1970 as `--json` prints them.

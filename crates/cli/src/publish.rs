@@ -12,10 +12,11 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use futures_util::FutureExt;
-use tidings_client::{Client, PublishError, PublishRequest, PublishTicket, Published};
-use tidings_core::{DedupKey, Topic};
+use tidings_client::{Client, PublishError, PublishOutcome, PublishRequest, PublishTicket};
+use tidings_core::{DedupKey, OrderKey, Timestamp, Topic};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::clock_text::now;
 use crate::connect::Connect;
 use crate::failure::UsageError;
 use crate::parse;
@@ -55,9 +56,19 @@ pub(crate) struct Publish {
     /// A name and value for the receiver; may be repeated
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = parse::header)]
     headers: Vec<(String, String)>,
-    /// How long it is worth delivering
-    #[arg(long, value_parser = parse::duration)]
+    /// What it has in common with messages that a group must take one after the other
+    #[arg(long, value_name = "KEY")]
+    order_key: Option<OrderKey>,
+    /// How long it is worth delivering, from the time it is published
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     ttl: Option<Duration>,
+    /// Let the server keep it and publish it then: a moment such as 2026-11-18T11:06:40Z, or
+    /// milliseconds since 1970. One that has passed means at once
+    #[arg(long, value_name = "MOMENT", value_parser = parse::moment)]
+    deliver_at: Option<Timestamp>,
+    /// Let the server keep it and publish it after this time
+    #[arg(long, value_name = "TIME", value_parser = parse::some_time, conflicts_with = "deliver_at")]
+    delay: Option<Duration>,
     #[command(flatten)]
     connect: Connect,
 }
@@ -133,8 +144,14 @@ impl Publish {
         if let Some(key) = &self.key {
             request = request.key(key.clone());
         }
+        if let Some(order_key) = &self.order_key {
+            request = request.order_key(order_key.clone());
+        }
         if let Some(ttl) = self.ttl {
             request = request.ttl(ttl);
+        }
+        if let Some(at) = self.deliver_at.or(self.delay.map(|delay| now().plus(delay))) {
+            request = request.deliver_at(at);
         }
         Ok(request)
     }
@@ -163,11 +180,11 @@ impl<'a> Run<'a> {
     /// Publishes one message.
     async fn one(mut self, data: &str) -> anyhow::Result<()> {
         let request = self.publish.request(data.as_bytes(), true)?;
-        let published = tokio::select! {
-            published = self.client.publish(request) => published?,
+        let outcome = tokio::select! {
+            outcome = self.client.publish(request) => outcome?,
             () = self.stop.asked() => bail!("interrupted before the message was acknowledged: it may be stored or not"),
         };
-        self.progress.acknowledged(&published);
+        self.progress.acknowledged(&outcome);
         eprintln!("{}", self.progress.summary());
         Ok(())
     }
@@ -234,9 +251,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn settle(&mut self, answer: Result<Published, PublishError>) {
+    fn settle(&mut self, answer: Result<PublishOutcome, PublishError>) {
         match answer {
-            Ok(published) => self.progress.acknowledged(&published),
+            Ok(outcome) => self.progress.acknowledged(&outcome),
             Err(error) => {
                 let line = self.read - self.tickets.len() as u64;
                 let error = anyhow::Error::from(error).context(format!("line {line}"));
@@ -283,7 +300,9 @@ impl<'a> Run<'a> {
 }
 
 /// The answer to the first of `tickets`; pends for ever when there is none.
-async fn next_answer(tickets: &mut VecDeque<PublishTicket>) -> Result<Published, PublishError> {
+async fn next_answer(
+    tickets: &mut VecDeque<PublishTicket>,
+) -> Result<PublishOutcome, PublishError> {
     match tickets.front_mut() {
         Some(ticket) => ticket.await,
         None => std::future::pending().await,

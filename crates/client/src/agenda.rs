@@ -3,21 +3,23 @@
 use std::collections::VecDeque;
 
 use tidings_core::{Instant, Timestamp};
+use tidings_protocol::http::PublishOutcome;
 use tidings_protocol::{
-    ClientBody, Codec, Connected, ConnectionLimits, ErrorBody, Goaway, HistoryRequest, RequestId,
-    ServerBody, ServerFrame, encode_client_frame,
+    ClientBody, Codec, Connected, ConnectionLimits, ErrorBody, Goaway, RequestId, ServerBody,
+    ServerFrame, encode_client_frame,
 };
 use tokio::sync::mpsc;
 
+use self::entry::place::GiveUpAnswer;
 use self::requests::{Request, Requests};
 use self::subscriptions::Subscriptions;
-use crate::client::{HistoryAnswer, SubscribeCommand};
+use crate::client::{InboxCommand, SubscribeCommand};
 use crate::feedback::Feedback;
 use crate::gate::Room;
-use crate::history::HistoryError;
 use crate::limits::{RETRY_DEFAULT, WRITE_BYTES};
 use crate::outbox::{Outbox, Pending};
 use crate::publish::{PublishError, PublishRequest, Ticket};
+use crate::question::Question;
 use crate::state::CloseReason;
 use crate::subscription::{EndReason, Queued};
 
@@ -62,8 +64,8 @@ pub(crate) struct Agenda {
     outbox: Outbox<Ticket>,
     subscriptions: Subscriptions,
     requests: Requests,
-    /// History requests to be asked with the next connection.
-    histories: VecDeque<(HistoryRequest, HistoryAnswer)>,
+    /// To be asked with the next connection.
+    questions: VecDeque<Question>,
     /// What answers have made free in the outbox.
     freed: Room,
 }
@@ -76,7 +78,7 @@ impl Agenda {
             outbox: Outbox::new(),
             subscriptions: Subscriptions::new(),
             requests: Requests::new(),
-            histories: VecDeque::new(),
+            questions: VecDeque::new(),
             freed: Room { messages: 0, bytes: 0 },
         }
     }
@@ -90,12 +92,17 @@ impl Agenda {
         self.subscriptions.add(command, requests);
     }
 
-    pub(crate) fn history(&mut self, request: HistoryRequest, answer: HistoryAnswer) {
+    pub(crate) fn inbox(&mut self, command: InboxCommand) {
+        let requests = self.line.limits().map(|_| &mut self.requests);
+        self.subscriptions.want_inbox(command, requests);
+    }
+
+    pub(crate) fn ask(&mut self, question: Question) {
         // Callers are bounded; what remains of those who gave up is not.
-        self.histories.retain(|(_, answer)| !answer.is_closed());
-        self.histories.push_back((request, answer));
+        self.questions.retain(|question| !question.is_withdrawn());
+        self.questions.push_back(question);
         if self.line.limits().is_some() {
-            self.ask_histories();
+            self.ask_all();
         }
     }
 
@@ -114,10 +121,10 @@ impl Agenda {
     }
 
     /// There is a connection.
-    pub(crate) fn connected(&mut self, connected: &Connected) {
+    pub(crate) fn connected(&mut self, now: Instant, connected: &Connected) {
         self.line = Line::Up(connected.limits);
-        self.subscriptions.connected(&mut self.requests);
-        self.ask_histories();
+        self.subscriptions.connected(now, &mut self.requests);
+        self.ask_all();
     }
 
     /// The connection is gone.
@@ -127,9 +134,7 @@ impl Agenda {
         self.subscriptions.disconnected();
         for request in self.requests.disconnected() {
             match request {
-                Request::History { request, answer } => {
-                    self.histories.push_back((request, answer));
-                }
+                Request::Question(question) => self.questions.push_back(question),
                 // Subscriptions ask again by themselves, and the next `connect` has a token.
                 Request::Subscribe(_)
                 | Request::Unsubscribe
@@ -139,10 +144,9 @@ impl Agenda {
         }
     }
 
-    fn ask_histories(&mut self) {
-        for (request, answer) in self.histories.drain(..) {
-            let body = ClientBody::History(request.clone());
-            self.requests.ask(body, Request::History { request, answer });
+    fn ask_all(&mut self) {
+        for question in self.questions.drain(..) {
+            self.requests.ask(question.body(), Request::Question(question));
         }
     }
 
@@ -151,10 +155,15 @@ impl Agenda {
         match frame.body {
             ServerBody::Message(message) => self.subscriptions.message(now, message),
             ServerBody::Published(published) => {
-                if let Some(pending) = frame.id.and_then(|id| self.outbox.answered(id)) {
-                    self.settle(pending, Ok(published));
-                }
+                self.published(frame.id, PublishOutcome::Published(published));
             }
+            ServerBody::Scheduled(scheduled) => {
+                self.published(frame.id, PublishOutcome::Scheduled(scheduled));
+            }
+            ServerBody::Subscribed(subscribed) if frame.id.is_none() => {
+                self.subscriptions.announced(now, subscribed, &mut self.requests);
+            }
+            ServerBody::Presence(change) => self.subscriptions.presence(now, change),
             ServerBody::Error(error) => self.failed(now, frame.id, error),
             ServerBody::Unsubscribed { sub, reason } => {
                 if frame.id.and_then(|id| self.requests.answered(id)).is_none() {
@@ -175,9 +184,7 @@ impl Agenda {
                 return Some(Notice::Refreshed { expires_at });
             }
             body @ (ServerBody::Subscribed(_)
-            | ServerBody::Scheduled(_)
             | ServerBody::Present(_)
-            | ServerBody::Presence(_)
             | ServerBody::History(_)
             | ServerBody::Settled { .. }
             | ServerBody::Connected(_)
@@ -191,12 +198,9 @@ impl Agenda {
             (Some(Request::Subscribe(reference)), ServerBody::Subscribed(subscribed)) => {
                 self.subscriptions.subscribed(now, &reference, subscribed.place);
             }
-            (Some(Request::History { answer, .. }), ServerBody::History(history)) => {
-                // Whoever asked may have stopped waiting.
-                let _ = answer.send(Ok(history));
-            }
-            (Some(Request::GiveUp { from, offset }), ServerBody::Settled { .. }) => {
-                self.subscriptions.gave_up(&from, offset, Ok(()));
+            (Some(Request::Question(question)), body) => question.answered(body),
+            (Some(Request::GiveUp { from, delivery }), ServerBody::Settled { .. }) => {
+                self.subscriptions.gave_up(&from, delivery, GiveUpAnswer::Taken);
             }
             (None, ServerBody::Pong) => {}
             (request, body) => {
@@ -219,11 +223,9 @@ impl Agenda {
         }
         match self.requests.answered(id) {
             Some(Request::Subscribe(from)) => self.subscriptions.refused(now, &from, error),
-            Some(Request::History { answer, .. }) => {
-                let _ = answer.send(Err(HistoryError::Refused { error }));
-            }
-            Some(Request::GiveUp { from, offset }) => {
-                self.subscriptions.gave_up(&from, offset, Err(&error));
+            Some(Request::Question(question)) => question.refused(error),
+            Some(Request::GiveUp { from, delivery }) => {
+                self.subscriptions.gave_up(&from, delivery, GiveUpAnswer::Refused);
             }
             Some(Request::Refresh | Request::Unsubscribe) | None => {
                 let (code, message) = (error.code.as_str(), error.message);
@@ -232,11 +234,13 @@ impl Agenda {
         }
     }
 
-    fn settle(
-        &mut self,
-        pending: Pending<Ticket>,
-        result: Result<tidings_protocol::Published, PublishError>,
-    ) {
+    fn published(&mut self, id: Option<RequestId>, outcome: PublishOutcome) {
+        if let Some(pending) = id.and_then(|id| self.outbox.answered(id)) {
+            self.settle(pending, Ok(outcome));
+        }
+    }
+
+    fn settle(&mut self, pending: Pending<Ticket>, result: Result<PublishOutcome, PublishError>) {
         self.freed.messages += 1;
         self.freed.bytes += pending.weight;
         // Whoever published may have dropped the ticket.
@@ -360,14 +364,9 @@ impl Agenda {
         for pending in self.outbox.drain() {
             let _ = pending.ticket.send(Err(PublishError::Closed { reason: reason.clone() }));
         }
-        for request in self.requests.disconnected() {
-            if let Request::History { answer, .. } = request {
-                let _ = answer.send(Err(HistoryError::Closed { reason: reason.clone() }));
-            }
-        }
-        for (_, answer) in self.histories.drain(..) {
-            let _ = answer.send(Err(HistoryError::Closed { reason: reason.clone() }));
-        }
+        // Those who asked find the places for their answers gone, and the reason in the state.
+        drop(self.requests.disconnected());
+        self.questions.clear();
         self.subscriptions.end_all(&EndReason::Closed(reason.clone()));
     }
 }

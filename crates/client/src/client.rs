@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidings_core::DedupKey;
-use tidings_protocol::{History, HistoryRequest, Published};
+use tidings_core::{DedupKey, Topic};
+use tidings_protocol::http::PublishOutcome;
+use tidings_protocol::{History, HistoryRequest, Present};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::builder::{ClientBuilder, Settings};
 use crate::feedback::Feedback;
 use crate::gate::Gate;
 use crate::history::HistoryError;
-use crate::limits::{FEEDBACK_MAX, HISTORY_IN_FLIGHT_MAX, MAILBOX_MAX};
+use crate::limits::{FEEDBACK_MAX, MAILBOX_MAX, QUESTIONS_IN_FLIGHT_MAX};
+use crate::presence::PresenceError;
 use crate::publish::{PublishError, PublishRequest, PublishTicket, Ticket, close_reason};
+use crate::question::Question;
 use crate::state::{CloseReason, State};
-use crate::subscribe::{SubscribeError, SubscribeRequest};
+use crate::subscribe::{AckMode, SubscribeAnswer, SubscribeError, SubscribeRequest};
 use crate::subscription::Subscription;
 use crate::task::Task;
 
@@ -23,18 +26,25 @@ use crate::task::Task;
 pub(crate) enum Command {
     Publish { request: Box<PublishRequest>, weight: usize, ticket: Ticket },
     Subscribe(Box<SubscribeCommand>),
-    History { request: HistoryRequest, answer: HistoryAnswer },
+    Inbox(InboxCommand),
+    Ask(Question),
     Close { unanswered: oneshot::Sender<usize> },
 }
-
-/// Where a history reply goes.
-pub(crate) type HistoryAnswer = oneshot::Sender<Result<History, HistoryError>>;
 
 /// A request for a subscription with the place for its answer.
 #[derive(Debug)]
 pub(crate) struct SubscribeCommand {
     pub(crate) request: SubscribeRequest,
-    pub(crate) answer: oneshot::Sender<Result<Subscription, SubscribeError>>,
+    pub(crate) answer: SubscribeAnswer,
+    /// For the subscription's answers.
+    pub(crate) feedback: mpsc::Sender<Feedback>,
+}
+
+/// A wish for the inbox, with the place for its answer.
+#[derive(Debug)]
+pub(crate) struct InboxCommand {
+    pub(crate) ack: AckMode,
+    pub(crate) answer: SubscribeAnswer,
     /// For the subscription's answers.
     pub(crate) feedback: mpsc::Sender<Feedback>,
 }
@@ -55,7 +65,9 @@ struct Shared {
     feedback: mpsc::Sender<Feedback>,
     state: watch::Receiver<State>,
     gate: Arc<Gate>,
-    history: Semaphore,
+    questions: Semaphore,
+    /// Whether the client gives itself a name.
+    is_named: bool,
     /// What this client's keys start with: unique among all clients.
     key_prefix: u64,
     next_key: AtomicU64,
@@ -92,6 +104,7 @@ impl Client {
         let (feedback, answers) = mpsc::channel(FEEDBACK_MAX);
         let (state_in, state) = watch::channel(State::Disconnected);
         let gate = Arc::new(Gate::new(messages_max, bytes_max));
+        let is_named = settings.client.is_some();
         let task = Task::new(settings, seed, commands, answers, state_in, Arc::clone(&gate));
         runtime.spawn(task.run());
         let shared = Shared {
@@ -99,7 +112,8 @@ impl Client {
             feedback,
             state,
             gate,
-            history: Semaphore::new(HISTORY_IN_FLIGHT_MAX),
+            questions: Semaphore::new(QUESTIONS_IN_FLIGHT_MAX),
+            is_named,
             key_prefix: seed,
             next_key: AtomicU64::new(1),
         };
@@ -142,9 +156,10 @@ impl Client {
         }
     }
 
-    /// Publishes, and waits until the message is durable as its topic's policy says. While the
-    /// client is not connected it waits; temporary refusals are retried.
-    pub async fn publish(&self, request: PublishRequest) -> Result<Published, PublishError> {
+    /// Publishes, and waits until the message is durable as its topic's policy says: in the topic,
+    /// or among those that wait for their time. While the client is not connected it waits;
+    /// temporary refusals are retried.
+    pub async fn publish(&self, request: PublishRequest) -> Result<PublishOutcome, PublishError> {
         self.enqueue(request).await.await
     }
 
@@ -186,19 +201,60 @@ impl Client {
         let (answer, subscription) = oneshot::channel();
         let feedback = self.shared.feedback.clone();
         let command = SubscribeCommand { request, answer, feedback };
+        self.subscription(Command::Subscribe(Box::new(command)), subscription).await
+    }
+
+    /// Takes the inbox: the durable subscription to its user's topic that a server, if it is
+    /// configured so, starts by itself for every client with a
+    /// [name](crate::ClientBuilder::client_id). Waits until the server says that it stands. One
+    /// that starts none never does, so give this a timeout, or ask for a
+    /// [durable](SubscribeRequest::durable) subscription instead.
+    ///
+    /// Call it right after the client was built: an inbox that nobody wants when the server starts
+    /// it is declined, and what it had brought by then comes again.
+    pub async fn inbox(&self, ack: AckMode) -> Result<Subscription, SubscribeError> {
+        if !self.shared.is_named {
+            return Err(SubscribeError::InboxWithoutName);
+        }
+        let (answer, subscription) = oneshot::channel();
+        let feedback = self.shared.feedback.clone();
+        let command = InboxCommand { ack, answer, feedback };
+        self.subscription(Command::Inbox(command), subscription).await
+    }
+
+    async fn subscription(
+        &self,
+        command: Command,
+        subscription: oneshot::Receiver<Result<Subscription, SubscribeError>>,
+    ) -> Result<Subscription, SubscribeError> {
         // If the client has ended the answer's place is gone with the command.
-        let _ = self.shared.mailbox.send(Command::Subscribe(Box::new(command))).await;
+        let _ = self.shared.mailbox.send(command).await;
         let closed = |_| Err(SubscribeError::Closed { reason: close_reason(&self.shared.state) });
         subscription.await.unwrap_or_else(closed)
     }
 
     /// Reads a part of a topic's past. While the client is not connected it waits.
     pub async fn history(&self, request: HistoryRequest) -> Result<History, HistoryError> {
-        let closed = || HistoryError::Closed { reason: close_reason(&self.shared.state) };
-        let _place = self.shared.history.acquire().await.map_err(|_| closed())?;
         let (answer, history) = oneshot::channel();
-        let _ = self.shared.mailbox.send(Command::History { request, answer }).await;
-        history.await.unwrap_or_else(|_| Err(closed()))
+        let closed = || HistoryError::Closed { reason: close_reason(&self.shared.state) };
+        let asked = self.ask(Question::History { request, answer }, history).await;
+        asked.unwrap_or_else(|| Err(closed()))
+    }
+
+    /// Asks who is on a topic. While the client is not connected it waits.
+    pub async fn presence(&self, topic: &Topic) -> Result<Present, PresenceError> {
+        let (answer, present) = oneshot::channel();
+        let closed = || PresenceError::Closed { reason: close_reason(&self.shared.state) };
+        let question = Question::Presence { topic: topic.clone(), answer };
+        let asked = self.ask(question, present).await;
+        asked.unwrap_or_else(|| Err(closed()))
+    }
+
+    /// The answer to a question; `None` if the client ended first.
+    async fn ask<T>(&self, question: Question, answer: oneshot::Receiver<T>) -> Option<T> {
+        let _place = self.shared.questions.acquire().await.ok()?;
+        let _ = self.shared.mailbox.send(Command::Ask(question)).await;
+        answer.await.ok()
     }
 
     /// Ends the client: waits for answers to everything published, sends the acks that are due,

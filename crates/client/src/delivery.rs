@@ -6,17 +6,17 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tidings_core::limits::{REASON_BYTES_MAX, REDELIVERY_DELAY_MAX};
 use tidings_core::{
-    ContentType, Data, Headers, MessageId, Offset, Position, Timestamp, Topic, UserId,
+    ContentType, Data, Headers, MessageId, Offset, OrderKey, Position, Timestamp, Topic, UserId,
 };
 use tidings_protocol::Delivery as Received;
 use tokio::sync::mpsc;
 
-use crate::feedback::{Feedback, FeedbackKind, SubscriptionRef};
+use crate::feedback::{DeliveryRef, Feedback, FeedbackKind, SubscriptionRef};
 use crate::subscribe::AckMode;
 
 /// A message as a subscription hands it out.
 ///
-/// Messages of durable subscriptions want an answer: [`ack`](Self::ack), [`nack`](Self::nack) or
+/// Messages of durable and shared subscriptions want an answer: [`ack`](Self::ack), [`nack`](Self::nack) or
 /// [`give_up`](Self::give_up). With [`AckMode::Auto`] asking for the next one is the ack. On live
 /// subscriptions the answers do nothing.
 pub struct Delivery {
@@ -29,7 +29,7 @@ pub struct Delivery {
 /// The way back to the subscription, with a place kept in its queue so that answering never waits.
 pub(crate) struct Answer {
     pub(crate) from: SubscriptionRef,
-    pub(crate) position: Position,
+    pub(crate) delivery: DeliveryRef,
     pub(crate) mode: AckMode,
     pub(crate) place: mpsc::OwnedPermit<Feedback>,
     pub(crate) feedback: mpsc::Sender<Feedback>,
@@ -96,6 +96,11 @@ impl Delivery {
         self.message.from.as_ref()
     }
 
+    /// What it has in common with others that a group takes one after the other.
+    pub const fn order_key(&self) -> Option<&OrderKey> {
+        self.message.order_key.as_ref()
+    }
+
     /// When it was published.
     pub const fn at(&self) -> Timestamp {
         self.message.at
@@ -114,8 +119,8 @@ impl Delivery {
     /// Done: it will not come again. Acks leave in batches, shortly after.
     pub fn ack(mut self) {
         if let Some(answer) = self.answer.take() {
-            let position = answer.position;
-            answer.say(FeedbackKind::Acked(position));
+            let delivery = answer.delivery;
+            answer.say(FeedbackKind::Acked(delivery));
         }
     }
 
@@ -125,16 +130,16 @@ impl Delivery {
     pub fn nack(mut self, delay: Option<Duration>, reason: Option<&str>) {
         if let Some(answer) = self.answer.take() {
             let delay = delay.map(|delay| delay.min(REDELIVERY_DELAY_MAX));
-            let (position, reason) = (answer.position, reason.map(shorten));
-            answer.say(FeedbackKind::Nacked { position, delay, reason });
+            let (delivery, reason) = (answer.delivery, reason.map(shorten));
+            answer.say(FeedbackKind::Nacked { delivery, delay, reason });
         }
     }
 
     /// Never: it goes to the dead letters now, with the reason.
     pub fn give_up(mut self, reason: Option<&str>) {
         if let Some(answer) = self.answer.take() {
-            let (position, reason) = (answer.position, reason.map(shorten));
-            answer.say(FeedbackKind::GivenUp { position, reason });
+            let (delivery, reason) = (answer.delivery, reason.map(shorten));
+            answer.say(FeedbackKind::GivenUp { delivery, reason });
         }
     }
 
@@ -142,8 +147,8 @@ impl Delivery {
     /// only when very many answers are on their way; nothing is sent if it is cancelled then.
     pub async fn extend(&self, by: Duration) {
         if let Some(answer) = &self.answer {
-            let (position, by) = (answer.position, by.min(REDELIVERY_DELAY_MAX));
-            let what = FeedbackKind::Extended { position, by };
+            let (delivery, by) = (answer.delivery, by.min(REDELIVERY_DELAY_MAX));
+            let what = FeedbackKind::Extended { delivery, by };
             // A client that has ended has nobody to tell.
             let _ = answer.feedback.send(Feedback { from: answer.from.clone(), what }).await;
         }
@@ -162,8 +167,8 @@ impl Drop for Delivery {
                 // Asking for the next one is what acks it.
                 AckMode::Auto => {}
                 AckMode::Manual => {
-                    let position = answer.position;
-                    answer.say(FeedbackKind::LetGo(position));
+                    let delivery = answer.delivery;
+                    answer.say(FeedbackKind::LetGo(delivery));
                 }
             }
         }

@@ -236,7 +236,7 @@ impl Ledger {
 }
 
 /// Whether offsets mean after such a reset what they meant before.
-const fn keeps_the_log(reason: ResetReason) -> bool {
+pub(crate) const fn keeps_the_log(reason: ResetReason) -> bool {
     match reason {
         ResetReason::Trimmed | ResetReason::Skipped => true,
         ResetReason::EpochChanged | ResetReason::AheadOfHead => false,

@@ -7,8 +7,8 @@
 //! let client = Client::builder("ws://127.0.0.1:8000/v1/ws").build()?;
 //!
 //! // Resolves when the message is durable.
-//! let published = client.publish(PublishRequest::json("user/alice", &"hello")?).await?;
-//! println!("stored at offset {}", published.position.offset);
+//! let outcome = client.publish(PublishRequest::json("user/alice", &"hello")?).await?;
+//! println!("stored as {}", outcome.id());
 //!
 //! // The server remembers the place of `phone`, also while it is away.
 //! let request = SubscribeRequest::durable("user/alice", "phone")?;
@@ -38,8 +38,8 @@
 //!
 //! For whoever changes this crate: the task (`task.rs`) owns the socket and decides nothing;
 //! what is to be said and done is in the agenda (`agenda.rs`), and the places where messages
-//! could get lost or repeated are small structs without I/O: `Outbox`, `Ledger`, `LivePlace`,
-//! `Reconnect`, `Heartbeat`.
+//! could get lost or repeated are small structs without I/O: `Outbox`, `Ledger`, `SharedLedger`,
+//! `LivePlace`, `Reconnect`, `Heartbeat`.
 
 mod address;
 mod agenda;
@@ -55,8 +55,11 @@ mod ledger;
 mod limits;
 mod live_place;
 mod outbox;
+mod presence;
 mod publish;
+mod question;
 mod reconnect;
+mod shared_ledger;
 mod socket;
 mod state;
 mod subscribe;
@@ -70,6 +73,7 @@ pub use builder::{BuildError, ClientBuilder};
 pub use client::{Client, CloseError};
 pub use delivery::Delivery;
 pub use history::HistoryError;
+pub use presence::PresenceError;
 pub use publish::{PublishError, PublishRequest, PublishTicket, RequestError};
 pub use state::{CloseReason, Disconnect, State};
 pub use subscribe::{AckMode, SubscribeError, SubscribeRequest};
@@ -77,10 +81,12 @@ pub use subscription::{EndReason, Event, Subscription};
 pub use tls::{TlsError, TlsFault};
 
 pub use tidings_core::{
-    ClientId, ContentType, Data, DataKind, DedupKey, Epoch, Filter, Headers, MessageId, Offset,
-    Position, ResetReason, Timestamp, Topic, UserId,
+    ClientId, ContentType, Data, DataKind, DedupKey, Epoch, Filter, GroupName, Headers, MessageId,
+    Offset, OrderKey, Position, ResetReason, Timestamp, Topic, UserId,
 };
+pub use tidings_protocol::http::PublishOutcome;
 pub use tidings_protocol::{
-    Codec, Connected, ErrorBody, ErrorCode, History, HistoryFrom, HistoryRequest, Published, Reset,
-    StartFrom, SubscribedPlace, UnsubscribeReason,
+    Codec, Connected, ErrorBody, ErrorCode, History, HistoryFrom, HistoryRequest, Member,
+    PresenceChange, Present, Published, Reset, Scheduled, StartFrom, SubscribedPlace,
+    UnsubscribeReason,
 };

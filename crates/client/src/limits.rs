@@ -42,8 +42,18 @@ pub(crate) const CONTROL_MAX: usize = 4096;
 /// Offsets in one `ack` frame: keeps it far below any frame limit.
 pub(crate) const ACK_OFFSETS_MAX: usize = 512;
 
-/// History requests without an answer; more wait.
-pub(crate) const HISTORY_IN_FLIGHT_MAX: usize = 64;
+/// Requests for history and presence without an answer; more wait.
+pub(crate) const QUESTIONS_IN_FLIGHT_MAX: usize = 64;
+
+/// Messages that a shared subscription remembers to have acked. Acks that can get lost with a
+/// connection are those of one window, the last ones; the rest is for servers that are slow to
+/// send again.
+pub(crate) const DONE_REMEMBERED_MAX: usize = 4 * tidings_core::limits::WINDOW_MAX as usize;
+
+/// Notices that one subscription keeps while its queue is full. They are told once, so they must
+/// outlast the application's slowness; only a filter that lost its place in very many topics has
+/// more than two.
+pub(crate) const NOTICES_HELD_MAX: usize = 1024;
 
 /// Topics whose last offset a subscription with wildcards remembers to recognise repeats.
 pub(crate) const WILDCARD_TOPICS_MAX: usize = 1024;
@@ -53,6 +63,10 @@ pub(crate) const STALL_MAX: Duration = Duration::from_millis(500);
 
 /// How often a subscription that fell behind is looked at.
 pub(crate) const BEHIND_CHECK: Duration = Duration::from_millis(20);
+
+/// How long after a reconnect the server may take to subscribe the inbox by itself, before it is
+/// asked to: longer than it takes to get the cursor from another connection of the same device.
+pub(crate) const INBOX_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Silence beyond the server's ping interval that counts as death; never more than the interval.
 pub(crate) const PING_GRACE: Duration = Duration::from_secs(10);

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
-use tidings_core::{ContentType, Data, DedupKey, Headers, IdError, Topic, TopicError};
-use tidings_protocol::{ErrorBody, JsonDataError, Publish, Published, json_data};
+use tidings_core::{
+    ContentType, Data, DedupKey, Filter, Headers, IdError, OrderKey, Timestamp, Topic, TopicError,
+};
+use tidings_protocol::http::PublishOutcome;
+use tidings_protocol::{ErrorBody, JsonDataError, Publish, json_data};
 use tokio::sync::{oneshot, watch};
 
 use crate::limits::OUTBOX_OVERHEAD_BYTES;
@@ -51,6 +54,12 @@ pub enum RequestError {
     ContentType {
         /// The text.
         text: String,
+    },
+    /// Presence is wanted of many topics at once.
+    #[error("who joins and leaves is told of one topic: `{filter}` has wildcards, so name a topic")]
+    PresenceOfFilter {
+        /// The filter.
+        filter: Filter,
     },
 }
 
@@ -101,7 +110,23 @@ impl PublishRequest {
         self
     }
 
-    /// How long the message is worth delivering.
+    /// What the message has in common with others that a group must take one after the other, such
+    /// as an account.
+    #[must_use]
+    pub fn order_key(mut self, key: OrderKey) -> Self {
+        self.publish.order_key = Some(key);
+        self
+    }
+
+    /// When to publish it: the server keeps it until then. If that time has come when the server
+    /// gets it, it is published at once.
+    #[must_use]
+    pub fn deliver_at(mut self, at: Timestamp) -> Self {
+        self.publish.deliver_at = Some(at);
+        self
+    }
+
+    /// How long the message is worth delivering, from the time it is published.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.publish.ttl = Some(ttl);
@@ -128,7 +153,8 @@ impl PublishRequest {
         let headers = self.publish.headers.iter();
         let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
         let topic = self.publish.topic.as_str().len();
-        OUTBOX_OVERHEAD_BYTES + topic + headers + self.publish.data.bytes().len()
+        let order_key = self.publish.order_key.as_ref().map_or(0, |key| key.as_str().len());
+        OUTBOX_OVERHEAD_BYTES + topic + headers + order_key + self.publish.data.bytes().len()
     }
 }
 
@@ -175,17 +201,17 @@ pub enum PublishError {
 }
 
 /// Who waits for a publish: where its answer goes.
-pub(crate) type Ticket = oneshot::Sender<Result<Published, PublishError>>;
+pub(crate) type Ticket = oneshot::Sender<Result<PublishOutcome, PublishError>>;
 
 /// A publish on its way: a future of its result. Dropping it does not take the message back.
 #[derive(Debug)]
 pub struct PublishTicket {
-    pub(crate) answer: oneshot::Receiver<Result<Published, PublishError>>,
+    pub(crate) answer: oneshot::Receiver<Result<PublishOutcome, PublishError>>,
     pub(crate) state: watch::Receiver<State>,
 }
 
 impl Future for PublishTicket {
-    type Output = Result<Published, PublishError>;
+    type Output = Result<PublishOutcome, PublishError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(Pin::new(&mut self.answer).poll(cx));

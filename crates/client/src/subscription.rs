@@ -4,12 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use tidings_core::{Filter, Position};
 use tidings_protocol::{
-    Delivery as Received, ErrorBody, Reset, SubscribedPlace, UnsubscribeReason,
+    Delivery as Received, ErrorBody, PresenceChange, Reset, SubscribedPlace, UnsubscribeReason,
 };
 use tokio::sync::mpsc;
 
 use crate::delivery::{Answer, Delivery};
-use crate::feedback::{Feedback, FeedbackKind, SubscriptionRef};
+use crate::feedback::{DeliveryRef, Feedback, FeedbackKind, SubscriptionRef};
 use crate::state::CloseReason;
 use crate::subscribe::AckMode;
 
@@ -35,6 +35,11 @@ pub enum Event {
     /// The subscription lost its place: messages before `first` are gone, and delivery goes on
     /// from there.
     Reset(Reset),
+    /// Who joined and left the topic, of subscriptions made with
+    /// [`SubscribeRequest::presence`](crate::SubscribeRequest::presence). With `reset` ask for the
+    /// list with [`Client::presence`](crate::Client::presence), and apply what comes after to it.
+    /// It comes first of all, and whenever some of these may have been missed.
+    Presence(PresenceChange),
     /// The application was too slow for a subscription with wildcards while other things waited
     /// on the same client, and this many messages were not kept. Read the history of the topics
     /// that matter.
@@ -80,9 +85,10 @@ const fn unsubscribe_text(reason: UnsubscribeReason) -> &'static str {
 /// What waits in a subscription's queue.
 #[derive(Debug)]
 pub(crate) enum Queued {
-    Message { message: Received, position: Option<Position> },
+    Message { message: Received, position: Option<Position>, delivery: Option<DeliveryRef> },
     Subscribed { place: Option<SubscribedPlace>, again: bool },
     Reset(Reset),
+    Presence(PresenceChange),
     Missed { count: u64 },
 }
 
@@ -92,7 +98,7 @@ pub(crate) enum Settling {
     /// Live: nobody.
     None,
     /// The next call of `next`, this one.
-    Auto { last: Option<Position> },
+    Auto { last: Option<DeliveryRef> },
     /// The application.
     Manual,
 }
@@ -146,47 +152,43 @@ impl Subscription {
             return Some(Event::Ended(reason.unwrap_or(EndReason::Closed(CloseReason::Asked))));
         };
         Some(match queued {
-            Queued::Message { message, position } => {
-                Event::Message(self.hand_out(message, position, place))
+            Queued::Message { message, position, delivery } => {
+                self.position = position;
+                let answer = delivery.zip(place).and_then(|(d, place)| self.answer(d, place));
+                Event::Message(Delivery::new(message, position, answer))
             }
             Queued::Subscribed { place, again } => Event::Subscribed { place, again },
             Queued::Reset(reset) => Event::Reset(reset),
+            Queued::Presence(change) => Event::Presence(change),
             Queued::Missed { count } => Event::Missed { count },
         })
     }
 
     async fn ack_last(&mut self) {
-        let Settling::Auto { last: Some(position) } = self.settling else { return };
+        let Settling::Auto { last: Some(delivery) } = self.settling else { return };
         if let Ok(place) = self.feedback.reserve().await {
-            let what = FeedbackKind::Acked(position);
+            let what = FeedbackKind::Acked(delivery);
             place.send(Feedback { from: self.reference.clone(), what });
         }
         self.settling = Settling::Auto { last: None };
     }
 
-    fn hand_out(
+    /// The way back for the answer to `delivery`.
+    fn answer(
         &mut self,
-        message: Received,
-        position: Option<Position>,
-        place: Option<mpsc::OwnedPermit<Feedback>>,
-    ) -> Delivery {
-        self.position = position;
+        delivery: DeliveryRef,
+        place: mpsc::OwnedPermit<Feedback>,
+    ) -> Option<Answer> {
         let mode = match &mut self.settling {
-            Settling::None => return Delivery::new(message, position, None),
+            Settling::None => return None,
             Settling::Auto { last } => {
-                *last = position;
+                *last = Some(delivery);
                 AckMode::Auto
             }
             Settling::Manual => AckMode::Manual,
         };
-        let answer = position.zip(place).map(|(position, place)| Answer {
-            from: self.reference.clone(),
-            position,
-            mode,
-            place,
-            feedback: self.feedback.clone(),
-        });
-        Delivery::new(message, position, answer)
+        let (from, feedback) = (self.reference.clone(), self.feedback.clone());
+        Some(Answer { from, delivery, mode, place, feedback })
     }
 }
 

@@ -132,9 +132,9 @@ impl Task {
         let connected = Arc::clone(&established.connected);
         self.session = Some(connected.session.clone());
         self.was_connected = true;
-        self.agenda.connected(&connected);
-        tracing::info!(node = %connected.node, user = %connected.user, "connected");
         let since = self.clock.now();
+        self.agenda.connected(since, &connected);
+        tracing::info!(node = %connected.node, user = %connected.user, "connected");
         self.state.send_replace(State::Ready(connected));
         let exit = self.stay(established).await;
         self.agenda.disconnected();
@@ -193,7 +193,8 @@ impl Task {
                     self.agenda.publish(*request, weight, ticket);
                 }
                 Command::Subscribe(command) => self.agenda.subscribe(*command),
-                Command::History { request, answer } => self.agenda.history(request, answer),
+                Command::Inbox(command) => self.agenda.inbox(command),
+                Command::Ask(question) => self.agenda.ask(question),
                 Command::Close { unanswered } => {
                     self.closers.push(unanswered);
                     self.close();

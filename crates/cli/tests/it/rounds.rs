@@ -71,7 +71,8 @@ fn publish(url: &str, publisher: usize, stop: &AtomicBool) -> Acknowledged {
             }
             for (text, ticket) in tickets {
                 let published = ticket.await.unwrap();
-                acknowledged.push((published.position.offset.get(), text));
+                let position = published.position().expect("published at once");
+                acknowledged.push((position.offset.get(), text));
             }
         }
         client.close().await.unwrap();

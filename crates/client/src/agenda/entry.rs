@@ -2,19 +2,24 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tidings_core::{Instant, Position, ResetReason};
+use tidings_core::{Instant, ResetReason};
 use tidings_protocol::{
-    Ack, AckWhich, ClientBody, Delivery, Reset, Subscribe, SubscribeMode, SubscribedPlace,
+    Ack, ClientBody, Delivery, PresenceChange, Reset, Subscribe, SubscribeMode, SubscribedPlace,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::requests::Requests;
 use crate::feedback::{Feedback, SubscriptionRef};
-use crate::ledger::{Ledger, Verdict};
-use crate::limits::{ACK_OFFSETS_MAX, NOTICES_MAX};
+use crate::limits::NOTICES_MAX;
 use crate::live_place::LivePlace;
 use crate::subscribe::{AckMode, SubscribeError, SubscribeRequest};
 use crate::subscription::{EndReason, Queued, Settling, Subscription};
+
+pub(super) mod held;
+pub(super) mod place;
+
+use self::held::Held;
+use self::place::{AckedTopic, HandOut, Place};
 
 /// Where a subscription is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +42,6 @@ pub(super) enum News {
     Spare,
 }
 
-/// What remembers the place.
-#[derive(Debug)]
-pub(super) enum Place {
-    Live(LivePlace),
-    Durable(Ledger),
-}
-
 /// What the caller of `subscribe` waits for.
 #[derive(Debug)]
 pub(super) struct Opening {
@@ -62,8 +60,8 @@ pub(super) struct Entry {
     pub(super) end: Arc<OnceLock<EndReason>>,
     /// Until the first answer.
     pub(super) opening: Option<Opening>,
-    /// A notice that found no room.
-    pub(super) held: Option<Queued>,
+    /// Notices that found no room.
+    pub(super) held: Held,
     /// Whether it is on the list of those with acks.
     pub(super) has_acks: bool,
 }
@@ -76,23 +74,18 @@ impl Entry {
         feedback: mpsc::Sender<Feedback>,
     ) -> Self {
         let reference = SubscriptionRef { sub: request.sub.as_str().into(), instance };
-        let (place, settling, capacity) = match &request.mode {
-            SubscribeMode::Live { from } => {
-                let place = match request.sub.as_topic() {
-                    Some(_) => LivePlace::of_topic(*from),
-                    None => LivePlace::of_wildcard(),
-                };
-                (Place::Live(place), Settling::None, request.queue)
-            }
-            SubscribeMode::Durable { .. } | SubscribeMode::Shared { .. } => {
-                let settling = match request.ack {
+        let place = Place::of(&request);
+        let (settling, capacity) = match (&request.mode, request.ack) {
+            (SubscribeMode::Live { .. }, _) => (Settling::None, request.queue),
+            (SubscribeMode::Durable { .. } | SubscribeMode::Shared { .. }, mode) => {
+                let settling = match mode {
                     AckMode::Auto => Settling::Auto { last: None },
                     AckMode::Manual => Settling::Manual,
                 };
-                let window_max = tidings_core::limits::WINDOW_MAX;
-                let span = u64::from(window_max) * tidings_core::limits::WINDOW_SPAN_FACTOR;
-                let capacity = window_max as usize + NOTICES_MAX;
-                (Place::Durable(Ledger::new(span)), settling, capacity)
+                // Presence gets half a queue at most, and a window must fit the other.
+                let halves = if request.presence { 2 } else { 1 };
+                let window_max = tidings_core::limits::WINDOW_MAX as usize;
+                (settling, halves * (window_max + NOTICES_MAX))
             }
         };
         let (queue, events) = mpsc::channel(capacity);
@@ -115,7 +108,7 @@ impl Entry {
             queue,
             end,
             opening: Some(Opening { answer, subscription }),
-            held: None,
+            held: Held::default(),
             has_acks: false,
         }
     }
@@ -128,45 +121,60 @@ impl Entry {
         }
     }
 
-    pub(super) const fn is_durable(&self) -> bool {
-        matches!(self.place, Place::Durable(_))
+    /// Whether the application answers to its deliveries.
+    pub(super) const fn wants_answers(&self) -> bool {
+        match self.place {
+            Place::Live(_) => false,
+            Place::Durable(_) | Place::Shared(_) => true,
+        }
+    }
+
+    /// Whether its messages say that they are for it. Those of all others name only their topic.
+    pub(super) const fn is_named_by_messages(&self) -> bool {
+        match self.place {
+            Place::Live(_) | Place::Durable(_) => false,
+            Place::Shared(_) => true,
+        }
     }
 
     /// Whether it can be taken up from its place.
     pub(super) const fn can_resume(&self) -> bool {
-        matches!(self.place, Place::Durable(_) | Place::Live(LivePlace::Topic { .. }))
+        match &self.place {
+            Place::Durable(_) | Place::Shared(_) | Place::Live(LivePlace::Topic { .. }) => true,
+            Place::Live(LivePlace::Wildcard { .. }) => false,
+        }
     }
 
     /// What to ask the server for.
     pub(super) fn subscribe(&self) -> ClientBody {
         let mode = match &self.place {
             Place::Live(place) => SubscribeMode::Live { from: place.start() },
-            Place::Durable(_) => self.request.mode.clone(),
+            Place::Durable(_) | Place::Shared(_) => self.request.mode.clone(),
         };
-        ClientBody::Subscribe(Subscribe { sub: self.request.sub.clone(), mode, presence: false })
+        let (sub, presence) = (self.request.sub.clone(), self.request.presence);
+        ClientBody::Subscribe(Subscribe { sub, mode, presence })
     }
 
     /// The server agreed. What the application hears of it.
-    pub(super) fn subscribed(&mut self, place: Option<SubscribedPlace>) -> Option<Queued> {
+    pub(super) fn subscribed(&mut self, place: Option<SubscribedPlace>) -> Vec<Queued> {
         let news = match self.phase {
             Phase::Asked { news } => news,
             Phase::Waiting { .. } | Phase::Active | Phase::Behind { .. } => News::Tell,
         };
         self.phase = Phase::Active;
-        match (&mut self.place, &place) {
-            (Place::Live(live), Some(place)) => live.subscribed(place),
-            (Place::Durable(ledger), Some(place)) => ledger.subscribed(place),
-            (Place::Live(_) | Place::Durable(_), None) => {}
+        if let Some(place) = &place {
+            self.place.subscribed(place);
         }
         let again = self.opening.is_none();
         if let Some(Opening { answer, subscription }) = self.opening.take() {
             // Dropped by whoever no longer waits, the subscription says goodbye itself.
             let _ = answer.send(Ok(subscription));
         }
-        match (place, self.request.sub.as_topic()) {
+        let topic = self.request.sub.as_topic();
+        let notice = match (place, &topic) {
             (Some(place), Some(topic)) if !place.recovered => Some(Queued::Reset(Reset {
                 sub: self.request.sub.clone(),
-                topic,
+                topic: topic.clone(),
                 // Without a known reason, the one after which nothing old is relied on.
                 reason: place.reason.unwrap_or(ResetReason::EpochChanged),
                 epoch: place.epoch,
@@ -177,7 +185,13 @@ impl Entry {
                 News::Tell => Some(Queued::Subscribed { place, again }),
                 News::Spare => None,
             },
-        }
+        };
+        // Who came and went before now was not told.
+        let presence = topic.filter(|_| self.request.presence).map(|topic| {
+            let (joined, left) = (Vec::new(), Vec::new());
+            Queued::Presence(PresenceChange { topic, joined, left, reset: true })
+        });
+        notice.into_iter().chain(presence).collect()
     }
 
     /// A message came in: what the application gets of it.
@@ -190,69 +204,41 @@ impl Entry {
             }
             Phase::Waiting { .. } | Phase::Asked { .. } => return None,
         }
-        let (is_new, epoch) = match &mut self.place {
-            Place::Live(place) => (place.received(&message.topic, message.offset), place.epoch()),
-            Place::Durable(ledger) => {
-                (ledger.received(message.offset) == Verdict::HandOut, ledger.epoch())
-            }
-        };
-        let position = epoch.map(|epoch| Position { epoch, offset: message.offset });
-        is_new.then_some(Queued::Message { message, position })
-    }
-
-    /// The subscription lost its place.
-    pub(super) fn reset(&mut self, reset: &Reset) {
-        match &mut self.place {
-            Place::Live(place) => place.reset(&reset.topic, reset.epoch, reset.first),
-            Place::Durable(ledger) => ledger.reset(reset.reason, reset.epoch, reset.first),
-        }
+        let HandOut { position, delivery } = self.place.received(&message)?;
+        Some(Queued::Message { message, position, delivery })
     }
 
     /// The connection is gone.
     pub(super) fn disconnected(&mut self) {
         self.phase = Phase::Waiting { until: None };
         self.has_acks = false;
-        match &mut self.place {
-            Place::Live(place) => place.disconnected(),
-            Place::Durable(ledger) => ledger.disconnected(),
-        }
+        self.place.disconnected();
     }
 
-    /// This was received and found no room: it has to come again, if it can.
+    /// This was received and found no room.
     pub(super) fn not_kept(&mut self, queued: Queued) {
-        let (offset, position) = match queued {
-            Queued::Message { message, position } => (message.offset, position),
+        match queued {
+            Queued::Message { message, delivery, .. } => {
+                self.place.not_kept(message.offset, delivery);
+            }
             // The server says it only once: the application hears it before anything else.
-            notice @ (Queued::Subscribed { .. } | Queued::Reset(_) | Queued::Missed { .. }) => {
-                self.held = Some(notice);
-                return;
-            }
-        };
-        match (&mut self.place, position) {
-            (Place::Live(place), _) => place.not_kept(offset),
-            (Place::Durable(ledger), Some(position)) => {
-                ledger.released(position);
-            }
-            (Place::Durable(_), None) => {}
+            notice @ (Queued::Subscribed { .. }
+            | Queued::Reset(_)
+            | Queued::Presence(_)
+            | Queued::Missed { .. }) => self.held.keep(notice),
         }
     }
 
     /// Says the acks that are due.
     pub(super) fn say_acks(&mut self, requests: &mut Requests) {
         self.has_acks = false;
-        let Place::Durable(ledger) = &mut self.place else { return };
         if self.phase != Phase::Active {
             return;
         }
-        let acks = ledger.take_acks();
         let sub = &self.request.sub;
-        if let Some(through) = acks.through {
-            let which = AckWhich::Through(through);
-            requests.say(ClientBody::Ack(Ack { sub: sub.clone(), topic: None, which }));
-        }
-        for offsets in acks.each.chunks(ACK_OFFSETS_MAX) {
-            let which = AckWhich::Each(offsets.to_vec());
-            requests.say(ClientBody::Ack(Ack { sub: sub.clone(), topic: None, which }));
+        for AckedTopic { topic, which } in self.place.take_acks() {
+            let topic = topic.filter(|_| sub.has_wildcards());
+            requests.say(ClientBody::Ack(Ack { sub: sub.clone(), topic, which }));
         }
     }
 }

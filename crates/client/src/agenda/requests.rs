@@ -3,21 +3,20 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 
-use tidings_core::Offset;
-use tidings_protocol::{ClientBody, ClientFrame, HistoryRequest, RequestId};
+use tidings_protocol::{ClientBody, ClientFrame, RequestId};
 
-use crate::client::HistoryAnswer;
-use crate::feedback::SubscriptionRef;
+use crate::feedback::{DeliveryRef, SubscriptionRef};
 use crate::limits::CONTROL_MAX;
+use crate::question::Question;
 
 /// What an answer is for.
 #[derive(Debug)]
 pub(super) enum Request {
     Subscribe(SubscriptionRef),
     Unsubscribe,
-    History { request: HistoryRequest, answer: HistoryAnswer },
+    Question(Question),
     Refresh,
-    GiveUp { from: SubscriptionRef, offset: Offset },
+    GiveUp { from: SubscriptionRef, delivery: DeliveryRef },
 }
 
 /// What this connection has to say and to hear, apart from publishes.

@@ -7,6 +7,7 @@ use tidings_core::limits::SUBSCRIPTIONS_PER_CONNECTION_MAX;
 use tidings_core::{Filter, Instant};
 use tidings_protocol::{ClientBody, Delivery, ErrorBody, ErrorCode, Reset, SubscribedPlace};
 
+use super::entry::place::Place;
 use super::entry::{Entry, News, Phase};
 use super::requests::{Request, Requests};
 use crate::client::SubscribeCommand;
@@ -15,8 +16,11 @@ use crate::limits::{BEHIND_CHECK, RETRY_DEFAULT, STALL_MAX};
 use crate::subscribe::SubscribeError;
 use crate::subscription::{EndReason, Queued};
 
+mod announced;
 mod answers;
 mod slow;
+
+use self::announced::Inbox;
 
 /// Something for the application that found no room in its queue.
 #[derive(Debug)]
@@ -40,6 +44,7 @@ pub(super) struct Subscriptions {
     /// When those that fell behind are looked at again.
     behind_check: Option<Instant>,
     next_instance: u64,
+    inbox: Inbox,
 }
 
 impl Subscriptions {
@@ -52,6 +57,7 @@ impl Subscriptions {
             stall_check: None,
             behind_check: None,
             next_instance: 0,
+            inbox: Inbox::new(),
         }
     }
 
@@ -71,7 +77,7 @@ impl Subscriptions {
             return;
         }
         let sub = Arc::clone(&entry.reference.sub);
-        if entry.request.sub.as_topic().is_none() {
+        if entry.request.sub.has_wildcards() && !entry.is_named_by_messages() {
             self.wildcards.push(entry.request.sub.clone());
         }
         self.entries.insert(Arc::clone(&sub), entry);
@@ -88,13 +94,14 @@ impl Subscriptions {
         if self.entries.len() >= SUBSCRIPTIONS_PER_CONNECTION_MAX {
             return Err(SubscribeError::TooMany { count: self.entries.len() });
         }
-        // A message names its topic, not its subscription. Two live ones share it; a durable one
-        // must not take a live one's message for its own, or it would lose its place.
+        // A message names its topic, not its subscription, unless that is shared. Two live ones
+        // share it; a durable one must not take a live one's message for its own, or it would
+        // lose its place.
         let other = self.entries.values().find(|other| {
-            let (durable, live) = match (new.is_durable(), other.is_durable()) {
-                (true, false) => (new, *other),
-                (false, true) => (*other, new),
-                (true, true) | (false, false) => return false,
+            let (durable, live) = match (&new.place, &other.place) {
+                (Place::Durable(_), Place::Live(_)) => (new, *other),
+                (Place::Live(_), Place::Durable(_)) => (*other, new),
+                (Place::Live(_) | Place::Durable(_) | Place::Shared(_), _) => return false,
             };
             durable.request.sub.as_topic().is_some_and(|topic| live.request.sub.matches(&topic))
         });
@@ -144,16 +151,18 @@ impl Subscriptions {
         }
         self.wildcards.clear();
         self.stalled.clear();
+        // Whoever waits for an inbox hears it by the end of its place.
+        self.inbox = Inbox::new();
     }
 
     /// There is a connection: asks for all.
-    pub(super) fn connected(&mut self, requests: &mut Requests) {
+    pub(super) fn connected(&mut self, now: Instant, requests: &mut Requests) {
         let all: Vec<_> = self.entries.keys().cloned().collect();
         for sub in all {
-            if self.entries.get(&sub).is_some_and(Entry::is_abandoned) {
-                self.remove(&sub, None);
-            } else {
-                self.ask(&sub, News::Tell, requests);
+            match self.entries.get(&sub) {
+                Some(entry) if entry.is_abandoned() => self.remove(&sub, None),
+                Some(entry) if entry.request.is_inbox => self.await_inbox(now, &sub),
+                Some(_) | None => self.ask(&sub, News::Tell, requests),
             }
         }
     }
@@ -161,6 +170,7 @@ impl Subscriptions {
     /// The connection is gone.
     pub(super) fn disconnected(&mut self) {
         self.with_acks.clear();
+        self.inbox.disconnected();
         self.entries.values_mut().for_each(Entry::disconnected);
     }
 
@@ -172,9 +182,8 @@ impl Subscriptions {
         place: Option<SubscribedPlace>,
     ) {
         let Some(entry) = find(&mut self.entries, reference) else { return };
-        if let Some(queued) = entry.subscribed(place) {
-            self.offer(now, reference, queued);
-        }
+        let news = entry.subscribed(place);
+        self.offer(now, reference, news);
     }
 
     /// The server refused one.
@@ -197,6 +206,9 @@ impl Subscriptions {
 
     /// A message came in.
     pub(super) fn message(&mut self, now: Instant, message: Delivery) {
+        if let Some(sub) = message.sub.clone() {
+            return self.deliver(now, sub.as_str(), message);
+        }
         let topic = message.topic.clone();
         for index in 0..self.wildcards.len() {
             if let Some(filter) = self.wildcards.get(index)
@@ -211,6 +223,10 @@ impl Subscriptions {
 
     fn deliver(&mut self, now: Instant, sub: &str, message: Delivery) {
         let Some(entry) = self.entries.get_mut(sub) else { return };
+        if entry.is_named_by_messages() != message.sub.is_some() {
+            // It is for one of the same name that was here before, or for another that matches.
+            return;
+        }
         if entry.queue.is_closed() && entry.opening.is_none() {
             // Its goodbye is on the way, behind answers that count.
             self.behind_check.get_or_insert(now + BEHIND_CHECK);
@@ -219,7 +235,7 @@ impl Subscriptions {
         match entry.received(message) {
             Some(queued) => {
                 let reference = entry.reference.clone();
-                self.offer(now, &reference, queued);
+                self.offer(now, &reference, [queued]);
             }
             None => note_acks(entry, &mut self.with_acks),
         }
@@ -230,13 +246,13 @@ impl Subscriptions {
         let Some(entry) = self.entries.get_mut(reset.sub.as_str()) else { return };
         match entry.phase {
             Phase::Active => {
-                entry.reset(&reset);
+                entry.place.reset(&reset);
                 let reference = entry.reference.clone();
-                self.offer(now, &reference, Queued::Reset(reset));
+                self.offer(now, &reference, [Queued::Reset(reset)]);
             }
             Phase::Behind { .. } if !entry.can_resume() => {
-                entry.reset(&reset);
-                entry.held = Some(Queued::Reset(reset));
+                entry.place.reset(&reset);
+                entry.held.keep(Queued::Reset(reset));
             }
             // One that is asked for again shows its place, and hears then that it is gone.
             Phase::Waiting { .. } | Phase::Asked { .. } | Phase::Behind { .. } => {}
@@ -313,7 +329,7 @@ fn find<'a>(
 }
 
 fn note_acks(entry: &mut Entry, with_acks: &mut Vec<Arc<str>>) {
-    if entry.is_durable() && !entry.has_acks {
+    if entry.wants_answers() && !entry.has_acks {
         entry.has_acks = true;
         with_acks.push(Arc::clone(&entry.reference.sub));
     }

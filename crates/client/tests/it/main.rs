@@ -5,8 +5,11 @@
 
 mod closing;
 mod coming_back;
+mod inbox;
 mod peer;
+mod presence;
 mod publishing;
+mod shared;
 mod slow_application;
 mod subscribing;
 mod tls;

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tidings_client::{Client, ClientBuilder, Codec, Event, Subscription};
 use tidings_core::{
-    ClientId, Data, Epoch, Headers, MessageId, NodeId, Offset, Position, SessionId, Timestamp,
-    Topic, UserId,
+    ClientId, Data, Epoch, Filter, Headers, MessageId, NodeId, Offset, Position, SessionId,
+    Timestamp, Topic, UserId,
 };
 use tidings_protocol::{
     ClientBody, ClientFrame, Connect, Connected, ConnectionLimits, Delivery, ErrorBody, ErrorCode,
@@ -201,6 +201,15 @@ impl Line {
         subscribe
     }
 
+    /// Answers a subscribe to a filter with wildcards.
+    pub(crate) async fn subscribed_filter(&mut self) -> Subscribe {
+        let (id, subscribe) = self.next_subscribe().await;
+        let sub = subscribe.sub.clone();
+        let subscribed = Subscribed { sub, place: None, pending: Some(3), durable: None };
+        self.reply(id, ServerBody::Subscribed(subscribed)).await;
+        subscribe
+    }
+
     pub(crate) async fn messages(&mut self, topic: &str, offsets: impl IntoIterator<Item = u64>) {
         let message = |offset| message(topic, offset, 1);
         self.say_all(offsets.into_iter().map(message)).await;
@@ -247,6 +256,18 @@ pub(crate) fn message(topic: &str, offset: u64, attempt: u32) -> ServerFrame {
         sub: None,
     };
     ServerFrame { id: None, body: ServerBody::Message(delivery) }
+}
+
+/// A message of the shared subscription `sub`.
+pub(crate) fn shared_message(sub: &str, topic: &str, offset: u64, attempt: u32) -> ServerFrame {
+    let ServerBody::Message(delivery) = message(topic, offset, attempt).body else {
+        unreachable!("that is what it makes")
+    };
+    // Messages of different topics have different names.
+    let of_topic = topic.bytes().fold(0, |sum, byte| (sum << 8) | u128::from(byte));
+    let id = MessageId::from_bits(of_topic << 16 | u128::from(offset));
+    let sub = Some(Filter::parse(sub).unwrap());
+    ServerFrame { id: None, body: ServerBody::Message(Delivery { id, sub, ..delivery }) }
 }
 
 /// The next event.

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use tidings_client::{Codec, DedupKey, ErrorCode, PublishError, PublishRequest};
-use tidings_core::{Data, Topic};
+use tidings_client::{
+    Codec, DedupKey, ErrorCode, OrderKey, PublishError, PublishOutcome, PublishRequest, Timestamp,
+};
+use tidings_core::{Data, MessageId, Topic};
 use tidings_protocol::{
-    ClientBody, ClientFrame, ErrorBody, Goaway, Published, ServerBody, ServerFrame,
+    ClientBody, ClientFrame, ErrorBody, Goaway, Published, Scheduled, ServerBody, ServerFrame,
 };
 
 use crate::peer::{Peer, at, within};
@@ -34,7 +36,7 @@ async fn unanswered_publishes_are_repeated_in_order_with_their_keys() {
         }
         for place in [3, 1] {
             let published = within("an answer", tickets.remove(place)).await.unwrap();
-            assert_eq!(published.position, at(place as u64 + 1));
+            assert_eq!(published.position(), Some(at(place as u64 + 1)));
         }
         drop(line);
         let (mut line, connect) = peer.accept().await;
@@ -119,7 +121,7 @@ async fn the_servers_limits_are_kept() {
         }
     }
     for (offset, ticket) in (1..=7).zip(tickets) {
-        assert_eq!(within("an answer", ticket).await.unwrap().position, at(offset));
+        assert_eq!(within("an answer", ticket).await.unwrap().position(), Some(at(offset)));
     }
     let error = within("the refusal", too_long).await.unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { bytes: 3001, bytes_max: 3000 }), "{error}");
@@ -155,7 +157,7 @@ async fn a_full_outbox_makes_publishing_wait() {
     };
     assert!(waited);
     for (ticket, offset) in [(first, 1), (second, 2), (third, 3)] {
-        assert_eq!(within("an answer", ticket).await.unwrap().position, at(offset));
+        assert_eq!(within("an answer", ticket).await.unwrap().position(), Some(at(offset)));
     }
     let large = client.enqueue(PublishRequest::bytes("t", vec![0; 4096]).unwrap()).await.await;
     assert!(matches!(large, Err(PublishError::OutboxTooSmall { .. })), "{large:?}");
@@ -203,7 +205,7 @@ async fn a_hundred_thousand_messages_leave_in_batches() {
                 batches += 1;
                 let replies = frames.into_iter().map(|frame| {
                     offset += 1;
-                    let id = tidings_core::MessageId::from_bits(u128::from(offset));
+                    let id = MessageId::from_bits(u128::from(offset));
                     let published = Published { id, position: at(offset), duplicate: false };
                     ServerFrame { id: frame.id, body: ServerBody::Published(published) }
                 });
@@ -221,11 +223,40 @@ async fn a_hundred_thousand_messages_leave_in_batches() {
             tickets.push(client.enqueue(request).await);
         }
         for (offset, ticket) in (1..).zip(tickets) {
-            assert_eq!(within("an answer", ticket).await.unwrap().position, at(offset));
+            assert_eq!(within("an answer", ticket).await.unwrap().position(), Some(at(offset)));
         }
         let rate = COUNT as f64 / start.elapsed().as_secs_f64();
         let batches = within("the peer", answering).await.unwrap();
         println!("{codec:?}: {rate:.0} messages/s in {batches} WebSocket messages");
         assert!(batches < COUNT / 10, "{batches} WebSocket messages");
+    }
+}
+
+#[tokio::test]
+async fn a_message_for_later_is_scheduled_or_published() {
+    for codec in Codec::ALL {
+        let peer = Peer::with_codec(codec).await;
+        let client = peer.builder().build().unwrap();
+        let later = Timestamp::from_ms(1_795_000_060_000);
+        let order_key = OrderKey::parse("account-9").unwrap();
+        let ticket =
+            client.enqueue(request(1).order_key(order_key.clone()).deliver_at(later)).await;
+        let due = client.enqueue(request(2).deliver_at(later)).await;
+        let (mut line, _) = peer.accept().await;
+        let ClientFrame { id, body: ClientBody::Publish(publish) } = line.next().await else {
+            panic!("a publish")
+        };
+        assert_eq!((publish.order_key, publish.deliver_at), (Some(order_key), Some(later)));
+        let (second, ..) = line.next_publish().await;
+        let scheduled =
+            Scheduled { id: MessageId::from_bits(7), deliver_at: later, duplicate: true };
+        line.reply(id, ServerBody::Scheduled(scheduled)).await;
+        // By the time it arrived, the other one was due.
+        line.published(second, 9).await;
+        let outcome = within("an answer", ticket).await.unwrap();
+        assert_eq!(outcome, PublishOutcome::Scheduled(scheduled));
+        assert_eq!((outcome.position(), outcome.is_duplicate()), (None, true));
+        let outcome = within("an answer", due).await.unwrap();
+        assert_eq!((outcome.position(), outcome.is_duplicate()), (Some(at(9)), false));
     }
 }

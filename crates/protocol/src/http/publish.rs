@@ -1,7 +1,7 @@
 //! `POST /v1/publish` and `POST /v1/publish/batch`.
 
-use tidings_core::Topic;
 use tidings_core::limits::PUBLISH_BATCH_MAX;
+use tidings_core::{MessageId, Position, Topic};
 
 use super::object;
 use crate::frame::{ErrorBody, Publish, Published, Scheduled};
@@ -62,6 +62,32 @@ pub enum PublishOutcome {
     Published(Published),
     /// It waits for its time.
     Scheduled(Scheduled),
+}
+
+impl PublishOutcome {
+    /// The message's name, now and when it is delivered.
+    pub const fn id(&self) -> MessageId {
+        match self {
+            Self::Published(published) => published.id,
+            Self::Scheduled(scheduled) => scheduled.id,
+        }
+    }
+
+    /// Its place; a message that waits for its time has none yet.
+    pub const fn position(&self) -> Option<Position> {
+        match self {
+            Self::Published(published) => Some(published.position),
+            Self::Scheduled(_) => None,
+        }
+    }
+
+    /// Whether the server had it before, under the same key.
+    pub const fn is_duplicate(&self) -> bool {
+        match self {
+            Self::Published(published) => published.duplicate,
+            Self::Scheduled(scheduled) => scheduled.duplicate,
+        }
+    }
 }
 
 impl PublishReply {

@@ -1,12 +1,12 @@
 //! What the application's answers to deliveries come to.
 
-use tidings_core::Offset;
-use tidings_protocol::{ClientBody, ErrorBody, Extend, Nack};
+use tidings_protocol::{ClientBody, Extend, Nack};
 
 use super::{Subscriptions, find, note_acks};
-use crate::agenda::entry::{Phase, Place};
+use crate::agenda::entry::Phase;
+use crate::agenda::entry::place::{GiveUpAnswer, Target};
 use crate::agenda::requests::{Request, Requests};
-use crate::feedback::{Feedback, FeedbackKind, SubscriptionRef};
+use crate::feedback::{DeliveryRef, Feedback, FeedbackKind, SubscriptionRef};
 
 impl Subscriptions {
     /// A subscription or a delivery says something.
@@ -20,42 +20,45 @@ impl Subscriptions {
         if let FeedbackKind::Unsubscribed = what {
             return self.remove(&from.sub, requests);
         }
-        let sub = entry.request.sub.clone();
-        let Place::Durable(ledger) = &mut entry.place else { return };
+        let sub = &entry.request.sub;
+        // Where there is one topic, the subscription's name says it.
+        let topic_of = |target: Target| target.topic.filter(|_| sub.has_wildcards());
         // Only the connection that brought a message can take an answer to it.
         match (what, requests.filter(|_| entry.phase == Phase::Active)) {
-            (FeedbackKind::Acked(position), _) => {
-                ledger.acked(position);
+            (FeedbackKind::Acked(delivery), _) => {
+                entry.place.acked(delivery);
                 note_acks(entry, &mut self.with_acks);
             }
-            (FeedbackKind::Nacked { position, delay, reason }, Some(requests)) => {
-                if ledger.released(position) {
-                    let offset = position.offset;
-                    let nack = Nack { sub, topic: None, offset, delay, reason, dead: false };
+            (FeedbackKind::Nacked { delivery, delay, reason }, Some(requests)) => {
+                if let Some(target) = entry.place.released(delivery) {
+                    let (offset, topic) = (target.offset, topic_of(target));
+                    let nack = Nack { sub: sub.clone(), topic, offset, delay, reason, dead: false };
                     requests.say(ClientBody::Nack(nack));
                 }
             }
-            (FeedbackKind::GivenUp { position, reason }, Some(requests)) => {
-                if ledger.given_up(position) {
-                    let offset = position.offset;
-                    let nack = Nack { sub, topic: None, offset, delay: None, reason, dead: true };
-                    requests.ask(ClientBody::Nack(nack), Request::GiveUp { from, offset });
+            (FeedbackKind::GivenUp { delivery, reason }, Some(requests)) => {
+                if let Some(target) = entry.place.given_up(delivery) {
+                    let (offset, topic) = (target.offset, topic_of(target));
+                    let (delay, dead) = (None, true);
+                    let nack = Nack { sub: sub.clone(), topic, offset, delay, reason, dead };
+                    requests.ask(ClientBody::Nack(nack), Request::GiveUp { from, delivery });
                 }
             }
-            (FeedbackKind::Extended { position, by }, Some(requests)) => {
-                if ledger.epoch() == Some(position.epoch) {
-                    let offset = position.offset;
-                    requests.say(ClientBody::Extend(Extend { sub, topic: None, offset, by }));
+            (FeedbackKind::Extended { delivery, by }, Some(requests)) => {
+                if let Some(target) = entry.place.target(delivery) {
+                    let (offset, topic) = (target.offset, topic_of(target));
+                    let extend = Extend { sub: sub.clone(), topic, offset, by };
+                    requests.say(ClientBody::Extend(extend));
                 }
             }
             // Without a connection, or let go: the server sends it again, and it is handed out.
             (
-                FeedbackKind::Nacked { position, .. }
-                | FeedbackKind::GivenUp { position, .. }
-                | FeedbackKind::LetGo(position),
+                FeedbackKind::Nacked { delivery, .. }
+                | FeedbackKind::GivenUp { delivery, .. }
+                | FeedbackKind::LetGo(delivery),
                 _,
             ) => {
-                ledger.released(position);
+                entry.place.released(delivery);
             }
             (FeedbackKind::Extended { .. }, None) | (FeedbackKind::Unsubscribed, _) => {}
         }
@@ -65,16 +68,11 @@ impl Subscriptions {
     pub(in crate::agenda) fn gave_up(
         &mut self,
         from: &SubscriptionRef,
-        offset: Offset,
-        result: Result<(), &ErrorBody>,
+        delivery: DeliveryRef,
+        answer: GiveUpAnswer,
     ) {
         let Some(entry) = find(&mut self.entries, from) else { return };
-        if let Place::Durable(ledger) = &mut entry.place {
-            match result {
-                Ok(()) => ledger.give_up_confirmed(offset),
-                Err(_) => ledger.give_up_refused(offset),
-            }
-            note_acks(entry, &mut self.with_acks);
-        }
+        entry.place.gave_up(delivery, answer);
+        note_acks(entry, &mut self.with_acks);
     }
 }

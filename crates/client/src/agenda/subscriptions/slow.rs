@@ -1,6 +1,7 @@
 //! What happens when the application is slow to take messages.
 //!
-//! First the socket is no longer read, and the server's log is the queue. If others on the same
+//! Presence events give way first: the application is told to ask for the list anew. For messages
+//! the socket is at first no longer read, and the server's log is the queue. If others on the same
 //! connection wait for something, the slow one lets messages pass after a while, and comes back
 //! to them from the log; one with wildcards has no place to come back to, and hears how many
 //! passed.
@@ -8,7 +9,7 @@
 use std::sync::Arc;
 
 use tidings_core::Instant;
-use tidings_protocol::ClientBody;
+use tidings_protocol::{ClientBody, PresenceChange};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -20,11 +21,17 @@ use crate::limits::{BEHIND_CHECK, STALL_MAX};
 use crate::subscription::Queued;
 
 impl Subscriptions {
-    /// Gives something to the application, or keeps it until there is room.
-    pub(super) fn offer(&mut self, now: Instant, to: &SubscriptionRef, queued: Queued) {
+    /// Gives things to the application in their order, behind what is held for it, or keeps them
+    /// until there is room.
+    pub(super) fn offer(
+        &mut self,
+        now: Instant,
+        to: &SubscriptionRef,
+        things: impl IntoIterator<Item = Queued>,
+    ) {
         let Some(entry) = find(&mut self.entries, to) else { return };
         let mut is_full = false;
-        for queued in entry.held.take().into_iter().chain([queued]) {
+        for queued in entry.held.take().into_iter().chain(things) {
             let full = match entry.queue.try_reserve() {
                 Ok(room) if !is_full => {
                     room.send(queued);
@@ -37,6 +44,26 @@ impl Subscriptions {
             self.stalled.push_back(Stalled { to: to.clone(), queued: full });
             self.stall_check.get_or_insert(now + STALL_MAX);
         }
+    }
+
+    /// The server tells who joined and left a topic.
+    pub(in crate::agenda) fn presence(&mut self, now: Instant, change: PresenceChange) {
+        let Some(entry) = self.entries.get_mut(change.topic.as_str()) else { return };
+        match entry.phase {
+            Phase::Active if entry.request.presence => {}
+            // Once it stands, the list is asked for anew.
+            Phase::Active | Phase::Waiting { .. } | Phase::Asked { .. } | Phase::Behind { .. } => {
+                return;
+            }
+        }
+        let change = Queued::Presence(change);
+        // Half a queue is the messages': who only wants to know who is there holds nobody up.
+        if entry.queue.capacity() * 2 > entry.queue.max_capacity() {
+            let reference = entry.reference.clone();
+            return self.offer(now, &reference, [change]);
+        }
+        entry.held.keep(change);
+        self.behind_check.get_or_insert(now + BEHIND_CHECK);
     }
 
     /// The queue that has no room, if there is one: while there is, nothing more is to be read.
@@ -69,7 +96,8 @@ impl Subscriptions {
         for Stalled { to, queued } in std::mem::take(&mut self.stalled) {
             let Some(entry) = find(&mut self.entries, &to) else { continue };
             entry.not_kept(queued);
-            if entry.is_durable() {
+            self.behind_check.get_or_insert(now + BEHIND_CHECK);
+            if entry.wants_answers() {
                 // Its window bounds it; the one message comes again.
                 continue;
             }
@@ -79,7 +107,6 @@ impl Subscriptions {
                 let body = ClientBody::Unsubscribe { sub: entry.request.sub.clone() };
                 requests.ask(body, Request::Unsubscribe);
             }
-            self.behind_check.get_or_insert(now + BEHIND_CHECK);
         }
     }
 
@@ -88,26 +115,40 @@ impl Subscriptions {
         let mut ready = Vec::new();
         let mut abandoned = Vec::new();
         let mut missing = Vec::new();
+        let mut held = Vec::new();
         for entry in self.entries.values_mut() {
             if entry.is_abandoned() {
                 abandoned.push(Arc::clone(&entry.reference.sub));
                 continue;
             }
-            let Phase::Behind { missed } = entry.phase else { continue };
-            if entry.queue.capacity() * 2 < entry.queue.max_capacity() {
-                self.behind_check = Some(now + BEHIND_CHECK);
-            } else if entry.can_resume() {
-                ready.push(Arc::clone(&entry.reference.sub));
-            } else {
-                entry.phase = Phase::Active;
-                missing.push((entry.reference.clone(), missed));
+            let (free, all) = (entry.queue.capacity(), entry.queue.max_capacity());
+            match entry.phase {
+                // Well below the half that presence may fill, or it would be full at once.
+                Phase::Active if !entry.held.is_empty() => match free * 4 >= all * 3 {
+                    true => held.push(entry.reference.clone()),
+                    false => self.behind_check = Some(now + BEHIND_CHECK),
+                },
+                Phase::Behind { .. } if free * 2 < all => {
+                    self.behind_check = Some(now + BEHIND_CHECK);
+                }
+                Phase::Behind { .. } if entry.can_resume() => {
+                    ready.push(Arc::clone(&entry.reference.sub));
+                }
+                Phase::Behind { missed } => {
+                    entry.phase = Phase::Active;
+                    missing.push((entry.reference.clone(), missed));
+                }
+                Phase::Waiting { .. } | Phase::Asked { .. } | Phase::Active => {}
             }
         }
         for sub in abandoned {
             self.remove(&sub, Some(requests));
         }
         for (reference, count) in missing {
-            self.offer(now, &reference, Queued::Missed { count });
+            self.offer(now, &reference, [Queued::Missed { count }]);
+        }
+        for reference in held {
+            self.offer(now, &reference, []);
         }
         for sub in ready {
             self.ask(&sub, News::Spare, requests);
