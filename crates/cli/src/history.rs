@@ -100,6 +100,7 @@ impl History {
                 content_type: message.content_type.as_ref(),
                 headers: &message.headers,
                 from: message.from.as_ref(),
+                order_key: message.order_key.as_ref(),
                 at: message.at,
             };
             shown::write(&mut lines, format, shown)?;

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tidings_core::{
-    ContentType, Data, DataKind, Epoch, Headers, MessageId, Offset, Timestamp, Topic, UserId,
+    ContentType, Data, DataKind, Epoch, Headers, MessageId, Offset, OrderKey, Timestamp, Topic,
+    UserId,
 };
 use tidings_server::DEAD_LETTERS_TOPIC;
 
@@ -57,6 +58,7 @@ pub(crate) struct Shown<'a> {
     pub(crate) content_type: Option<&'a ContentType>,
     pub(crate) headers: &'a Headers,
     pub(crate) from: Option<&'a UserId>,
+    pub(crate) order_key: Option<&'a OrderKey>,
     pub(crate) at: Timestamp,
 }
 
@@ -158,6 +160,8 @@ struct Object<'a> {
     headers: &'a Headers,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_key: Option<&'a str>,
     at: u64,
 }
 
@@ -179,6 +183,7 @@ impl<'a> Object<'a> {
             content_type: message.content_type.map(ContentType::as_str),
             headers: message.headers,
             from: message.from.map(UserId::as_str),
+            order_key: message.order_key.map(OrderKey::as_str),
             at: message.at.as_ms(),
         }
     }
@@ -191,6 +196,7 @@ mod tests {
     fn check(format: Format, data: &Data, attempt: u32) -> String {
         let topic = Topic::parse("room/42").unwrap();
         let bob = UserId::parse("bob").unwrap();
+        let order_key = (attempt == 2).then(|| OrderKey::parse("account-9").unwrap());
         let headers = Headers::from([("trace".to_owned(), "t1".to_owned())]);
         let message = Shown {
             topic: &topic,
@@ -202,6 +208,7 @@ mod tests {
             content_type: None,
             headers: &headers,
             from: Some(&bob),
+            order_key: order_key.as_ref(),
             at: Timestamp::from_ms(1_795_000_000_000),
         };
         let mut out = Vec::new();
@@ -250,6 +257,7 @@ mod tests {
             content_type: None,
             headers: &headers,
             from: None,
+            order_key: None,
             at: Timestamp::from_ms(1_795_000_000_000),
         };
         let mut out = Vec::new();
@@ -279,7 +287,7 @@ mod tests {
     fn scripts_get_an_object() {
         let id = MessageId::from_bits(7).to_string();
         let expected = format!(
-            r#"{{"topic":"room/42","offset":18,"epoch":"Zr3","id":"{id}","attempt":2,"data":{{"a":1}},"headers":{{"trace":"t1"}},"from":"bob","at":1795000000000}}"#
+            r#"{{"topic":"room/42","offset":18,"epoch":"Zr3","id":"{id}","attempt":2,"data":{{"a":1}},"headers":{{"trace":"t1"}},"from":"bob","order_key":"account-9","at":1795000000000}}"#
         );
         assert_eq!(check(Format::Json, &json(r#"{"a":1}"#), 2), format!("{expected}\n"));
         let object: serde_json::Value =

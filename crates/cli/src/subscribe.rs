@@ -1,6 +1,7 @@
 //! `tidings sub`: prints messages as they come.
 
 mod output;
+mod presence;
 mod sink;
 
 use std::path::PathBuf;
@@ -8,9 +9,11 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use futures_util::FutureExt;
-use tidings_client::{AckMode, Delivery, Event, Reset, StartFrom, SubscribeRequest, Subscription};
+use tidings_client::{
+    AckMode, Client, Delivery, Event, Reset, StartFrom, SubscribeRequest, Subscription,
+};
 use tidings_core::limits::WINDOW_DEFAULT;
-use tidings_core::{Filter, Position, ResetReason, SubscriptionName, Topic};
+use tidings_core::{Filter, GroupName, Position, ResetReason, SubscriptionName, Topic};
 
 use crate::connect::Connect;
 use crate::failure::UsageError;
@@ -33,8 +36,15 @@ pub(crate) struct Subscribe {
     filter: Filter,
     /// Let the server remember what was acknowledged, under this name: messages that come while
     /// nobody listens are kept
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", group = "remembered")]
     durable: Option<SubscriptionName>,
+    /// Divide the messages with the other members of this group: each goes to one of them. The
+    /// server remembers what the group has acknowledged
+    #[arg(long, value_name = "GROUP", group = "remembered")]
+    group: Option<GroupName>,
+    /// Also print who is on the topic, who joins and who leaves
+    #[arg(long, conflicts_with_all = ["raw", "output"])]
+    presence: bool,
     /// One JSON object on a line
     #[arg(long, conflicts_with = "raw")]
     json: bool,
@@ -43,21 +53,22 @@ pub(crate) struct Subscribe {
     raw: bool,
     /// Do not acknowledge: messages come again after the topic's ack timeout, and that counts as
     /// a failed delivery
-    #[arg(long, requires = "durable")]
+    #[arg(long, requires = "remembered")]
     no_ack: bool,
     /// Where to start when nobody remembers the place: new, first, last, or EPOCH:OFFSET (after that
-    /// message). The default is new, and first for --durable
+    /// message). The default is new, and first for --durable and
+    /// --group
     #[arg(long, value_name = "PLACE", value_parser = parse::from)]
     from: Option<parse::From>,
     /// End after this many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// How many messages may be unacknowledged at once
-    #[arg(long, value_name = "N", requires = "durable", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", requires = "remembered", value_parser = clap::value_parser!(u32).range(1..))]
     window: Option<u32>,
     /// Append to this file, every message once, also if this command is killed: FILE.position
     /// beside it remembers how far it is
-    #[arg(long, value_name = "FILE", conflicts_with = "no_ack")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["no_ack", "group"])]
     output: Option<PathBuf>,
     #[command(flatten)]
     connect: Connect,
@@ -79,7 +90,14 @@ impl Subscribe {
                 subscribed = subscribed => subscribed?,
                 () = stop.asked() => return Ok(()),
             };
-            let run = Run { subscribe: &self, stop, sink: &mut sink, left: self.count };
+            let run = Run {
+                subscribe: &self,
+                client: &client,
+                stop,
+                sink: &mut sink,
+                left: self.count,
+                wants_list: false,
+            };
             let result = run.until_end(subscription).await;
             // Also after a failure: what was written is acknowledged.
             let closed = client.close().await;
@@ -95,19 +113,8 @@ impl Subscribe {
             (false, false) => Format::Human(Colour::of_stdout()),
         };
         let topic = self.filter.as_topic();
-        if topic.is_none() && self.durable.is_some() {
-            return Err(UsageError::new("--durable is for one topic, not for a filter").into());
-        }
-        if topic.is_none()
-            && matches!(
-                self.from,
-                Some(parse::From::First | parse::From::Last | parse::From::After(_))
-            )
-        {
-            return Err(UsageError::new(
-                "--from first, last and EPOCH:OFFSET are for one topic: a filter with wildcards gets what comes from now on; name a topic, or leave --from out",
-            )
-            .into());
+        if topic.is_none() {
+            self.check_filter()?;
         }
         match (&self.output, topic) {
             (None, _) => Ok(Sink::stdout(format)),
@@ -120,17 +127,39 @@ impl Subscribe {
         }
     }
 
+    /// Whether what is asked for can be had of many topics.
+    fn check_filter(&self) -> Result<(), UsageError> {
+        let wrong = match (&self.group, self.from) {
+            _ if self.durable.is_some() => "--durable is for one topic, not for a filter",
+            _ if self.presence => "--presence is for one topic, not for a filter",
+            (None, Some(parse::From::First | parse::From::Last | parse::From::After(_))) => {
+                "--from first, last and EPOCH:OFFSET are for one topic: a filter with wildcards gets what comes from now on; name a topic, or leave --from out"
+            }
+            (Some(_), Some(parse::From::Last | parse::From::After(_))) => {
+                "--from last and EPOCH:OFFSET are for one topic: name a topic, or start with first or new"
+            }
+            (_, None | Some(parse::From::New)) | (Some(_), Some(parse::From::First)) => {
+                return Ok(());
+            }
+        };
+        Err(UsageError::new(wrong))
+    }
+
     fn output_file(&self, path: &std::path::Path, topic: &Topic) -> anyhow::Result<OutputFile> {
         OutputFile::open(path, topic, self.durable.as_ref())
     }
 
     fn request(&self, sink: &Sink) -> anyhow::Result<SubscribeRequest> {
-        let mut request = match &self.durable {
-            Some(name) => {
-                SubscribeRequest::durable(self.filter.as_str(), name.as_str())?.ack(AckMode::Manual)
-            }
-            None => SubscribeRequest::live(self.filter.as_str())?,
-        };
+        let filter = self.filter.as_str();
+        let mut request = match (&self.durable, &self.group) {
+            (Some(name), _) => SubscribeRequest::durable(filter, name.as_str())?,
+            (None, Some(group)) => SubscribeRequest::shared(filter, group.as_str())?,
+            (None, None) => SubscribeRequest::live(filter)?,
+        }
+        .ack(AckMode::Manual);
+        if self.presence {
+            request = request.presence()?;
+        }
         if let Some(window) = self.window() {
             request = request.window(window);
         }
@@ -162,10 +191,13 @@ impl Subscribe {
 /// One run of the command.
 struct Run<'a> {
     subscribe: &'a Subscribe,
+    client: &'a Client,
     stop: Stop,
     sink: &'a mut Sink,
     /// Messages still wanted, if that is bounded.
     left: Option<u64>,
+    /// Whether the list of those who are there is to be asked for.
+    wants_list: bool,
 }
 
 impl Run<'_> {
@@ -188,8 +220,35 @@ impl Run<'_> {
                 }
             }
             self.settle(&mut batch)?;
+            if self.wants_list {
+                self.wants_list = false;
+                self.list().await?;
+            }
         }
         Ok(())
+    }
+
+    /// Asks who is there, and tells it.
+    async fn list(&mut self) -> anyhow::Result<()> {
+        let Some(topic) = self.subscribe.filter.as_topic() else { return Ok(()) };
+        let present = tokio::select! {
+            biased;
+            // Told again when the loop looks.
+            () = self.stop.asked() => return Ok(()),
+            present = self.client.presence(&topic) => present,
+        };
+        match present {
+            Ok(present) => {
+                self.sink
+                    .write_notice(|out, format| presence::write_list(out, format, &present))?;
+                self.sink.flush()
+            }
+            // Messages are what this is for; what changes is still told.
+            Err(error) => {
+                eprintln!("{topic}: {error}");
+                Ok(())
+            }
+        }
     }
 
     /// Writes a message to the sink's buffer, or tells of anything else.
@@ -201,7 +260,7 @@ impl Run<'_> {
                 }
                 batch.push(delivery);
             }
-            Event::Subscribed { place, again: true } if place.is_none() => {
+            Event::Subscribed { place: None, again: true } if self.subscribe.group.is_none() => {
                 eprintln!(
                     "{}: messages published while away were not received",
                     self.subscribe.filter
@@ -209,6 +268,11 @@ impl Run<'_> {
             }
             Event::Subscribed { .. } => {}
             Event::Reset(reset) => eprintln!("{}", self.describe(&reset)),
+            Event::Presence(change) => {
+                self.wants_list |= change.reset;
+                self.sink
+                    .write_notice(|out, format| presence::write_change(out, format, &change))?;
+            }
             Event::Missed { count } => {
                 eprintln!(
                     "{}: {count} messages were not received: the output is too slow",

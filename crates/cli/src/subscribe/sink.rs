@@ -1,6 +1,6 @@
 //! Where messages are written: standard output, or a file that gets each once.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use tidings_client::Delivery;
 use tidings_core::Position;
@@ -61,11 +61,19 @@ impl Sink {
         Ok(true)
     }
 
+    /// Adds something that is no message.
+    pub(super) fn write_notice(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>, Format) -> io::Result<()>,
+    ) -> io::Result<()> {
+        write(&mut self.buffer, self.format)
+    }
+
     /// Hands what was added to the system. Only after that may it be acknowledged.
     pub(super) fn flush(&mut self) -> anyhow::Result<()> {
         match &mut self.target {
             Target::Stdout => {
-                let mut stdout = std::io::stdout().lock();
+                let mut stdout = io::stdout().lock();
                 stdout.write_all(&self.buffer)?;
                 stdout.flush()?;
             }
@@ -91,6 +99,7 @@ fn show(delivery: &Delivery) -> Shown<'_> {
         content_type: delivery.content_type(),
         headers: delivery.headers(),
         from: delivery.from(),
+        order_key: delivery.order_key(),
         at: delivery.at(),
     }
 }

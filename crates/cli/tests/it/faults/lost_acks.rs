@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tidings_client::{DedupKey, PublishRequest, Published};
+use tidings_client::{DedupKey, PublishOutcome, PublishRequest};
 
 use super::proxy::{Link, Proxy};
 use super::traffic::client;
@@ -61,7 +61,7 @@ fn request(round: u64) -> PublishRequest {
     PublishRequest::json("orders", &round).unwrap().key(key)
 }
 
-type Retry = tokio::task::JoinHandle<Published>;
+type Retry = tokio::task::JoinHandle<PublishOutcome>;
 
 /// The same publish on connections of their own, all at once.
 fn retry(runtime: &tokio::runtime::Runtime, server: &Server, round: u64) -> Vec<Retry> {
@@ -81,8 +81,9 @@ fn check(runtime: &tokio::runtime::Runtime, retries: Vec<Retry>, round: u64) {
     for retry in retries {
         let retry = async { tokio::time::timeout(crate::program::PATIENCE, retry).await };
         let published = runtime.block_on(retry).expect("an answer in time").unwrap();
-        assert!(published.duplicate, "round {round}: taken for a new message");
-        places.insert((published.position.offset.get(), published.id.to_string()));
+        assert!(published.is_duplicate(), "round {round}: taken for a new message");
+        let position = published.position().expect("published at once");
+        places.insert((position.offset.get(), published.id().to_string()));
     }
     assert_eq!(places.len(), 1, "round {round}: {places:?}");
 }

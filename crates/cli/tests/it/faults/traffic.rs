@@ -93,7 +93,8 @@ async fn publish(client: &Client, topic: &str, enough: impl Fn(u64) -> bool) -> 
             continue;
         }
         let Some((number, ticket)) = tickets.pop_front() else { return acknowledged };
-        acknowledged.push((ticket.await.unwrap().position.offset.get(), number));
+        let position = ticket.await.unwrap().position().expect("published at once");
+        acknowledged.push((position.offset.get(), number));
     }
 }
 
