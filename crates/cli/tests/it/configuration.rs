@@ -64,6 +64,24 @@ fn usage_errors_are_told_apart() {
     assert!(stderr.contains("--durable is for one topic"), "{stderr}");
     let stderr = fail(2, &["sub", "room/#", "--output", "file"]);
     assert!(stderr.contains("--output is for one topic"), "{stderr}");
+    let group = ["sub", "room/#", "--group", "g"];
+    for from in ["last", "Zr3:18"] {
+        let stderr = fail(2, &[&group[..], &["--from", from]].concat());
+        assert!(stderr.contains("start with first or new"), "{stderr}");
+    }
+    for more in [["--durable", "me"], ["--output", "file"]] {
+        let stderr = fail(2, &[&["sub", "room/1", "--group", "g"], &more[..]].concat());
+        assert!(stderr.contains("cannot be used with"), "{stderr}");
+    }
+    let stderr = fail(2, &[&group[..], &["--presence"]].concat());
+    assert!(stderr.contains("--presence is for one topic"), "{stderr}");
+    let stderr = fail(2, &["sub", "room/1", "--presence", "--raw"]);
+    assert!(stderr.contains("cannot be used with"), "{stderr}");
+    let later = ["pub", "room/1", "x", "--deliver-at", "tomorrow"];
+    let stderr = fail(2, &later);
+    assert!(stderr.contains("write one such as 2026-11-18T11:06:40Z"), "{stderr}");
+    let stderr = fail(2, &["pub", "room/1", "x", "--delay", "1s", "--deliver-at", "0"]);
+    assert!(stderr.contains("cannot be used with"), "{stderr}");
     let stderr = fail(2, &["pub", "room/1", "-", "--key", "k"]);
     assert!(stderr.contains("--key is for one message"), "{stderr}");
 }

@@ -57,6 +57,25 @@ fn headers_key_and_ttl_travel() {
 }
 
 #[test]
+fn a_message_for_later_comes_when_its_time_has_come_also_after_a_kill() {
+    let mut server = Server::dev();
+    let told = server.client_stderr(&["pub", "a", "tea", "--delay", "3s", "--order-key", "k9"]);
+    assert!(told.starts_with("scheduled 1 message to a in "), "{told}");
+    let id = told.split_once(", id ").and_then(|(_, rest)| rest.split_once(',')).unwrap().0;
+    let past = server.client_stderr(&["pub", "a", "now", "--deliver-at", "1970-01-01T00:00:01Z"]);
+    assert!(past.starts_with("published 1 message to a in "), "{past}");
+    server.kill();
+    server.start();
+    let lines = server.client(&["sub", "a", "--from", "first", "--count", "2", "--json"]);
+    let messages: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let data: Vec<_> = messages.iter().map(|message| message["data"].as_str().unwrap()).collect();
+    assert_eq!(data, ["now", "tea"]);
+    assert_eq!((&messages[1]["id"], &messages[1]["order_key"]), (&id.into(), &"k9".into()));
+    assert_eq!(messages[0].get("order_key"), None);
+}
+
+#[test]
 fn history_pages_through_everything() {
     let server = Server::dev();
     let file = server.path("lines");
