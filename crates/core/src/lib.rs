@@ -25,6 +25,7 @@ mod message;
 mod offset_set;
 mod policy;
 mod position;
+mod presence;
 mod priority;
 mod recovery;
 mod reservation;
@@ -51,8 +52,12 @@ pub use id::{
 pub use live_cursor::{LiveCursor, LiveStep};
 pub use message::{ContentType, Data, DataKind, Headers, Message, NewMessage};
 pub use offset_set::OffsetSet;
-pub use policy::{Backlog, Durability, PolicyTable, Retention, TopicPolicy};
+pub use policy::{Backlog, Durability, KeepsPresence, PolicyTable, Retention, TopicPolicy};
 pub use position::{Epoch, EpochError, Offset, Position};
+pub use presence::{
+    Admission, Announcement, Departure, Member, News, Presence, PresenceCounts, PresenceSettings,
+    Present, PresentList,
+};
 pub use priority::{Priority, PriorityQueue};
 pub use recovery::{Recovery, ResetReason, TopicState, recover};
 pub use schedule::{CancelError, Schedule, ScheduledMessage};

@@ -107,3 +107,32 @@ pub const HANDSHAKE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 pub const PING_INTERVAL_DEFAULT: Duration = Duration::from_secs(25);
 /// How long after a ping the peer may stay silent before it counts as dead.
 pub const PONG_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// Shortest time between two announcements of who joined and left a topic: short for people, and
+/// long enough that a crowd that arrives becomes a few frames.
+pub const PRESENCE_INTERVAL_MIN: Duration = Duration::from_millis(200);
+/// Longest such time: with more to tell than fits, fewer names are told instead.
+pub const PRESENCE_INTERVAL_MAX: Duration = Duration::from_secs(10);
+
+/// Names sent per second in the announcements of one topic, over all who watch it: about 4 MB/s.
+/// A thousand watchers of a thousand who join would otherwise be a million names at once.
+pub const PRESENCE_NAMES_PER_SECOND_MAX: u64 = 50_000;
+
+/// Names in one announcement: above it the list is cheaper to ask for.
+pub const PRESENCE_EVENT_MEMBERS_MAX: usize = 256;
+
+/// Members in one list: a page that people can look at, in one frame.
+pub const PRESENCE_LIST_MAX: usize = 1000;
+
+/// Members that may be struck off in one go when nobody came back, after a network failed for
+/// many: bounds the time for which others wait.
+pub const PRESENCE_EXPIRIES_AT_ONCE_MAX: usize = 4096;
+
+/// How long a member whose connection broke is taken for present: a change of networks or a page
+/// that is loaded anew takes less.
+pub const PRESENCE_GRACE_DEFAULT: Duration = Duration::from_secs(5);
+
+/// Members of one topic known by name by default. Beyond that only the total is kept.
+pub const PRESENCE_MEMBERS_PER_TOPIC_DEFAULT: usize = 10_000;
+/// Members of all topics of a node known by name by default.
+pub const PRESENCE_MEMBERS_DEFAULT: usize = 100_000;

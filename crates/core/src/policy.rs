@@ -46,6 +46,16 @@ impl Default for Retention {
     }
 }
 
+/// Whether it is known who is on a topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KeepsPresence {
+    /// Nobody can ask, and nothing is remembered.
+    #[default]
+    No,
+    /// Everybody with a subscription to exactly this topic is present.
+    Yes,
+}
+
 /// Everything a `[[topic]]` section decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPolicy {
@@ -59,6 +69,8 @@ pub struct TopicPolicy {
     pub backlog: Backlog,
     /// How soon its messages go where messages of several topics wait.
     pub priority: Priority,
+    /// Whether it is known who is on the topic.
+    pub presence: KeepsPresence,
 }
 
 /// What a live subscription that cannot keep up is sent once it reads again.
@@ -99,6 +111,7 @@ impl Default for TopicPolicy {
             },
             backlog: Backlog::Everything,
             priority: Priority::Normal,
+            presence: KeepsPresence::No,
         }
     }
 }

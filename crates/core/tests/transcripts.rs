@@ -2,8 +2,8 @@
 //!
 //! A story is blocks of commands, `----`, and what was observed, with times since its start.
 //! Lines that begin with `#` are for the reader. The first command picks the machine: `resume` a
-//! delivery window, `log` a live cursor, `accept` a connection. `UPDATE_EXPECT=1` rewrites what
-//! was observed, to be reviewed like any other change.
+//! delivery window, `log` a live cursor, `accept` a connection, `keep` presence. `UPDATE_EXPECT=1`
+//! rewrites what was observed, to be reviewed like any other change.
 
 #[path = "transcripts/connection.rs"]
 mod connection;
@@ -11,6 +11,8 @@ mod connection;
 mod delivery;
 #[path = "transcripts/live.rs"]
 mod live;
+#[path = "transcripts/presence.rs"]
+mod presence;
 #[path = "transcripts/story.rs"]
 mod story;
 
@@ -46,7 +48,7 @@ fn every_story_is_told_as_it_happens() {
 #[test]
 fn a_story_that_is_not_understood_is_an_error() {
     for (text, expected) in [
-        ("acked 7\n----\n", "line 1: a story begins with `resume`, `log` or `accept`"),
+        ("acked 7\n----\n", "line 1: a story begins with `resume`, `log`, `accept` or `keep`"),
         ("resume cursor=7\n----\n", "line 1: `resume` needs `window=`"),
         ("log epoch=1 first=1 head=0\nfollows\n----\n", "line 2: unknown command `follows`"),
         ("log epoch=1 first=1 head=0 hat=1\n----\n", "line 1: `log` does not know `hat=`"),
@@ -100,7 +102,8 @@ fn begin(command: &Command) -> Result<Box<dyn Machine>, String> {
         "resume" => Ok(Box::new(delivery::Delivery::default())),
         "log" => Ok(Box::new(live::Live::default())),
         "accept" => Ok(Box::new(connection::Life::default())),
-        _ => Err("a story begins with `resume`, `log` or `accept`".to_owned()),
+        "keep" => Ok(Box::new(presence::Attendance::default())),
+        _ => Err("a story begins with `resume`, `log`, `accept` or `keep`".to_owned()),
     }
 }
 
