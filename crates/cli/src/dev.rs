@@ -9,7 +9,10 @@ use anyhow::{Context, anyhow};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
-use tidings_server::{Config, ConfigFlag, ConfigSources, RunningServer, TokenAlgorithm, TokenKey};
+use tidings_core::Filter;
+use tidings_server::{
+    Config, ConfigFlag, ConfigSources, RunningServer, TokenAlgorithm, TokenKey, TopicSection,
+};
 
 use crate::configuration::ServerFlags;
 use crate::{logging, open_files, running};
@@ -52,6 +55,7 @@ impl Dev {
         let mut flags = self.flags.keys();
         flags.push(ConfigFlag { flag: "dev", key: "auth.open", value: "true".to_owned() });
         let mut config = Config::load(&ConfigSources { file: None, environment, flags })?;
+        keep_presence_everywhere(&mut config);
         let secret_file = make_secret(&config.storage.directory)?;
         config.auth.keys.push(TokenKey {
             kid: None,
@@ -62,6 +66,18 @@ impl Dev {
         });
         config.validate()?;
         Ok(config)
+    }
+}
+
+/// Who is on a topic is part of what there is to try out.
+fn keep_presence_everywhere(config: &mut Config) {
+    let everything = Filter::parse("#").expect("a valid filter");
+    for section in &mut config.topic {
+        section.presence = true;
+    }
+    if !config.topic.iter().any(|section| section.filter == everything) {
+        let presence = true;
+        config.topic.push(TopicSection { presence, ..TopicSection::new(everything) });
     }
 }
 

@@ -121,9 +121,6 @@ pub const PRESENCE_NAMES_PER_SECOND_MAX: u64 = 50_000;
 /// Names in one announcement: above it the list is cheaper to ask for.
 pub const PRESENCE_EVENT_MEMBERS_MAX: usize = 256;
 
-/// Members in one list: a page that people can look at, in one frame.
-pub const PRESENCE_LIST_MAX: usize = 1000;
-
 /// Members that may be struck off in one go when nobody came back, after a network failed for
 /// many: bounds the time for which others wait.
 pub const PRESENCE_EXPIRIES_AT_ONCE_MAX: usize = 4096;

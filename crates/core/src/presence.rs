@@ -71,6 +71,15 @@ pub enum Departure {
 }
 
 impl Departure {
+    /// How somebody leaves whose client closed the connection with `code`. A browser gives 1001 when
+    /// a page is left, and also when it is loaded anew.
+    pub const fn said_goodbye(code: Option<u16>) -> Self {
+        match code {
+            Some(1001) => Self::Broken,
+            Some(_) | None => Self::Meant,
+        }
+    }
+
     /// How somebody leaves whose connection is closed with `code`: who is told not to come back,
     /// or said goodbye, is gone.
     pub const fn closed_with(code: CloseCode) -> Self {

@@ -5,6 +5,7 @@
 
 mod broadcast;
 mod history;
+mod presence;
 mod problem;
 mod publish;
 mod stream;
@@ -12,6 +13,7 @@ mod stream_cursor;
 
 pub use broadcast::decode_broadcast;
 pub use history::HistoryReply;
+pub use presence::PresenceReply;
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem};
 pub use publish::{
     BatchReply, PublishOutcome, PublishReply, decode_publish, decode_publish_batch, encode_publish,

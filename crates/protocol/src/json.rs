@@ -14,6 +14,7 @@ pub(crate) use self::client::{
 };
 pub(crate) use self::delivery::{encode_delivery, write_delivery};
 pub(crate) use self::object::{Object, Reading, Value};
+pub(crate) use self::presence::{PRESENT_FIELDS, read_present, write_present};
 pub(crate) use self::server::{
     ERROR_FIELDS, encode_server, read_error, read_history, read_published, read_scheduled,
     read_told_error, write_error, write_history, write_published, write_reset, write_scheduled,

@@ -7,14 +7,16 @@ use std::time::Duration;
 use tidings_core::{ConnectionSettings, Jitter, MessageId, NodeId, PolicyTable, UserId};
 use tidings_protocol::ConnectionLimits;
 use tidings_storage::Store;
+use tokio::sync::oneshot;
 
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::door_lane::DoorLane;
 use crate::door_reads::DoorReads;
-use crate::inbox::{Inbox, Letter, Whose};
+use crate::inbox::{Inbox, Letter, UserConnection, Whose};
 use crate::metrics::Metrics;
+use crate::presence::Roster;
 use crate::reader::Readers;
 use crate::schedule::{ScheduleLimits, SharedSchedule};
 use crate::watchers::Watchers;
@@ -46,6 +48,7 @@ pub(crate) struct Env {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) readers: Readers,
     pub(crate) directory: Directory,
+    pub(crate) roster: Roster,
     pub(crate) authenticator: Authenticator,
     pub(crate) policies: Arc<PolicyTable>,
     pub(crate) metrics: Metrics,
@@ -88,6 +91,22 @@ impl Env {
             inbox.post(Letter::Disconnect { user: user.clone(), which });
         }
         self.watchers.send_away(user, which);
+    }
+
+    /// The connections a user has now.
+    pub(crate) async fn describe(&self, user: &UserId) -> Vec<UserConnection> {
+        let ask = |inbox: &Arc<Inbox>| {
+            let (reply, answer) = oneshot::channel();
+            inbox.post(Letter::Describe { user: user.clone(), reply });
+            answer
+        };
+        let answers: Vec<_> = self.inboxes.iter().map(ask).collect();
+        let mut connections = Vec::new();
+        for answer in answers {
+            // A shard that has ended has no connections.
+            connections.extend(answer.await.unwrap_or_default());
+        }
+        connections
     }
 
     /// When a client that is sent away may come back.

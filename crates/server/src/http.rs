@@ -5,6 +5,7 @@ mod frame_around;
 mod history;
 mod long_poll;
 mod pieces;
+mod presence;
 mod publish;
 mod stream;
 mod trace;
@@ -38,6 +39,7 @@ pub(crate) fn router(env: &Arc<Env>, origins: OriginRules) -> Router {
         .route("/v1/broadcast", post(publish::broadcast))
         .route(HISTORY_PATH, get(history::history))
         .route("/v1/stream", get(stream::stream))
+        .route("/v1/presence", get(presence::presence))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(env))

@@ -3,16 +3,22 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidings_core::{DurableKey, Instant, Offset, Position, Timestamp, Topic, UserId};
+use tidings_core::{ClientId, DurableKey, Instant, Offset, Position, Timestamp, Topic, UserId};
 use tidings_protocol::RequestId;
 use tidings_storage::{ReadBatch, StoreError, Ticket};
+use tokio::sync::oneshot;
 
 use crate::commit::SharedCommit;
+use crate::presence::SharedNews;
 use crate::shard::{ConnectionKey, Handoff};
 
 /// Messages that may wait in a shard's inbox. A shard that is further behind than this is told
 /// so and reads what it missed from the log; the commit thread never waits for it.
 const WAITING_MESSAGES_MAX: usize = 16 * 1024;
+
+/// Announcements of presence that may wait in a shard's inbox. A shard that is further behind
+/// tells its watchers that they missed some.
+const WAITING_NEWS_MAX: usize = 4 * 1024;
 
 /// One thing to tell a shard, other than a commit.
 #[derive(Debug)]
@@ -29,6 +35,8 @@ pub(crate) enum Letter {
     TakeOver { holder: ConnectionKey },
     /// Close connections of a user.
     Disconnect { user: UserId, which: Whose },
+    /// Tell which connections a user has here.
+    Describe { user: UserId, reply: oneshot::Sender<Vec<UserConnection>> },
     /// Close everything in waves until `due`, then stop.
     Drain { due: Instant },
 }
@@ -40,6 +48,15 @@ pub(crate) enum Whose {
     All,
     /// Those let in by a token that was issued by this moment, or has no date.
     IssuedBy(Timestamp),
+}
+
+/// A connection of a user, as an operator sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct UserConnection {
+    pub(crate) client: ClientId,
+    /// When it was authenticated.
+    pub(crate) since: Timestamp,
+    pub(crate) subscriptions: usize,
 }
 
 /// The outcome of a [`crate::reader::ReadJob`].
@@ -77,6 +94,9 @@ pub(crate) struct Waiting {
     pub(crate) commits: Vec<Arc<SharedCommit>>,
     /// Messages were left out of `commits` before its first one: they are in the log.
     pub(crate) missed_messages: bool,
+    pub(crate) news: Vec<Arc<SharedNews>>,
+    /// Announcements were left out before the first one in `news`.
+    pub(crate) missed_news: bool,
     messages: usize,
     /// Whether the shard has been woken and not looked yet.
     woken: bool,
@@ -101,6 +121,22 @@ impl Inbox {
         }
         waiting.commits.push(Arc::clone(commit));
         self.wake(waiting);
+    }
+
+    /// Tells the shard who joined and left a topic. Never waits.
+    pub(crate) fn post_news(&self, news: &Arc<SharedNews>) {
+        let mut waiting = self.lock();
+        if waiting.news.len() >= WAITING_NEWS_MAX {
+            waiting.news.clear();
+            waiting.missed_news = true;
+        }
+        waiting.news.push(Arc::clone(news));
+        self.wake(waiting);
+    }
+
+    /// Has the shard look at its deadlines anew.
+    pub(crate) fn nudge(&self) {
+        self.wake(self.lock());
     }
 
     /// Tells the shard something else.
@@ -135,6 +171,8 @@ impl Waiting {
         self.letters.clear();
         self.commits.clear();
         self.missed_messages = false;
+        self.news.clear();
+        self.missed_news = false;
         self.messages = 0;
         self.woken = false;
     }

@@ -21,6 +21,7 @@ mod http;
 mod inbox;
 mod metrics;
 mod operator;
+mod presence;
 mod problem;
 mod reader;
 mod schedule;

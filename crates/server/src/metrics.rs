@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use tidings_core::CloseCode;
+use tidings_core::{CloseCode, PresenceCounts};
 use tidings_protocol::ErrorCode;
 use tidings_storage::StoreStatus;
 
@@ -28,6 +28,7 @@ macro_rules! metrics {
             errors: Vec<Counter>,
             closes: Vec<Counter>,
             store: StoreGauges,
+            presence: PresenceGauges,
         }
 
         impl Metrics {
@@ -45,7 +46,8 @@ macro_rules! metrics {
                 let errors = errors_by_code(&mut registry);
                 let closes = closes_by_code(&mut registry);
                 let store = StoreGauges::register(&mut registry);
-                Self { registry, $($counter,)* $($gauge,)* errors, closes, store }
+                let presence = PresenceGauges::register(&mut registry);
+                Self { registry, $($counter,)* $($gauge,)* errors, closes, store, presence }
             }
         }
     };
@@ -78,6 +80,10 @@ metrics! {
         bytes_out = "sent_bytes", "Bytes written to WebSocket connections";
         http_requests = "http_requests", "HTTP requests answered";
         stream_deliveries = "stream_deliveries", "Messages sent to event streams";
+        presence_events = "presence_events", "Announcements of who joined and left a topic";
+        presence_resets = "presence_resets",
+            "Announcements with too many changes to name anybody";
+        presence_missed = "presence_missed", "Announcements that slow readers missed";
         connections_refused = "connections_refused", "Sockets refused for want of a free seat";
     }
     gauges {
@@ -124,6 +130,15 @@ struct StoreGauges {
     damaged: Gauge,
 }
 
+/// Who is on topics, copied when somebody asks.
+#[derive(Debug, Default)]
+struct PresenceGauges {
+    members: Gauge,
+    unlisted: Gauge,
+    changes: Gauge,
+    undone: Gauge,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CodeLabel {
     code: &'static str,
@@ -140,6 +155,11 @@ impl Metrics {
     pub(crate) fn closes(&self, code: CloseCode) -> &Counter {
         let at = CloseCode::ALL.iter().position(|c| *c == code);
         &self.closes[at.expect("ALL lists every code")]
+    }
+
+    /// Takes over how many are on topics.
+    pub(crate) fn set_presence(&self, counts: PresenceCounts) {
+        self.presence.set(counts);
     }
 
     /// Everything as OpenMetrics text.
@@ -181,6 +201,39 @@ fn by_code(
     let family = Family::<CodeLabel, Counter>::default();
     registry.register(name, help, family.clone());
     codes.map(|code| family.get_or_create_owned(&CodeLabel { code })).collect()
+}
+
+impl PresenceGauges {
+    fn register(registry: &mut Registry) -> Self {
+        let gauges = Self::default();
+        for (name, help, gauge) in [
+            ("members", "Members of topics, by name", &gauges.members),
+            (
+                "unlisted",
+                "Connections on topics that have no room for more names",
+                &gauges.unlisted,
+            ),
+            ("changes", "Joins and leaves since the start", &gauges.changes),
+            (
+                "changes_undone",
+                "Joins and leaves since the start that cancelled out before they were announced",
+                &gauges.undone,
+            ),
+        ] {
+            registry.register(format!("presence_{name}"), help, gauge.clone());
+        }
+        gauges
+    }
+
+    fn set(&self, counts: PresenceCounts) {
+        let PresenceCounts { listed, unlisted, changes, undone } = counts;
+        self.members.set(i64::try_from(listed).unwrap_or(i64::MAX));
+        for (gauge, value) in
+            [(&self.unlisted, unlisted), (&self.changes, changes), (&self.undone, undone)]
+        {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+    }
 }
 
 impl StoreGauges {

@@ -34,6 +34,7 @@ pub(crate) fn router(env: Arc<Env>, draining: CancellationToken) -> Router {
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/v1/users/{user}", get(users::describe))
         .route("/v1/users/{user}/disconnect", post(users::disconnect))
         .route("/v1/users/{user}/revoke", post(users::revoke))
         .route("/v1/scheduled", get(scheduled::list))
@@ -85,6 +86,7 @@ async fn ready(State(operator): State<Operator>) -> Response {
 
 async fn metrics(State(operator): State<Operator>) -> Response {
     let env = &operator.env;
+    env.metrics.set_presence(env.roster.counts());
     let text = env.metrics.encode(env.seats.taken(), env.schedule.len(), &env.store.status());
     ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response()
 }

@@ -55,6 +55,15 @@ pub(crate) fn keeps_nothing(topic: &Topic) -> ErrorBody {
     ErrorBody::new(ErrorCode::Unsupported, message)
 }
 
+/// What whoever asks who is on a topic is told where that is not kept.
+pub(crate) fn keeps_no_presence(name: &str) -> ErrorBody {
+    let message = format!(
+        "who is on `{name}` is not kept: it takes one topic, without wildcards, whose policy has \
+         `presence = true`"
+    );
+    ErrorBody::new(ErrorCode::Unsupported, message)
+}
+
 /// What whoever asks for something is told that the protocol has and this server does not.
 pub(crate) fn not_offered(what: &str) -> ErrorBody {
     ErrorBody::new(ErrorCode::Unsupported, format!("{what} is not offered yet; leave it out"))

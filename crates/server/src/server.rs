@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tidings_core::{ConnectionSettings, Epoch, PolicyTable, limits};
+use tidings_core::{ConnectionSettings, Epoch, PolicyTable, PresenceSettings, limits};
 use tidings_protocol::ConnectionLimits;
 use tidings_storage::{
     CommitObserver, MemoryConfig, MemoryStore, OpenError, Store, StoreError, SystemClock,
@@ -28,6 +28,7 @@ use crate::door_reads::DoorReads;
 use crate::env::{Env, Seats, Seeds, Settings};
 use crate::inbox::{Letter, Waiting, Whose};
 use crate::metrics::Metrics;
+use crate::presence::Roster;
 use crate::reader::Readers;
 use crate::schedule::{ScheduleLimits, SharedSchedule};
 use crate::shard::{Shard, ShardSeat};
@@ -148,6 +149,7 @@ impl ServerBuilder {
             store,
             readers,
             directory: Directory::default(),
+            roster: Roster::new(presence_settings(&config), &inboxes),
             authenticator,
             door_reads: DoorReads::new(&policies),
             policies,
@@ -385,6 +387,14 @@ fn random_u64() -> u64 {
 /// Rounds a size down to what the protocol can name.
 fn as_u32(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+fn presence_settings(config: &Config) -> PresenceSettings {
+    PresenceSettings {
+        grace: config.limits.presence_grace,
+        members_per_topic_max: config.limits.presence_members_per_topic,
+        members_max: config.limits.presence_members,
+    }
 }
 
 fn settings(config: &Config) -> Settings {

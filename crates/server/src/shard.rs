@@ -16,6 +16,7 @@ mod fan_out;
 mod input;
 mod output;
 mod own_inbox;
+mod presence;
 mod publish;
 mod requests;
 mod settle;
@@ -117,6 +118,7 @@ pub(crate) struct Shard {
     poll: Poll,
     connections: Slab<Connection>,
     topics: Topics,
+    attendance: presence::Attendance,
     generation: u32,
     /// Writes gathered in this turn, submitted together at its end.
     submissions: BTreeMap<Priority, Vec<Submission>>,
@@ -167,6 +169,7 @@ impl Shard {
             poll: seat.poll,
             connections: Slab::new(),
             topics: Topics::default(),
+            attendance: presence::Attendance::default(),
             generation: 0,
             submissions: BTreeMap::new(),
             pending: Slab::new(),
@@ -228,10 +231,17 @@ impl Shard {
         for commit in &waiting.commits {
             self.fan_out(commit);
         }
+        if waiting.missed_news {
+            self.tell_missed_news();
+        }
+        for news in &waiting.news {
+            self.tell_news(news);
+        }
         while let Some(letter) = waiting.letters.pop_front() {
             self.open(letter);
         }
         self.run_timers();
+        self.announce_presence();
         self.save_cursors_if_due();
         self.submit();
         for slot in std::mem::take(&mut self.unflushed) {
@@ -248,6 +258,7 @@ impl Shard {
             Letter::Released { key, waiter } => self.released(&key, waiter),
             Letter::TakeOver { holder } => self.close_with(holder, CloseCode::TakenOver),
             Letter::Disconnect { user, which } => self.disconnect_user(&user, which),
+            Letter::Describe { user, reply } => self.describe_user(&user, reply),
             Letter::Drain { due } => self.start_drain(due),
         }
     }
@@ -257,7 +268,8 @@ impl Shard {
         if !self.unread.is_empty() || !self.unflushed.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.timers.next_deadline(), self.save_at, self.next_drain_step()];
+        let presence = self.env.roster.due(&self.inbox);
+        let next = [self.timers.next_deadline(), self.save_at, self.next_drain_step(), presence];
         let next = next.into_iter().flatten().min()?;
         Some(next.since(self.env.clock.now()))
     }

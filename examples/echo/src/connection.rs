@@ -56,7 +56,7 @@ fn take(assembler: &mut Assembler, input: &mut [u8], output: &mut Vec<u8>) -> Op
             Incoming::Message(MessageKind::Binary, payload) => (Opcode::Binary, payload),
             Incoming::Ping(payload) => (Opcode::Pong, payload),
             Incoming::Pong => return ControlFlow::Continue(()),
-            Incoming::Close => {
+            Incoming::Close(_) => {
                 end = Some(CloseCode::Normal);
                 return ControlFlow::Break(());
             }

@@ -1,3 +1,5 @@
+//! Bounds of presence, and what is left of those who left.
+
 use super::*;
 use crate::limits::{PRESENCE_EVENT_MEMBERS_MAX, PRESENCE_INTERVAL_MAX};
 

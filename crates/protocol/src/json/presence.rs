@@ -7,13 +7,20 @@ use super::writer::ObjectWriter;
 use crate::frame::{ErrorBody, Member, PresenceChange, Present, ServerBody};
 use crate::rules;
 
+/// The fields of `present`.
+pub(crate) const PRESENT_FIELDS: &[&str] = &["topic", "members", "total"];
+
 pub(super) fn present(body: Value<'_>) -> Result<ServerBody, ErrorBody> {
-    let object = body.object("present", &["topic", "members", "total"])?;
-    Ok(ServerBody::Present(Present {
+    read_present(&body.object("present", PRESENT_FIELDS)?).map(ServerBody::Present)
+}
+
+/// Reads the body of `present`, which is also that of `GET /v1/presence`.
+pub(crate) fn read_present(object: &Object<'_>) -> Result<Present, ErrorBody> {
+    Ok(Present {
         topic: rules::topic(object.at("topic"), &object.text("topic")?)?,
         members: members(object.required("members")?, "present.members")?,
         total: object.number("total")?,
-    }))
+    })
 }
 
 pub(super) fn change(body: Value<'_>) -> Result<ServerBody, ErrorBody> {
@@ -45,7 +52,8 @@ fn member(object: &Object<'_>) -> Result<Member, ErrorBody> {
     })
 }
 
-pub(super) fn write_present(present: &Present, out: &mut ObjectWriter<'_>) {
+/// Writes it.
+pub(crate) fn write_present(present: &Present, out: &mut ObjectWriter<'_>) {
     out.text("topic", present.topic.as_str());
     write_members("members", &present.members, out);
     out.number("total", present.total);

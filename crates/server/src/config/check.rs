@@ -257,6 +257,13 @@ fn check_limits(config: &Config, found: &mut Problems) {
     found.range("limits.session_expiry", limits.session_expiry, &bounds::SESSION_EXPIRY);
     found.range("limits.window_max", limits.window_max, &(1..=WINDOW_MAX));
     found.range("limits.window_default", limits.window_default, &(1..=limits.window_max.max(1)));
+    found.range("limits.presence_grace", limits.presence_grace, &bounds::PRESENCE_GRACE);
+    for (key, members) in [
+        ("limits.presence_members", limits.presence_members),
+        ("limits.presence_members_per_topic", limits.presence_members_per_topic),
+    ] {
+        found.range(key, members, &bounds::PRESENCE_MEMBERS);
+    }
 }
 
 /// What carries a message must have room for it.

@@ -44,6 +44,13 @@ pub struct LimitsSection {
     pub window_default: u32,
     /// Most unacked messages that a durable subscription may ask for.
     pub window_max: u32,
+    /// How long a member of a topic whose connection broke is still taken for present.
+    #[serde(with = "text::duration")]
+    pub presence_grace: Duration,
+    /// Members of one topic that are known by name.
+    pub presence_members_per_topic: usize,
+    /// Members of all topics that are known by name.
+    pub presence_members: usize,
 }
 
 impl Default for LimitsSection {
@@ -63,6 +70,9 @@ impl Default for LimitsSection {
             session_expiry: Duration::from_secs(24 * 60 * 60),
             window_default: limits::WINDOW_DEFAULT,
             window_max: limits::WINDOW_MAX,
+            presence_grace: limits::PRESENCE_GRACE_DEFAULT,
+            presence_members_per_topic: limits::PRESENCE_MEMBERS_PER_TOPIC_DEFAULT,
+            presence_members: limits::PRESENCE_MEMBERS_DEFAULT,
         }
     }
 }

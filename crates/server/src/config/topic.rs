@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidings_core::{
-    Backlog, Backoff, DeliveryPolicy, Durability, Filter, Priority, Retention, TopicPolicy,
+    Backlog, Backoff, DeliveryPolicy, Durability, Filter, KeepsPresence, Priority, Retention,
+    TopicPolicy,
 };
 
 use super::quantity::ByteSize;
@@ -48,6 +49,9 @@ pub struct TopicSection {
     /// Messages a slow live subscription is still sent, the newest ones.
     #[serde(default)]
     pub backlog_max: Option<u32>,
+    /// Whether it is known who is on the topic.
+    #[serde(default)]
+    pub presence: bool,
 }
 
 impl TopicSection {
@@ -65,6 +69,7 @@ impl TopicSection {
             backoff_cap: backoff_cap(),
             backlog_max: None,
             priority: Priority::default(),
+            presence: false,
         }
     }
 
@@ -87,6 +92,7 @@ impl TopicSection {
                 .backlog_max
                 .and_then(NonZeroU32::new)
                 .map_or(Backlog::Everything, Backlog::Newest),
+            presence: if self.presence { KeepsPresence::Yes } else { KeepsPresence::No },
         }
     }
 }
@@ -139,6 +145,7 @@ mod tests {
             backoff_cap = "10s"
             backlog_max = 1
             priority = "bulk"
+            presence = true
             "#,
         )
         .unwrap();
@@ -156,5 +163,6 @@ mod tests {
         assert_eq!(policy.delivery.backoff, backoff);
         assert_eq!(policy.priority, Priority::Bulk);
         assert_eq!(policy.backlog, Backlog::Newest(NonZeroU32::MIN));
+        assert_eq!(policy.presence, KeepsPresence::Yes);
     }
 }

@@ -1,4 +1,6 @@
-//! Sending users away.
+//! What is known of a user, and sending users away.
+
+use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -14,6 +16,43 @@ use crate::auth::RevokeError;
 use crate::clock::Clock;
 use crate::inbox::Whose;
 use crate::problem::{HttpError, store_error};
+
+/// Longest wait for a shard that is busy.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections in one answer, the oldest first: nobody reads more.
+const CONNECTIONS_MAX: usize = 100;
+
+/// Whether a user is online on this node, and with which connections.
+///
+/// Every shard looks through its connections: nothing is kept by user, so that those that nobody
+/// asks about cost nothing.
+pub(super) async fn describe(
+    State(operator): State<Operator>,
+    Path(user): Path<String>,
+) -> Result<Response, HttpError> {
+    let user = parse(&user)?;
+    let env = &operator.env;
+    let mut connections = tokio::time::timeout(PATIENCE, env.describe(&user))
+        .await
+        .map_err(|_| HttpError::new(ErrorCode::Overloaded, "the server is too busy to look"))?;
+    connections.sort_by(|a, b| (a.since, &a.client).cmp(&(b.since, &b.client)));
+    let shown = connections.iter().take(CONNECTIONS_MAX).map(|connection| {
+        json!({
+            "client": connection.client.as_str(),
+            "node": env.settings.node.as_str(),
+            "since": connection.since.as_ms(),
+            "subscriptions": connection.subscriptions,
+        })
+    });
+    let body = json!({
+        "user": user.as_str(),
+        "online": !connections.is_empty(),
+        "connections": shown.collect::<Vec<_>>(),
+        "connections_total": connections.len(),
+    });
+    Ok(axum::Json(body).into_response())
+}
 
 /// Closes every connection of a user on this node, finally (4002). What the user has still to get
 /// waits; a token that is valid lets the user come back.

@@ -121,7 +121,7 @@ impl Shard {
 
     fn attach(&mut self, slot: u32, sub: Filter, waiting: &WaitingDurable, start: Start) {
         let Start { cursor, begins, told } = start;
-        let WaitingDurable { id, key, window, .. } = waiting;
+        let WaitingDurable { id, key, window, watch, .. } = waiting;
         let by_policy = id.is_none();
         let state = self.env.store.topic_state(&key.topic);
         let policy = self.env.policies.policy(&key.topic).delivery;
@@ -154,6 +154,7 @@ impl Shard {
         let durable = by_policy.then(|| key.name.clone());
         let subscribed = Subscribed { sub, place, pending: None, durable };
         self.send(slot, *id, ServerBody::Subscribed(subscribed));
+        self.attend(slot, &key.topic, *watch);
         if matches!(told, Recovery::Recovered { .. }) {
             // Saved again though nothing moved: a cursor that is not is forgotten one day.
             self.touch_cursor(slot, &key.topic);

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use tidings_core::{CloseCode, Comeback, Instant, UserId};
+use tidings_core::{CloseCode, Comeback, Departure, Instant, UserId};
 use tidings_protocol::{Goaway, ServerBody};
+use tokio::sync::oneshot;
 
-use super::connection::{Active, Phase};
+use super::connection::{Active, Connection, Phase};
 use super::{ConnectionKey, Shard};
 use crate::clock::Clock;
 use crate::directory::Place;
-use crate::inbox::Whose;
+use crate::inbox::{UserConnection, Whose};
 use crate::websocket::write_close;
 
 /// How long a peer has to answer a close before its socket goes anyway.
@@ -31,6 +32,15 @@ impl Shard {
     /// Closes a connection: tells the client why and when to come back, lets go of everything it
     /// held, and ends the socket once the close frame is out.
     pub(super) fn close(&mut self, slot: u32, code: CloseCode) {
+        self.close_departing(slot, code, Departure::closed_with(code));
+    }
+
+    /// The client closes, with this code if it gave one.
+    pub(super) fn closed_by_peer(&mut self, slot: u32, code: Option<u16>) {
+        self.close_departing(slot, CloseCode::Normal, Departure::said_goodbye(code));
+    }
+
+    fn close_departing(&mut self, slot: u32, code: CloseCode, departure: Departure) {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         if matches!(connection.phase, Phase::Closing { .. }) {
             return;
@@ -39,7 +49,7 @@ impl Shard {
         if let Some(goaway) = self.goaway(code) {
             self.send(slot, None, ServerBody::Goaway(goaway));
         }
-        self.detach(slot);
+        self.detach(slot, departure);
         let due = self.now + LINGER;
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         connection.life.close(code);
@@ -92,7 +102,7 @@ impl Shard {
     }
 
     /// Lets go of everything a connection holds outside itself. Its session waits for its expiry.
-    fn detach(&mut self, slot: u32) {
+    fn detach(&mut self, slot: u32, departure: Departure) {
         let Some(connection) = self.key(slot) else { return };
         let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
             return;
@@ -100,7 +110,7 @@ impl Shard {
         let subscriptions = std::mem::take(&mut active.subscriptions);
         let mut session = active.session.clone();
         for subscription in subscriptions {
-            self.drop_subscription(slot, subscription);
+            self.drop_subscription(slot, subscription, departure);
         }
         let place = Place { lane: self.inbox.lane(), connection };
         if self.env.directory.leave_session(&session.id, place) {
@@ -117,13 +127,32 @@ impl Shard {
         match connection.phase {
             Phase::Active(_) | Phase::Awaiting { .. } => {
                 tracing::debug!(why, "a connection ended without a close frame");
-                self.detach(slot);
+                self.detach(slot, Departure::Broken);
             }
             Phase::Closing { .. } => {}
         }
         let mut connection = self.connections.remove(slot as usize);
         // The socket is closed by being dropped; a failure to forget it first changes nothing.
         let _ = self.poll.registry().deregister(connection.stream.source());
+    }
+
+    /// Tells which connections a user has on this shard.
+    pub(super) fn describe_user(
+        &mut self,
+        user: &UserId,
+        reply: oneshot::Sender<Vec<UserConnection>>,
+    ) {
+        let theirs = |(_, connection): (usize, &mut Connection)| {
+            let active = connection.active().filter(|a| a.principal.user == *user)?;
+            Some(UserConnection {
+                client: active.session.client.clone(),
+                since: active.since,
+                subscriptions: active.subscriptions.len(),
+            })
+        };
+        let connections = self.connections.iter_mut().filter_map(theirs).collect();
+        // Whoever asked may have given up.
+        let _ = reply.send(connections);
     }
 
     pub(super) fn disconnect_user(&mut self, user: &UserId, which: Whose) {

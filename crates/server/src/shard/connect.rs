@@ -109,6 +109,7 @@ impl Shard {
             connection.phase = Phase::Active(Box::new(Active {
                 principal,
                 session,
+                since: Clock::wall(),
                 subscriptions: Vec::new(),
                 publishes_in_flight: 0,
                 history_in_flight: 0,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tidings_core::{
     Connection as Life, ConnectionSettings, Filter, Instant, Message, Principal, Priority, Session,
+    Timestamp,
 };
 use tidings_protocol::{Codec, ServerBody, ServerFrame, encode_server_frame};
 
@@ -61,6 +62,8 @@ pub(super) enum Phase {
 pub(super) struct Active {
     pub(super) principal: Arc<Principal>,
     pub(super) session: Session,
+    /// When it was authenticated.
+    pub(super) since: Timestamp,
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) publishes_in_flight: u32,
     pub(super) history_in_flight: u32,

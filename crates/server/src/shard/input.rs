@@ -25,7 +25,7 @@ const ANSWERS_MAX: usize = 8;
 enum Step {
     Frames,
     Pong,
-    Close,
+    Close(Option<u16>),
 }
 
 impl Shard {
@@ -113,13 +113,13 @@ impl Shard {
                     Step::Pong
                 }
                 Incoming::Pong => Step::Pong,
-                Incoming::Close => Step::Close,
+                Incoming::Close(code) => Step::Close(code),
             };
             match step {
                 Step::Frames | Step::Pong if self.is_open(slot) => ControlFlow::Continue(()),
                 Step::Frames | Step::Pong => ControlFlow::Break(()),
-                Step::Close => {
-                    self.close(slot, CloseCode::Normal);
+                Step::Close(code) => {
+                    self.closed_by_peer(slot, code);
                     ControlFlow::Break(())
                 }
             }
@@ -206,6 +206,7 @@ impl Shard {
         connection.starved = false;
         let paused = std::mem::take(&mut connection.input_paused);
         self.resume_subscriptions(slot);
+        self.tell_what_was_missed(slot);
         if paused && let Some(connection) = self.connections.get_mut(slot as usize) {
             connection.queue_read(slot, &mut self.unread);
         }

@@ -5,6 +5,7 @@ use tidings_protocol::StartFrom;
 
 use super::Shard;
 use super::subscription::{Stage, WaitingDurable};
+use crate::presence::Watch;
 
 impl Shard {
     /// Subscribes a connection that has just connected to `user/<user>`, durably under the name of
@@ -25,6 +26,7 @@ impl Shard {
             key: DurableKey { user, name, topic },
             window: self.env.settings.window_default,
             from: StartFrom::First,
+            watch: Watch::No,
             stage: Stage::Held,
         };
         self.claim_durable(slot, sub, waiting);

@@ -10,7 +10,7 @@ use tidings_storage::{ReadFrom, ReadLimit};
 use super::connection::Phase;
 use super::{HISTORY_IN_FLIGHT_MAX, Shard};
 use crate::inbox::Want;
-use crate::problem::{keeps_nothing, not_offered};
+use crate::problem::keeps_nothing;
 use crate::reader::ReadJob;
 
 /// Messages of a history reply when the client names no number.
@@ -65,9 +65,10 @@ impl Shard {
                     self.history(slot, id, &history);
                 }
             }
-            ClientBody::Presence { .. } => {
-                let error = not_offered("the frame `presence`");
-                self.send_error(slot, id, error);
+            ClientBody::Presence { topic } => {
+                if let Some(id) = self.required(slot, id, "presence") {
+                    self.tell_present(slot, id, &topic);
+                }
             }
             ClientBody::Refresh { token } => self.refresh(slot, id, &token),
             ClientBody::Connect(_) | ClientBody::Ping | ClientBody::Pong => {}

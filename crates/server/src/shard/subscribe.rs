@@ -1,8 +1,8 @@
 //! Subscriptions come and go.
 
 use tidings_core::{
-    Capabilities, DurableKey, Filter, LiveCursor, Offset, Operation, Recovery, ResetReason, Topic,
-    TopicState, recover,
+    Capabilities, Departure, DurableKey, Filter, LiveCursor, Offset, Operation, Recovery,
+    ResetReason, Topic, TopicState, recover,
 };
 use tidings_protocol::{
     ErrorBody, ErrorCode, RequestId, ServerBody, StartFrom, Subscribe, SubscribeMode, Subscribed,
@@ -13,6 +13,7 @@ use tidings_storage::Write;
 use super::subscription::{Kind, Lagging, Stage, Subscription, WaitingDurable};
 use super::topics::{FilterSubscriber, LiveSubscriber};
 use super::{PendingWrite, Shard};
+use crate::presence::Watch;
 use crate::problem::not_offered;
 
 impl Shard {
@@ -21,15 +22,16 @@ impl Shard {
         if !self.allowed_all(slot, Some(id), Operation::Subscribe, &sub) {
             return;
         }
-        if presence {
-            return self.send_error(slot, Some(id), not_offered("`subscribe.presence`"));
+        if presence && !self.may_watch(slot, id, &sub) {
+            return;
         }
+        let watch = if presence { Watch::Yes } else { Watch::No };
         if let Err(error) = self.check_subscribe(slot, &sub) {
             return self.send_error(slot, Some(id), error);
         }
         match (sub.as_topic(), mode) {
             (Some(topic), SubscribeMode::Live { from }) => {
-                self.subscribe_live(slot, id, sub, &topic, from);
+                self.subscribe_live(slot, id, sub, &topic, (from, watch));
             }
             (Some(topic), SubscribeMode::Durable { name, window, from }) => {
                 let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active())
@@ -40,7 +42,7 @@ impl Shard {
                 let window = window.unwrap_or(self.env.settings.window_default);
                 let window = window.clamp(1, self.env.settings.limits.window);
                 let (id, stage) = (Some(id), Stage::Held);
-                let waiting = WaitingDurable { id, key, window, from, stage };
+                let waiting = WaitingDurable { id, key, window, from, watch, stage };
                 self.claim_durable(slot, sub, waiting);
             }
             (None, SubscribeMode::Live { from: StartFrom::New }) => {
@@ -64,7 +66,8 @@ impl Shard {
             return Err(ErrorBody::new(ErrorCode::NotConnected, "not connected"));
         };
         if active.subscription(sub).is_some_and(|s| s.is_by_policy()) {
-            self.take_subscription(slot, sub);
+            // The same topic under the name that was asked for: nobody goes.
+            self.take_subscription(slot, sub, Departure::Broken);
             return Ok(());
         }
         if active.subscription(sub).is_some() {
@@ -92,7 +95,7 @@ impl Shard {
         id: RequestId,
         sub: Filter,
         topic: &Topic,
-        from: StartFrom,
+        (from, watch): (StartFrom, Watch),
     ) {
         let state = self.env.store.topic_state(topic);
         let start = start(from, state);
@@ -108,6 +111,7 @@ impl Shard {
             Some(id),
             ServerBody::Subscribed(Subscribed { sub, place, pending: None, durable: None }),
         );
+        self.attend(slot, topic, watch);
         self.catch_up_connection(slot, topic);
     }
 
@@ -120,7 +124,7 @@ impl Shard {
     }
 
     pub(super) fn unsubscribe(&mut self, slot: u32, id: Option<RequestId>, sub: &Filter) {
-        if self.take_subscription(slot, sub) {
+        if self.take_subscription(slot, sub, Departure::Meant) {
             let body = ServerBody::Unsubscribed { sub: sub.clone(), reason: None };
             self.send(slot, id, body);
         } else {
@@ -134,13 +138,18 @@ impl Shard {
         let began = self.connections.get_mut(slot as usize).and_then(|c| c.active()).is_some_and(
             |active| active.subscription(sub).is_some_and(|s| !matches!(s.kind, Kind::Waiting(_))),
         );
-        if self.take_subscription(slot, sub) && began {
+        let departure = match reason {
+            // Perhaps by the same client, on its next connection.
+            UnsubscribeReason::TakenOver => Departure::Broken,
+            UnsubscribeReason::Forbidden | UnsubscribeReason::TooFarBehind => Departure::Meant,
+        };
+        if self.take_subscription(slot, sub, departure) && began {
             let body = ServerBody::Unsubscribed { sub: sub.clone(), reason: Some(reason) };
             self.send(slot, None, body);
         }
     }
 
-    fn take_subscription(&mut self, slot: u32, sub: &Filter) -> bool {
+    fn take_subscription(&mut self, slot: u32, sub: &Filter, departure: Departure) -> bool {
         let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
             return false;
         };
@@ -148,17 +157,23 @@ impl Shard {
             return false;
         };
         let subscription = active.subscriptions.swap_remove(at);
-        self.drop_subscription(slot, subscription);
+        self.drop_subscription(slot, subscription, departure);
         true
     }
 
     /// Undoes everything a subscription holds outside its connection.
-    pub(super) fn drop_subscription(&mut self, slot: u32, subscription: Subscription) {
+    pub(super) fn drop_subscription(
+        &mut self,
+        slot: u32,
+        subscription: Subscription,
+        departure: Departure,
+    ) {
         self.env.metrics.subscriptions.dec();
         let Some(connection) = self.key(slot) else { return };
         match subscription.kind {
             Kind::Live { topic, index } => {
                 self.topics.remove_live(&topic, index, &mut self.connections);
+                self.depart(slot, &topic, departure);
             }
             Kind::LiveFilter(_) => {
                 let mine = |s: &FilterSubscriber| s.key == connection;
@@ -168,6 +183,7 @@ impl Shard {
                 let (key, state) = (durable.key.clone(), durable.last_state(self.now));
                 self.topics.remove_durable(&key.topic, durable.index, &mut self.connections);
                 self.leave(&key, connection);
+                self.depart(slot, &key.topic, departure);
                 let pending = PendingWrite::Release { key: key.clone(), connection };
                 self.write(Write::SaveCursor { key: key.into(), state }, Some(pending));
             }
@@ -201,6 +217,7 @@ impl Shard {
         for sub in forbidden {
             self.end_subscription(slot, &sub, UnsubscribeReason::Forbidden);
         }
+        self.end_forbidden_watches(slot);
     }
 }
 

@@ -9,6 +9,8 @@ use tidings_core::{
 };
 use tidings_protocol::{RequestId, StartFrom};
 
+use crate::presence::Watch;
+
 /// A subscription by the name the client gave it: its topic or filter.
 #[derive(Debug)]
 pub(super) struct Subscription {
@@ -135,6 +137,7 @@ pub(super) struct WaitingDurable {
     pub(super) key: DurableKey,
     pub(super) window: u32,
     pub(super) from: StartFrom,
+    pub(super) watch: Watch,
     pub(super) stage: Stage,
 }
 

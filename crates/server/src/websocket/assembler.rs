@@ -43,8 +43,8 @@ pub enum Incoming<'a> {
     Ping(&'a [u8]),
     /// A pong.
     Pong,
-    /// The peer closes.
-    Close,
+    /// The peer closes, with this code if it gave one.
+    Close(Option<u16>),
 }
 
 /// The peer broke the protocol: the connection is closed with this code.
@@ -223,7 +223,7 @@ fn take_control(
     match opcode {
         Opcode::Ping => Ok(found(Incoming::Ping(payload))),
         Opcode::Pong => Ok(found(Incoming::Pong)),
-        Opcode::Close => check_close(payload).map(|()| found(Incoming::Close)),
+        Opcode::Close => check_close(payload).map(|code| found(Incoming::Close(code))),
         Opcode::Text | Opcode::Binary | Opcode::Continuation => {
             unreachable!("only control frames come here")
         }
@@ -265,9 +265,13 @@ fn take_open(
 }
 
 /// RFC 6455 §5.5.1 and §7.4: empty, or a code that may be sent and a UTF-8 reason.
-fn check_close(payload: &[u8]) -> Result<(), Violation> {
+fn check_close(payload: &[u8]) -> Result<Option<u16>, Violation> {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else {
-        return if payload.is_empty() { Ok(()) } else { Err(Violation(CloseCode::ProtocolError)) };
+        return if payload.is_empty() {
+            Ok(None)
+        } else {
+            Err(Violation(CloseCode::ProtocolError))
+        };
     };
     let code = u16::from_be_bytes(*code);
     let may_be_sent = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
@@ -277,7 +281,7 @@ fn check_close(payload: &[u8]) -> Result<(), Violation> {
     if std::str::from_utf8(reason).is_err() {
         return Err(Violation(CloseCode::InvalidData));
     }
-    Ok(())
+    Ok(Some(code))
 }
 
 #[cfg(test)]

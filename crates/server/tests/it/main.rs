@@ -14,6 +14,7 @@ mod http;
 mod inbox;
 mod long_poll;
 mod peer;
+mod presence;
 mod priority;
 mod recovery_table;
 mod revocation;

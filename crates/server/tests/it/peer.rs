@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 /// Longest wait for anything; only a failing test waits that long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -122,6 +123,13 @@ impl Peer {
         self.send(json!({"ping": {}})).await;
         let frame = self.frame().await;
         assert!(frame.get("pong").is_some(), "expected nothing but a pong: {frame}");
+    }
+
+    /// Closes the connection properly, with `code`, and waits for the server to answer.
+    pub(crate) async fn close(mut self, code: u16) {
+        let close = CloseFrame { code: code.into(), reason: "".into() };
+        self.socket.close(Some(close)).await.unwrap();
+        while self.next().await.is_some() {}
     }
 
     /// The close code the server ends the connection with.

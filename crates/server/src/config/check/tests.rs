@@ -120,6 +120,15 @@ fn faults_of_limits_http_and_topics_are_named() {
             "limits.pong_timeout = \"26s\": is longer than limits.ping_interval",
         ),
         ("limits.window_default = 2000", "limits.window_default = 2000: must be from 1 to 1024"),
+        (
+            "limits.presence_grace = \"1h\"",
+            "limits.presence_grace = \"1h\": must be from \"0s\" to \"5m\"",
+        ),
+        ("limits.presence_members = 0", "limits.presence_members = 0: must be from 1"),
+        (
+            "limits.presence_members_per_topic = 0",
+            "limits.presence_members_per_topic = 0: must be from 1",
+        ),
         ("limits.window_max = 2000", "limits.window_max = 2000: must be from 1 to 1024"),
         (
             "limits.subscriptions_per_connection = 0",
