@@ -122,6 +122,30 @@ async fn those_who_watch_are_told_who_joins_and_leaves() {
     server.shutdown().await;
 }
 
+/// Nothing but the presence itself wakes the shard that announces.
+#[tokio::test]
+async fn an_event_comes_soon_whichever_shard_it_is_of() {
+    let server = start(keeping(config())).await;
+    let mut watcher = watcher(&server).await;
+    let mut others = Vec::new();
+    for client in ["a", "b", "c", "d"] {
+        others.push((client, named(&server, client).await));
+    }
+    // What connecting wrote has been told to every shard by then.
+    tokio::time::sleep(ANNOUNCED).await;
+    for (client, other) in &mut others {
+        for body in [json!({"topic": "room/1"}), json!({"topic": "room/1", "durable": "d"})] {
+            subscribe(other, body).await;
+            let soon = tokio::time::timeout(Duration::from_secs(2), event(&mut watcher));
+            assert_eq!(soon.await.expect("soon"), joined(client));
+            other.ask(json!({"unsubscribe": {"sub": "room/1"}})).await;
+            let soon = tokio::time::timeout(Duration::from_secs(2), event(&mut watcher));
+            assert_eq!(soon.await.expect("soon"), left(client));
+        }
+    }
+    server.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_broken_connection_that_comes_back_was_never_away() {
     let server = start(keeping(config())).await;
@@ -155,6 +179,7 @@ async fn a_session_that_is_taken_over_does_not_flicker() {
     let resumed = new.ask(json!({"connect": {"session": session}})).await;
     assert_eq!(resumed["connected"]["resumed"], true, "{resumed}");
     assert_eq!(old.close_code().await, 4003);
+    tokio::time::sleep(ANNOUNCED).await;
     subscribe(&mut new, json!({"topic": "room/1", "durable": "d"})).await;
     tokio::time::sleep(Duration::from_secs(2) + ANNOUNCED).await;
     watcher.assert_quiet().await;
