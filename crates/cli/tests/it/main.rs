@@ -6,6 +6,7 @@ mod configuration;
 mod dev;
 mod ending;
 mod faults;
+mod ghosts;
 mod inboxes;
 mod kills;
 mod program;

@@ -90,7 +90,7 @@ pub(super) const SESSION_EXPIRY: RangeInclusive<Duration> = ms((SECOND, 90 * DAY
 /// Who is gone for longer than this is gone, whatever broke.
 pub(super) const PRESENCE_GRACE: RangeInclusive<Duration> = ms((0, 5 * MINUTE));
 
-/// Each takes about 200 bytes of memory.
+/// Each takes 100 to 200 bytes of memory.
 pub(super) const PRESENCE_MEMBERS: RangeInclusive<usize> = 1..=10_000_000;
 
 /// A request that takes longer has been given up by its client.
