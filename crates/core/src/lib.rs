@@ -61,7 +61,7 @@ pub use presence::{
 pub use priority::{Priority, PriorityQueue};
 pub use recovery::{Recovery, ResetReason, TopicState, recover};
 pub use schedule::{CancelError, Schedule, ScheduledMessage};
-pub use session::{ConnectDecision, Session, SessionError, decide_connect};
+pub use session::{ConnectDecision, Session, SessionError, decide_connect, last_seen};
 pub use time::{Instant, Timestamp};
 pub use timer_wheel::TimerWheel;
 pub use topic::{Topic, TopicError};

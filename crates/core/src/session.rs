@@ -1,5 +1,7 @@
 //! Sessions: what outlives a connection.
 
+use std::time::Duration;
+
 use crate::id::{ClientId, SessionId, UserId};
 use crate::time::Timestamp;
 
@@ -50,6 +52,13 @@ pub fn decide_connect(
     }
 }
 
+/// When a user was last seen who had `sessions`, each of which is saved for `expiry` when its
+/// client connects, from time to time while it stays, and when its connection ends. So after a
+/// crash a user may have been seen later than this says, and never earlier.
+pub fn last_seen(sessions: &[Session], expiry: Duration) -> Option<Timestamp> {
+    sessions.iter().map(|session| session.expires_at.minus(expiry)).max()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +70,14 @@ mod tests {
             client: ClientId::parse("phone").unwrap(),
             expires_at: Timestamp::from_ms(expires_at),
         }
+    }
+
+    #[test]
+    fn a_user_was_last_seen_when_the_last_session_was_saved() {
+        let expiry = Duration::from_millis(100);
+        assert_eq!(last_seen(&[], expiry), None);
+        let sessions = [session("alice", 250), session("alice", 300), session("alice", 120)];
+        assert_eq!(last_seen(&sessions, expiry), Some(Timestamp::from_ms(200)));
     }
 
     #[test]
