@@ -50,7 +50,7 @@ pub use id::{
     SubscriptionName, UserId,
 };
 pub use live_cursor::{LiveCursor, LiveStep};
-pub use message::{ContentType, Data, DataKind, Headers, Message, NewMessage};
+pub use message::{ContentType, Data, DataKind, Headers, Message, NewMessage, OWN_HEADER_PREFIX};
 pub use offset_set::OffsetSet;
 pub use policy::{Backlog, Durability, KeepsPresence, PolicyTable, Retention, TopicPolicy};
 pub use position::{Epoch, EpochError, Offset, Position};

@@ -15,6 +15,9 @@ use crate::topic::Topic;
 /// equally.
 pub type Headers = BTreeMap<String, String>;
 
+/// Headers whose names start so say what the server did with a message; publishers cannot give them.
+pub const OWN_HEADER_PREFIX: &str = "tidings-";
+
 /// What kind of bytes a message carries. JSON data is spliced into JSON frames as it is, so it
 /// is checked where it enters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -23,6 +23,7 @@ mod metrics;
 mod operator;
 mod presence;
 mod problem;
+mod publication;
 mod reader;
 mod schedule;
 mod server;

@@ -9,19 +9,20 @@ use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::LengthLimitError;
-use tidings_core::{DedupKey, NewMessage, Operation, Principal};
+use tidings_core::{DedupKey, Operation, Principal, Timestamp};
 use tidings_protocol::http::{
     BatchReply, PublishOutcome, PublishReply, decode_broadcast, decode_publish,
     decode_publish_batch,
 };
-use tidings_protocol::{ErrorBody, ErrorCode, Publish, Published};
-use tidings_storage::{Outcome, Write};
+use tidings_protocol::{ErrorBody, ErrorCode, Publish, Published, Scheduled};
+use tidings_storage::Outcome;
 
 use super::trace::Trace;
 use super::{access, pieces};
 use crate::clock::Clock;
 use crate::env::Env;
-use crate::problem::{HttpError, not_offered, reserved, store_error};
+use crate::problem::{HttpError, reserved, store_error};
+use crate::publication::{Publication, publication};
 use crate::trace_log;
 
 pub(super) async fn publish(
@@ -36,9 +37,9 @@ pub(super) async fn publish(
     publish.key = publish.key.or(key);
     trace.add_to(&mut publish.headers);
     let topic = publish.topic.clone();
-    let write = write(&env, &principal, publish)?;
+    let Publication { write, deliver_at } = checked(&env, &principal, publish)?;
     let mut outcomes = env.door_lane.submit(env.store.as_ref(), vec![write]).await?;
-    let outcome = published(outcomes.pop())?;
+    let outcome = answer(&env, deliver_at, outcomes.pop())?;
     let mut out = Vec::new();
     PublishReply { topic, outcome }.encode(&mut out);
     Ok(json(out))
@@ -85,65 +86,56 @@ async fn publish_each(
     for message in messages {
         let checked = message.and_then(|publish| {
             let topic = publish.topic.clone();
-            Ok((topic, write(env, principal, publish).map_err(|error| error.0)?))
+            Ok((topic, checked(env, principal, publish).map_err(|error| error.0)?))
         });
-        results.push(checked.map(|(topic, write)| {
+        results.push(checked.map(|(topic, Publication { write, deliver_at })| {
             writes.push(write);
-            topic
+            (topic, deliver_at)
         }));
     }
     let mut outcomes = pieces::submit(env, writes).await?.into_iter();
     let results = results.into_iter().map(|result| {
-        let topic = result?;
-        Ok(PublishReply { topic, outcome: published(outcomes.next()).map_err(|e| e.0)? })
+        let (topic, deliver_at) = result?;
+        let outcome = answer(env, deliver_at, outcomes.next()).map_err(|error| error.0)?;
+        Ok(PublishReply { topic, outcome })
     });
     let mut out = Vec::new();
     BatchReply { results: results.collect() }.encode(&mut out);
     Ok(json(out))
 }
 
-fn write(env: &Env, principal: &Principal, publish: Publish) -> Result<Write, HttpError> {
+fn checked(env: &Env, principal: &Principal, publish: Publish) -> Result<Publication, HttpError> {
     if publish.topic.is_reserved() {
         return Err(reserved(&publish.topic).into());
     }
     access::check(principal, Operation::Publish, &publish.topic)?;
-    if publish.deliver_at.is_some_and(|time| time > Clock::wall()) {
-        return Err(not_offered("a `deliver_at` in the future").into());
-    }
-    let (bytes, bytes_max) = (publish.data.bytes().len(), env.settings.limits.message_bytes);
-    if bytes > bytes_max as usize {
-        let message = format!("the data has {bytes} bytes, {bytes_max} are allowed");
-        return Err(HttpError::new(ErrorCode::TooLarge, message));
-    }
-    let durability = env.policies.policy(&publish.topic).durability;
-    let message = NewMessage {
-        topic: publish.topic,
-        data: publish.data,
-        content_type: publish.content_type,
-        headers: publish.headers,
-        sender: Some(principal.user.clone()),
-        key: publish.key,
-        order_key: publish.order_key,
-        ttl: publish.ttl,
-    };
-    Ok(Write::Publish { message, durability, id: None })
+    Ok(publication(env, &principal.user, publish, Clock::wall())?)
 }
 
-fn published(outcome: Option<Outcome>) -> Result<PublishOutcome, HttpError> {
-    let published = |id, position, duplicate| {
-        Ok(PublishOutcome::Published(Published { id, position, duplicate }))
-    };
-    match outcome {
+/// What the publisher is told. A repeat of a message that was scheduled is told when that one is due.
+fn answer(
+    env: &Env,
+    deliver_at: Option<Timestamp>,
+    outcome: Option<Outcome>,
+) -> Result<PublishOutcome, HttpError> {
+    let (id, position, duplicate) = match outcome {
         Some(Outcome::Published(message)) => {
             trace_log::published(&message);
-            published(message.id, message.position(), false)
+            (message.id, message.position(), false)
         }
-        Some(Outcome::Duplicate { id, position }) => published(id, position, true),
-        Some(Outcome::Refused(error)) => Err(HttpError(store_error(&error))),
+        Some(Outcome::Duplicate { id, position }) => (id, position, true),
+        Some(Outcome::Refused(error)) => return Err(HttpError(store_error(&error))),
         Some(Outcome::Saved) | None => {
-            Err(HttpError::new(ErrorCode::Internal, "the store did not answer"))
+            return Err(HttpError::new(ErrorCode::Internal, "the store did not answer"));
         }
-    }
+    };
+    Ok(match deliver_at {
+        None => PublishOutcome::Published(Published { id, position, duplicate }),
+        Some(asked) => {
+            let deliver_at = env.schedule.deliver_at(id).unwrap_or(asked);
+            PublishOutcome::Scheduled(Scheduled { id, deliver_at, duplicate })
+        }
+    })
 }
 
 /// `Idempotency-Key` (IETF draft): the same as `key` in the body.

@@ -37,10 +37,6 @@ pub(crate) fn to_entry(
         let text = format!("`deliver_at` lies more than {days} days ahead");
         return Err(ErrorBody::new(ErrorCode::BadField, text));
     }
-    if message.headers.contains_key(HEADER) {
-        let text = format!("the header `{HEADER}` is the server's own");
-        return Err(ErrorBody::new(ErrorCode::BadField, text));
-    }
     let NewMessage { topic, data, content_type, mut headers, sender, key, order_key, ttl } =
         message;
     let plan = Plan {
@@ -199,8 +195,5 @@ mod tests {
             to_entry(message, Timestamp::from_ms(deliver_at), Timestamp::from_ms(0)).unwrap_err()
         };
         assert_eq!(refused(message(), u64::MAX).code, ErrorCode::BadField);
-        let headers = [(HEADER.to_owned(), "{}".to_owned())].into();
-        let forged = NewMessage { headers, ..message() };
-        assert_eq!(refused(forged, 10).code, ErrorCode::BadField);
     }
 }

@@ -1,15 +1,15 @@
 //! Publishing: from the frame to the log and back to the publisher.
 
-use tidings_core::{NewMessage, Operation, Timestamp};
+use tidings_core::{Operation, Timestamp};
 use tidings_protocol::{
     ErrorBody, ErrorCode, Publish, Published, RequestId, Scheduled, ServerBody,
 };
-use tidings_storage::{Outcome, StoreError, Write};
+use tidings_storage::{Outcome, StoreError};
 
 use super::{ConnectionKey, PendingWrite, Shard};
 use crate::clock::Clock;
 use crate::problem::{reserved, store_error};
-use crate::schedule::to_entry;
+use crate::publication::{Publication, publication};
 
 impl Shard {
     pub(super) fn publish(&mut self, slot: u32, id: RequestId, publish: Publish) {
@@ -19,69 +19,36 @@ impl Shard {
         if !self.allowed(slot, Some(id), Operation::Publish, &publish.topic) {
             return;
         }
-        if let Err(error) = self.check_publish(slot, &publish) {
+        if let Err(error) = self.check_in_flight(slot) {
             return self.send_error(slot, Some(id), error);
         }
         let Some(connection) = self.key(slot) else { return };
         let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
             return;
         };
-        let wall = Clock::wall();
-        // What is due by now needs no schedule.
-        let deliver_at = publish.deliver_at.filter(|time| *time > wall);
-        if deliver_at.is_some()
-            && let Err(error) =
-                self.env.schedule.check_room(&active.principal.user, self.env.settings.schedule)
-        {
-            return self.send_error(slot, Some(id), error);
-        }
-        let durability = self.env.policies.policy(&publish.topic).durability;
-        let message = NewMessage {
-            topic: publish.topic,
-            data: publish.data,
-            content_type: publish.content_type,
-            headers: publish.headers,
-            sender: Some(active.principal.user.clone()),
-            key: publish.key,
-            order_key: publish.order_key,
-            ttl: publish.ttl,
-        };
-        let (write, pending) = match deliver_at {
-            None => {
-                let write = Write::Publish { message, durability, id: None };
-                (write, PendingWrite::Publish { connection, id })
-            }
-            Some(deliver_at) => match to_entry(message, deliver_at, wall) {
-                Ok(write) => (write, PendingWrite::Schedule { connection, id, deliver_at }),
+        let user = &active.principal.user;
+        let Publication { write, deliver_at } =
+            match publication(&self.env, user, publish, Clock::wall()) {
+                Ok(publication) => publication,
                 Err(error) => return self.send_error(slot, Some(id), error),
-            },
+            };
+        active.publishes_in_flight += 1;
+        let pending = match deliver_at {
+            None => PendingWrite::Publish { connection, id },
+            Some(deliver_at) => PendingWrite::Schedule { connection, id, deliver_at },
         };
-        self.publish_begun(slot);
         self.write(write, Some(pending));
     }
 
-    fn publish_begun(&mut self, slot: u32) {
-        if let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) {
-            active.publishes_in_flight += 1;
-        }
-    }
-
-    fn check_publish(&mut self, slot: u32, publish: &Publish) -> Result<(), ErrorBody> {
-        let limits = self.env.settings.limits;
-        let bytes = publish.data.bytes().len();
-        if bytes > limits.message_bytes as usize {
-            let message = format!(
-                "the data has {bytes} bytes, {} are allowed (`limits.message_bytes`)",
-                limits.message_bytes
-            );
-            return Err(ErrorBody::new(ErrorCode::TooLarge, message));
-        }
+    /// Whether a connection may have another publish under way.
+    fn check_in_flight(&mut self, slot: u32) -> Result<(), ErrorBody> {
+        let most = self.env.settings.limits.publishes_in_flight;
         let in_flight = self
             .connections
             .get_mut(slot as usize)
             .and_then(|c| c.active())
             .map_or(0, |active| active.publishes_in_flight);
-        if in_flight >= limits.publishes_in_flight {
+        if in_flight >= most {
             let message = format!(
                 "{in_flight} publishes wait for their answer: wait for some before sending more"
             );

@@ -33,6 +33,10 @@ async fn every_bad_frame_has_its_own_error_and_the_connection_goes_on() {
         (r#"{"id":1,"presence":{"topic":"a"}}"#, "unsupported"),
         (r#"{"id":1,"subscribe":{"topic":"a","presence":true}}"#, "unsupported"),
         (r#"{"presence":{"topic":"a"}}"#, "bad_field"),
+        (
+            r#"{"id":1,"publish":{"topic":"a","data":1,"headers":{"tidings-replay":"x"}}}"#,
+            "bad_field",
+        ),
         (r#"{"id":1,"publish":{"topic":"a","data":1,"deliver_at":9999999999999}}"#, "bad_field"),
         (r#"{"id":1,"subscribe":{"filter":"a/#","durable":"d"}}"#, "unsupported"),
         (r#"{"id":1,"history":{"topic":"a","after":{"epoch":"zz","offset":1}}}"#, "epoch_changed"),

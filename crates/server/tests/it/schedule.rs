@@ -140,6 +140,40 @@ async fn the_schedule_has_limits() {
     server.shutdown().await;
 }
 
+#[tokio::test]
+async fn services_schedule_over_http() {
+    let server = start(config()).await;
+    let post = async |path: &str, body: Value| {
+        let json = [("content-type", "application/json")];
+        let body = body.to_string();
+        let (status, _, body) = http(server.public_addr(), "POST", path, &json, &body).await;
+        (status, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    let mut peer = Peer::connect(server.public_addr()).await;
+    peer.ask(json!({"subscribe": {"filter": "a/#"}})).await;
+    let at = now_ms() + 300;
+    let one = json!({"topic": "a/1", "data": 1, "key": "k", "deliver_at": at});
+    let (status, first) = post("/v1/publish", one.clone()).await;
+    assert_eq!(status, 200, "{first}");
+    assert_eq!((&first["deliver_at"], &first["duplicate"]), (&json!(at), &json!(false)));
+    let (_, again) = post("/v1/publish", one).await;
+    assert_eq!((&again["id"], &again["duplicate"]), (&first["id"], &json!(true)));
+    let many = json!({"messages": [
+        {"topic": "a/2", "data": 2, "deliver_at": at + 60_000},
+        {"topic": "a/3", "data": 3, "deliver_at": at + 400 * 86_400_000_u64},
+        {"topic": "a/4", "data": 4},
+    ]});
+    let (_, results) = post("/v1/publish/batch", many).await;
+    let results = &results["results"];
+    assert!(results[0]["deliver_at"].is_number() && results[0]["offset"].is_null(), "{results}");
+    assert_eq!(results[1]["error"]["code"], "bad_field");
+    assert_eq!(results[2]["offset"], 1);
+    assert_eq!(peer.message().await["data"], 4);
+    assert_eq!(peer.message().await["id"], first["id"]);
+    assert_eq!(list(&server, "").await["total"], 1);
+    server.shutdown().await;
+}
+
 fn on_disk(directory: &std::path::Path) -> Config {
     let mut config = config();
     config.storage.directory = directory.to_owned();

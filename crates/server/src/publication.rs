@@ -1,0 +1,59 @@
+//! What a publish becomes, whichever door it came through: a write for the log, now or for later.
+
+use tidings_core::{NewMessage, OWN_HEADER_PREFIX, Timestamp, UserId};
+use tidings_protocol::{ErrorBody, ErrorCode, Publish};
+use tidings_storage::Write;
+
+use crate::env::Env;
+use crate::schedule::to_entry;
+
+/// A publish that may be submitted.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    pub(crate) write: Write,
+    /// When it is to be published, if that is not now.
+    pub(crate) deliver_at: Option<Timestamp>,
+}
+
+/// Checks everything but whether `user` may publish to the topic, and whether there is room for it
+/// on the way.
+pub(crate) fn publication(
+    env: &Env,
+    user: &UserId,
+    publish: Publish,
+    now: Timestamp,
+) -> Result<Publication, ErrorBody> {
+    let (bytes, bytes_max) = (publish.data.bytes().len(), env.settings.limits.message_bytes);
+    if bytes > bytes_max as usize {
+        let message =
+            format!("the data has {bytes} bytes, {bytes_max} are allowed (`limits.message_bytes`)");
+        return Err(ErrorBody::new(ErrorCode::TooLarge, message));
+    }
+    if let Some(name) = publish.headers.keys().find(|name| name.starts_with(OWN_HEADER_PREFIX)) {
+        let message = format!(
+            "the header `{name}`: names that start with `{OWN_HEADER_PREFIX}` are the server's"
+        );
+        return Err(ErrorBody::new(ErrorCode::BadField, message));
+    }
+    // What is due by now needs no schedule.
+    let deliver_at = publish.deliver_at.filter(|time| *time > now);
+    let durability = env.policies.policy(&publish.topic).durability;
+    let message = NewMessage {
+        topic: publish.topic,
+        data: publish.data,
+        content_type: publish.content_type,
+        headers: publish.headers,
+        sender: Some(user.clone()),
+        key: publish.key,
+        order_key: publish.order_key,
+        ttl: publish.ttl,
+    };
+    let write = match deliver_at {
+        None => Write::Publish { message, durability, id: None },
+        Some(deliver_at) => {
+            env.schedule.check_room(user, env.settings.schedule)?;
+            to_entry(message, deliver_at, now)?
+        }
+    };
+    Ok(Publication { write, deliver_at })
+}
