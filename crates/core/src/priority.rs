@@ -75,12 +75,16 @@ impl<T> PriorityQueue<T> {
     /// Takes whose turn it is.
     pub fn pop(&mut self) -> Option<T> {
         let priority = self.turn()?;
-        if self.had[priority.index()] >= priority.share() {
-            // All who wait have had their share: a new round.
+        let item = self.lines[priority.index()].pop_front();
+        let others_wait = Priority::ALL
+            .iter()
+            .any(|other| *other != priority && !self.lines[other.index()].is_empty());
+        if !others_wait || self.had[priority.index()] >= priority.share() {
+            // Nobody else waits, or all have had their share: a new round.
             self.had = Default::default();
         }
-        self.had[priority.index()] += 1;
-        self.lines[priority.index()].pop_front()
+        self.had[priority.index()] += u32::from(others_wait);
+        item
     }
 
     /// Whether nothing waits.

@@ -2,8 +2,8 @@
 //!
 //! A story is blocks of commands, `----`, and what was observed, with times since its start.
 //! Lines that begin with `#` are for the reader. The first command picks the machine: `resume` a
-//! delivery window, `log` a live cursor, `accept` a connection, `keep` presence. `UPDATE_EXPECT=1`
-//! rewrites what was observed, to be reviewed like any other change.
+//! delivery window, `log` a live cursor, `accept` a connection, `keep` presence, `calendar` a schedule,
+//! `queue` one with priorities. `UPDATE_EXPECT=1` rewrites what was observed, to be reviewed like any other change.
 
 #[path = "transcripts/connection.rs"]
 mod connection;
@@ -13,8 +13,12 @@ mod delivery;
 mod live;
 #[path = "transcripts/presence.rs"]
 mod presence;
+#[path = "transcripts/schedule.rs"]
+mod schedule;
 #[path = "transcripts/story.rs"]
 mod story;
+#[path = "transcripts/waiting.rs"]
+mod waiting;
 
 use std::path::{Path, PathBuf};
 
@@ -48,7 +52,10 @@ fn every_story_is_told_as_it_happens() {
 #[test]
 fn a_story_that_is_not_understood_is_an_error() {
     for (text, expected) in [
-        ("acked 7\n----\n", "line 1: a story begins with `resume`, `log`, `accept` or `keep`"),
+        (
+            "acked 7\n----\n",
+            "line 1: a story begins with `resume`, `log`, `accept`, `keep`, `calendar` or `queue`",
+        ),
         ("resume cursor=7\n----\n", "line 1: `resume` needs `window=`"),
         ("log epoch=1 first=1 head=0\nfollows\n----\n", "line 2: unknown command `follows`"),
         ("log epoch=1 first=1 head=0 hat=1\n----\n", "line 1: `log` does not know `hat=`"),
@@ -103,7 +110,10 @@ fn begin(command: &Command) -> Result<Box<dyn Machine>, String> {
         "log" => Ok(Box::new(live::Live::default())),
         "accept" => Ok(Box::new(connection::Life::default())),
         "keep" => Ok(Box::new(presence::Attendance::default())),
-        _ => Err("a story begins with `resume`, `log`, `accept` or `keep`".to_owned()),
+        "calendar" => Ok(Box::new(schedule::Later::default())),
+        "queue" => Ok(Box::new(waiting::Waiting::default())),
+        _ => Err("a story begins with `resume`, `log`, `accept`, `keep`, `calendar` or `queue`"
+            .to_owned()),
     }
 }
 

@@ -3,7 +3,11 @@
 //! `append` grows the log; `hear` is the news of it, which may come while history is being read.
 //! `read_late` is the result of a read that newer ones have overtaken.
 
-use tidings_core::{Epoch, LiveCursor, LiveStep, Offset, Position, Recovery, TopicState, recover};
+use std::num::NonZeroU32;
+
+use tidings_core::{
+    Backlog, Epoch, LiveCursor, LiveStep, Offset, Position, Recovery, TopicState, recover,
+};
 
 use crate::story::{Command, Machine, number, range};
 
@@ -46,6 +50,7 @@ impl Machine for Live {
                     offset = offset.next();
                 }
             }
+            "skip" => observed.push(self.skip(command)?),
             "read" => observed.push(self.read(command)?),
             "read_late" => {
                 let (first, last) = range(command.word()?)?;
@@ -95,6 +100,20 @@ impl Live {
         }
         self.cursor.advance_to(last.next());
         Ok(format!("read {first}..{last} {}", self.mode()))
+    }
+
+    /// What a topic whose slow readers get the `newest=` messages spares this one.
+    fn skip(&mut self, command: &Command) -> Result<String, String> {
+        let most = u32::try_from(number(command.needed("newest")?)?).ok().and_then(NonZeroU32::new);
+        let backlog = Backlog::Newest(most.ok_or("`newest=` is at least 1")?);
+        Ok(match backlog.skips_to(self.cursor.next(), self.log.head) {
+            Some(next) => {
+                let first = self.cursor.next();
+                self.cursor.advance_to(next);
+                format!("skipped {first}..{}", next.previous())
+            }
+            None => "skipped nothing".to_owned(),
+        })
     }
 
     fn mode(&self) -> &'static str {
