@@ -224,6 +224,29 @@ async fn a_shared_subscription_may_overlap_with_others_on_the_same_client() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_not_marked_is_not_the_groups() {
+    let peer = Peer::start().await;
+    let client = peer.builder().build().unwrap();
+    let (mut line, _) = peer.accept().await;
+    let request = SubscribeRequest::shared("jobs", "workers").unwrap();
+    let (shared, _) = tokio::join!(client.subscribe(request), line.subscribed(place(1, 0)));
+    let mut shared = shared.unwrap();
+    next_subscribed(&mut shared).await;
+    let all = SubscribeRequest::live("+").unwrap();
+    let (all, _) = tokio::join!(client.subscribe(all), line.subscribed_filter());
+    let mut all = all.unwrap();
+    next_subscribed(&mut all).await;
+    // The first is another member's.
+    line.messages("jobs", [1]).await;
+    line.say_all([shared_message("jobs", "jobs", 2, 1)]).await;
+    line.messages("jobs", [2]).await;
+    assert_eq!(next_message(&mut shared).await.offset(), Offset::new(2));
+    for offset in [1, 2] {
+        assert_eq!(next_message(&mut all).await.offset(), Offset::new(offset));
+    }
+}
+
+#[tokio::test]
 async fn leaving_a_group_acks_what_is_done_first() {
     let peer = Peer::start().await;
     let (_client, mut line, mut subscription) = member(&peer, jobs()).await;
