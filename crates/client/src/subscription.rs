@@ -38,7 +38,9 @@ pub enum Event {
     /// Who joined and left the topic, of subscriptions made with
     /// [`SubscribeRequest::presence`](crate::SubscribeRequest::presence). With `reset` ask for the
     /// list with [`Client::presence`](crate::Client::presence), and apply what comes after to it.
-    /// It comes first of all, and whenever some of these may have been missed.
+    /// It comes first of all, and whenever some of these may have been missed. Where very many
+    /// clients keep a list, let each wait for a random time before it asks, or they all ask at
+    /// once when a server comes back.
     Presence(PresenceChange),
     /// The application was too slow for a subscription with wildcards while other things waited
     /// on the same client, and this many messages were not kept. Read the history of the topics

@@ -16,3 +16,4 @@ mod secrets;
 mod serving;
 mod subscribing;
 mod tokens;
+mod watching;
