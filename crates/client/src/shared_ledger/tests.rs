@@ -1,6 +1,6 @@
 //! A member's books: nothing acked that was not taken, nothing taken twice.
 
-use tidings_core::ResetReason;
+use tidings_core::{Jitter, ResetReason};
 
 use super::*;
 
@@ -128,5 +128,121 @@ fn memory_of_what_is_done_is_bounded_and_covers_a_window() {
     let window = u64::from(tidings_core::limits::WINDOW_MAX);
     for offset in count - window + 1..=count {
         assert_eq!(receive(&mut ledger, offset), Verdict::Repeat);
+    }
+}
+
+const TOPICS: [&str; 2] = ["jobs/a", "jobs/b"];
+
+/// A server that is too simple to be wrong: it knows which message stands where, which of them
+/// this member holds on this connection, and takes no other answer.
+#[derive(Default)]
+struct Server {
+    /// By topic and offset.
+    names: BTreeMap<(usize, u64), u64>,
+    held: BTreeSet<(usize, u64)>,
+    settled: BTreeSet<u64>,
+    next_name: u64,
+}
+
+impl Server {
+    /// A log of its own for a topic: other messages at the same places.
+    fn rebuild(&mut self, topic: usize) {
+        self.held.retain(|(of, _)| *of != topic);
+        for offset in 1..=12 {
+            self.next_name += 1;
+            self.names.insert((topic, offset), self.next_name);
+        }
+    }
+
+    /// Sends something not settled, also what this member has.
+    fn send(&mut self, random: &mut Jitter) -> Option<((usize, u64), u64)> {
+        let open = self.names.iter().filter(|(_, name)| !self.settled.contains(name));
+        let open: Vec<_> = open.map(|(place, name)| (*place, *name)).collect();
+        let (place, name) = *open.get(random.below(open.len().max(1) as u64) as usize)?;
+        self.held.insert(place);
+        Some((place, name))
+    }
+
+    fn take(&mut self, acks: impl Iterator<Item = (Topic, Vec<Offset>)>) {
+        for (topic, offsets) in acks {
+            let topic = TOPICS.iter().position(|name| *name == topic.as_str()).unwrap();
+            for offset in offsets {
+                if self.held.remove(&(topic, offset.get())) {
+                    self.settled.extend(self.names.get(&(topic, offset.get())));
+                }
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.names.values().all(|name| self.settled.contains(name))
+    }
+}
+
+#[test]
+fn settles_only_what_was_acked_and_hands_out_once_whatever_gets_lost() {
+    for seed in 0..300 {
+        let random = &mut Jitter::new(seed);
+        let mut server = Server::default();
+        let mut ledger = SharedLedger::new();
+        (0..TOPICS.len()).for_each(|topic| server.rebuild(topic));
+        let (mut in_hand, mut acked) = (Vec::new(), BTreeSet::new());
+        let mut rebuilds = 3;
+        for step in 0..40_000 {
+            if server.is_done() && rebuilds == 0 {
+                break;
+            }
+            assert!(step < 39_999, "seed {seed}: stuck with {:?}", server.settled);
+            match random.below(40) {
+                0 => {
+                    ledger.disconnected();
+                    server.held.clear();
+                }
+                1 if rebuilds > 0 => {
+                    rebuilds -= 1;
+                    let topic = random.below(TOPICS.len() as u64) as usize;
+                    server.rebuild(topic);
+                    if random.below(2) == 0 {
+                        // While nobody could be told: of a filter no epoch is said afterwards.
+                        ledger.disconnected();
+                        server.held.clear();
+                    } else {
+                        let reason = ResetReason::EpochChanged;
+                        ledger.reset(&Topic::parse(TOPICS[topic]).unwrap(), Epoch::new(8), reason);
+                    }
+                }
+                2..20 => {
+                    let Some(((topic, offset), message)) = server.send(random) else { continue };
+                    if ledger.received(name(message), at(TOPICS[topic], offset)) == Verdict::HandOut
+                    {
+                        assert!(!in_hand.contains(&message), "seed {seed}: {message} twice");
+                        assert!(!acked.contains(&message), "seed {seed}: {message} after its ack");
+                        in_hand.push(message);
+                    }
+                }
+                20..30 if !in_hand.is_empty() => {
+                    let message = in_hand.swap_remove(random.below(in_hand.len() as u64) as usize);
+                    match random.below(5) {
+                        0 => drop(ledger.released(name(message))),
+                        _ => {
+                            ledger.acked(name(message));
+                            acked.insert(message);
+                        }
+                    }
+                }
+                _ => {
+                    let acks = ledger.take_acks();
+                    // Now and then an ack is lost, together with its connection.
+                    if random.below(6) == 0 {
+                        ledger.disconnected();
+                        server.held.clear();
+                    } else {
+                        server.take(acks);
+                    }
+                    let unasked: Vec<_> = server.settled.difference(&acked).collect();
+                    assert!(unasked.is_empty(), "seed {seed}: {unasked:?} settled without an ack");
+                }
+            }
+        }
     }
 }
