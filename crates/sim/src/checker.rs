@@ -6,11 +6,13 @@
 mod durable;
 mod live;
 mod log;
+mod repeats;
 mod resume;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tidings_core::{Epoch, Offset};
 
@@ -19,10 +21,13 @@ use crate::violation::Violation;
 
 /// The first violation of a whole history: one that ends, after all faults are healed and
 /// everybody has had time, with a [`Record::LogFound`].
-pub fn check(history: &[Record]) -> Result<(), Violation> {
+///
+/// `cursor_lag_max` is how long before a kill an answered ack must have come to be remembered.
+pub fn check(history: &[Record], cursor_lag_max: Duration) -> Result<(), Violation> {
     let known = log::check(history)?;
     resume::check(history)?;
     live::check(history, &known)?;
+    repeats::check(history, cursor_lag_max)?;
     durable::check(history, &known)
 }
 
@@ -61,7 +66,11 @@ impl Kept {
             | Record::Delivered { .. }
             | Record::Acked { .. }
             | Record::DeadLettered { .. }
-            | Record::CursorSaved { .. } => {}
+            | Record::CursorSaved { .. }
+            | Record::Connected { .. }
+            | Record::Settled { .. }
+            | Record::CursorLags { .. }
+            | Record::Killed { .. } => {}
         }
     }
 }

@@ -1,13 +1,18 @@
 //! What is remembered of a run, from the outside: what clients did and were told, and what the
 //! log was found to hold. The [`checker`](crate::checker) judges nothing else.
 
-use tidings_core::{CursorState, Epoch, Offset, Position, TopicState};
+use tidings_core::{CursorState, Epoch, Instant, Offset, Position, TopicState};
 
 /// One message as its publisher means it, however often it is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(u64);
 
 impl Name {
+    /// Its number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
     /// The message with this number.
     pub const fn new(number: u64) -> Self {
         Self(number)
@@ -117,5 +122,33 @@ pub enum Record {
         subscriber: Subscriber,
         /// What was saved.
         state: CursorState,
+    },
+    /// A durable client has its subscription from a process of the server.
+    Connected {
+        /// Which client.
+        subscriber: Subscriber,
+        /// Which process, counted up with each start.
+        process: u64,
+    },
+    /// A durable client was answered that its ack counts.
+    Settled {
+        /// Which client.
+        subscriber: Subscriber,
+        /// Where the message stands.
+        position: Position,
+        /// When it got the answer.
+        at: Instant,
+    },
+    /// A cursor could not be saved, or a connection's last one was not: it lags.
+    CursorLags {
+        /// Whose.
+        subscriber: Subscriber,
+    },
+    /// The server was killed.
+    Killed {
+        /// Which process.
+        process: u64,
+        /// When.
+        at: Instant,
     },
 }

@@ -110,6 +110,8 @@ mutations! {
         ReadSkipsOne,
         /// The saved cursor is where sending stands, not where acks stand.
         SavesWhatWasSent,
+        /// The cursor of a connection that ends is not saved.
+        ForgetsLastCursor,
         /// After a crash, what may have been sent is taken for never sent.
         ForgetsWhatWasReserved,
         /// A message is settled when its dead letter is submitted, not when it is durable.

@@ -13,6 +13,8 @@ pub enum Promise {
     SeenIsDurable,
     /// P4: at least once; cursors lag, never lead.
     AtLeastOnce,
+    /// An ack that was answered lasts, but for the last moments before a crash.
+    SettledStays,
     /// P5: a repeated key gives the first position.
     OncePerKey,
     /// P6: nothing disappears silently.
@@ -34,6 +36,7 @@ impl fmt::Display for Promise {
             Self::OneOrder => "P2 (one order per topic)",
             Self::SeenIsDurable => "P3 (nobody sees what can be lost)",
             Self::AtLeastOnce => "P4 (at least once)",
+            Self::SettledStays => "settled stays settled",
             Self::OncePerKey => "P5 (once per key)",
             Self::NothingSilent => "P6 (nothing disappears silently)",
             Self::Bounded => "P7 (bounded)",

@@ -35,6 +35,9 @@ use store::{Outcome, Refused, Store, Ticket, Told, Write};
 /// Far more than any run needs; one that gets here goes round in circles.
 const EVENTS_MAX: u32 = 40_000;
 
+/// How long an answered ack may wait for its cursor: for a slow commit under way, and for its own.
+const CURSOR_LAG_MAX: Duration = Duration::from_millis(2_200);
+
 /// What a seed has drawn for its whole run.
 #[derive(Clone, Debug)]
 struct Plan {
@@ -128,7 +131,7 @@ struct World {
 /// Runs one seed.
 pub(crate) fn run(seed: u64, mutation: Option<Mutation>, tracing: Tracing) -> Run {
     let mut world = World::new(seed, mutation, tracing);
-    let verdict = world.play().and_then(|()| checker::check(&world.history));
+    let verdict = world.play().and_then(|()| checker::check(&world.history, CURSOR_LAG_MAX));
     if let Err(violation) = &verdict {
         world.trace.line(|| violation.to_string());
     }
@@ -292,7 +295,7 @@ impl World {
             Ticket::Nobody => {}
             Ticket::Publisher(request) => self.publish_done(request, outcome),
             Ticket::NewCursor { durable } => self.cursor_made(durable, outcome),
-            Ticket::LastCursor { durable } => self.durable_left(durable),
+            Ticket::LastCursor { durable } => self.durable_left(durable, outcome),
             Ticket::Cursor { durable, connection, reserved } => {
                 self.cursor_saved(durable, connection, reserved, outcome);
             }

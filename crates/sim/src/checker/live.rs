@@ -71,7 +71,11 @@ impl Live<'_> {
             | Record::Subscribed { .. }
             | Record::Acked { .. }
             | Record::DeadLettered { .. }
-            | Record::CursorSaved { .. } => {}
+            | Record::CursorSaved { .. }
+            | Record::Connected { .. }
+            | Record::Settled { .. }
+            | Record::CursorLags { .. }
+            | Record::Killed { .. } => {}
         }
         Ok(())
     }

@@ -67,7 +67,11 @@ impl Log {
             | Record::ToldOfGap { .. }
             | Record::Acked { .. }
             | Record::DeadLettered { .. }
-            | Record::CursorSaved { .. } => Ok(()),
+            | Record::CursorSaved { .. }
+            | Record::Connected { .. }
+            | Record::Settled { .. }
+            | Record::CursorLags { .. }
+            | Record::Killed { .. } => Ok(()),
         }
     }
 

@@ -2,9 +2,15 @@
 
 use tidings_core::{CursorState, Epoch, Offset, Position, TopicState};
 
-use super::check;
+use std::time::Duration;
+
+use super::check as check_with;
 use crate::history::{Name, Record, Subscriber};
-use crate::violation::Promise;
+use crate::violation::{Promise, Violation};
+
+fn check(history: &[Record]) -> Result<(), Violation> {
+    check_with(history, Duration::from_secs(1))
+}
 
 const LIVE: Subscriber = Subscriber::Live(0);
 const DURABLE: Subscriber = Subscriber::Durable(0);
@@ -209,4 +215,63 @@ fn what_never_arrives_is_noticed() {
     breaks(Promise::Liveness, &with([joined(1), delivered(LIVE, 1, 1), found(1, &[1, 2])]));
     let gone = [subscribed(DURABLE, None, true, place(1, 3)), Record::LogLost, found_in(2, 1, &[])];
     breaks(Promise::Liveness, &with(gone));
+}
+
+/// Repeats to the durable subscriber, for whose judgement it matters which process sent them.
+mod repeats {
+    use tidings_core::Instant;
+
+    use super::*;
+
+    fn again(offset: u64, name: u64, attempt: u32) -> Record {
+        let (position, name) = (place(1, offset), Name::new(name));
+        Record::Delivered { subscriber: DURABLE, position, name, attempt }
+    }
+
+    fn connected(process: u64) -> Record {
+        Record::Connected { subscriber: DURABLE, process }
+    }
+
+    fn settled(offset: u64, at: u64) -> Record {
+        let at = Instant::from_ms(at);
+        Record::Settled { subscriber: DURABLE, position: place(1, offset), at }
+    }
+
+    fn killed(process: u64, at: u64) -> Record {
+        Record::Killed { process, at: Instant::from_ms(at) }
+    }
+
+    /// What is said of a history in which both messages are acked in the end.
+    fn judged(more: Vec<Record>) -> Option<Promise> {
+        let start = [subscribed(DURABLE, None, true, place(1, 1)), connected(1)];
+        let end = [acked(1), acked(2), found(1, &[1, 2])];
+        let history = with(start.into_iter().chain(more).chain(end));
+        check(&history).err().map(|violation| violation.promise)
+    }
+
+    #[test]
+    fn a_repeat_has_to_say_so() {
+        assert_eq!(judged(vec![again(1, 1, 1), again(1, 1, 2), again(2, 2, 1)]), None);
+        assert_eq!(judged(vec![again(1, 1, 1), again(1, 1, 1)]), Some(Promise::AtLeastOnce));
+        // Nobody knows whether a first delivery was the first that was sent.
+        assert_eq!(judged(vec![again(1, 1, 2), again(2, 2, 2)]), None);
+    }
+
+    #[test]
+    fn what_comes_first_comes_in_order() {
+        assert_eq!(judged(vec![again(2, 2, 1), again(1, 1, 1)]), Some(Promise::OneOrder));
+    }
+
+    #[test]
+    fn an_answered_ack_is_forgotten_only_by_a_crash_soon_after() {
+        let after = |more: Vec<Record>| {
+            judged([vec![again(1, 1, 1), settled(1, 5_000)], more, vec![again(1, 1, 2)]].concat())
+        };
+        assert_eq!(after(vec![]), Some(Promise::SettledStays));
+        assert_eq!(after(vec![connected(1)]), Some(Promise::SettledStays));
+        assert_eq!(after(vec![killed(1, 5_900), connected(2)]), None);
+        assert_eq!(after(vec![killed(1, 6_100), connected(2)]), Some(Promise::SettledStays));
+        assert_eq!(after(vec![connected(2)]), Some(Promise::SettledStays));
+        assert_eq!(after(vec![Record::CursorLags { subscriber: DURABLE }, connected(1)]), None);
+    }
 }

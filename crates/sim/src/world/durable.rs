@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_core::{
     CursorState, DeliveryEffect, DeliveryWindow, Epoch, Instant, Offset, Position, Recovery,
-    ResetReason,
+    ResetReason, SettleOutcome,
 };
 
 use super::World;
@@ -162,6 +162,8 @@ impl World {
         let recovered = matches!(recovery, Recovery::Recovered { .. });
         let after = (!first_time).then_some(after);
         self.record(Record::Subscribed { subscriber, after, recovered, epoch, next });
+        let process = self.server.process.0;
+        self.record(Record::Connected { subscriber, process });
         let size = self.random.between(1, WINDOW_MAX) as u32;
         let seed = self.random.seed();
         if self.is(Mutation::ForgetsWhatWasReserved) {
@@ -202,13 +204,24 @@ impl World {
     ) {
         let now = self.now;
         let Some(durable) = self.durable_connection(client, connection) else { return };
-        let window = &mut durable.window;
+        let (epoch, window) = (durable.epoch, &mut durable.window);
         match reply {
-            Reply::Ack(offset) => window.acked(offset),
-            Reply::AckThrough(offset) => window.acked_through(offset),
-            Reply::Nack(offset) => window.nacked(now, offset, None),
-            Reply::Refuse(offset) => window.refused(offset),
-        };
+            Reply::Ack(offset) => {
+                if window.acked(offset) == SettleOutcome::Done {
+                    let position = Position { epoch, offset };
+                    self.durable_sends(client, Frame::Settled { position });
+                }
+            }
+            Reply::AckThrough(offset) => {
+                window.acked_through(offset);
+            }
+            Reply::Nack(offset) => {
+                window.nacked(now, offset, None);
+            }
+            Reply::Refuse(offset) => {
+                window.refused(offset);
+            }
+        }
         self.durable_goes_on(client);
     }
 
@@ -328,6 +341,7 @@ impl World {
             }
             Outcome::Refused | Outcome::Published(_) | Outcome::Duplicate { .. } => {
                 self.coverage.met(Sometimes::CursorRefused);
+                self.record(Record::CursorLags { subscriber: Subscriber::Durable(client) });
                 let pause = Duration::from_millis(self.random.between(5, 50));
                 self.after(pause, Event::DurableSaves { client, connection });
             }
@@ -342,7 +356,13 @@ impl World {
     }
 
     /// The last cursor of a connection is durable, or will never be.
-    pub(super) fn durable_left(&mut self, client: usize) {
+    pub(super) fn durable_left(&mut self, client: usize, outcome: Outcome) {
+        match outcome {
+            Outcome::Saved => {}
+            Outcome::Refused | Outcome::Published(_) | Outcome::Duplicate { .. } => {
+                self.record(Record::CursorLags { subscriber: Subscriber::Durable(client) });
+            }
+        }
         if let Some(connection) = self.server.leaving.remove(&client).flatten() {
             self.durable_claims(client, connection);
         }
@@ -378,7 +398,7 @@ impl World {
         if self.random.chance(50) {
             self.coverage.met(Sometimes::HalfOpen);
         } else if let Some(ended) = self.server.durable.remove(&client)
-            && self.random.chance(80)
+            && !self.is(Mutation::ForgetsLastCursor)
         {
             self.save_cursor(client, &ended);
         }

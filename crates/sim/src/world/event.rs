@@ -47,6 +47,10 @@ pub(super) enum Frame {
         name: Name,
         attempt: u32,
     },
+    /// An ack counts.
+    Settled {
+        position: Position,
+    },
 }
 
 /// A frame from a durable subscriber.

@@ -107,6 +107,7 @@ impl World {
         let survived = self.store.crash(&mut self.random);
         self.coverage.met_if(!survived.is_empty(), Sometimes::UnsyncedSurvived);
         self.record_durable(survived);
+        self.record(Record::Killed { process: process.0, at: self.now });
         self.server.stop();
         for client in 0..self.live.len() {
             self.live_drops(client);

@@ -52,6 +52,10 @@ impl World {
             Frame::Subscribed { epoch, .. } | Frame::Reset { epoch, .. } => {
                 self.durable[client].epoch = Some(epoch);
             }
+            Frame::Settled { position } => {
+                let (subscriber, at) = (Subscriber::Durable(client), self.now);
+                self.record(Record::Settled { subscriber, position, at });
+            }
             Frame::Message { position, name, attempt } => {
                 let subscriber = Subscriber::Durable(client);
                 self.record(Record::Delivered { subscriber, position, name, attempt });

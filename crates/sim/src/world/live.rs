@@ -189,6 +189,7 @@ impl World {
             Frame::Message { position, name, attempt } => {
                 (position, Record::Delivered { subscriber, position, name, attempt })
             }
+            Frame::Settled { .. } => return,
         };
         self.live[client].position = Some(position);
         self.record(record);

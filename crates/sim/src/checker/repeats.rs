@@ -1,0 +1,111 @@
+//! What a durable subscriber gets more than once: it says so (P4), what comes for the first time
+//! comes in order (P2), and what was settled stays so but for the last moments before a crash.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tidings_core::{Epoch, Instant, Offset, Position};
+
+use crate::history::{Record, Subscriber};
+use crate::violation::{Promise, Violation, ensure};
+
+/// When an ack was answered, and by which process.
+#[derive(Clone, Copy, Debug)]
+struct Confirmed {
+    process: u64,
+    at: Instant,
+}
+
+#[derive(Debug)]
+struct Repeats {
+    /// How long an answered ack may wait for its cursor to be saved.
+    cursor_lag_max: Duration,
+    delivered: BTreeSet<(Subscriber, Epoch, Offset)>,
+    /// The furthest that came for the first time.
+    furthest: BTreeMap<(Subscriber, Epoch), Offset>,
+    processes: BTreeMap<Subscriber, u64>,
+    confirmed: BTreeMap<(Subscriber, Epoch, Offset), Confirmed>,
+    kills: BTreeMap<u64, Instant>,
+}
+
+pub(super) fn check(history: &[Record], cursor_lag_max: Duration) -> Result<(), Violation> {
+    let mut repeats = Repeats {
+        cursor_lag_max,
+        delivered: BTreeSet::new(),
+        furthest: BTreeMap::new(),
+        processes: BTreeMap::new(),
+        confirmed: BTreeMap::new(),
+        kills: BTreeMap::new(),
+    };
+    history.iter().try_for_each(|record| repeats.follow(record))
+}
+
+impl Repeats {
+    fn follow(&mut self, record: &Record) -> Result<(), Violation> {
+        match record {
+            Record::Delivered {
+                subscriber: subscriber @ Subscriber::Durable(_),
+                position,
+                attempt,
+                ..
+            } => return self.delivered(*subscriber, *position, *attempt),
+            Record::Connected { subscriber, process } => {
+                self.processes.insert(*subscriber, *process);
+            }
+            Record::Settled { subscriber, position, at } => {
+                let process = self.processes.get(subscriber).copied().unwrap_or_default();
+                let place = (*subscriber, position.epoch, position.offset);
+                self.confirmed.entry(place).or_insert(Confirmed { process, at: *at });
+            }
+            Record::CursorLags { subscriber } => {
+                self.confirmed.retain(|(whose, ..), _| whose != subscriber);
+            }
+            Record::Killed { process, at } => {
+                self.kills.insert(*process, *at);
+            }
+            Record::LogLost => self.confirmed.clear(),
+            Record::Delivered { subscriber: Subscriber::Live(_), .. }
+            | Record::Published { .. }
+            | Record::Acknowledged { .. }
+            | Record::LogFound { .. }
+            | Record::Trimmed { .. }
+            | Record::Subscribed { .. }
+            | Record::Joined { .. }
+            | Record::ToldOfGap { .. }
+            | Record::Acked { .. }
+            | Record::DeadLettered { .. }
+            | Record::CursorSaved { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn delivered(
+        &mut self,
+        subscriber: Subscriber,
+        position: Position,
+        attempt: u32,
+    ) -> Result<(), Violation> {
+        let Position { epoch, offset } = position;
+        let place = (subscriber, epoch, offset);
+        if self.delivered.insert(place) {
+            let before = self.furthest.insert((subscriber, epoch), offset);
+            return ensure(before.is_none_or(|before| before < offset), Promise::OneOrder, || {
+                format!("{subscriber:?} got {offset} for the first time after {before:?}")
+            });
+        }
+        ensure(attempt > 1, Promise::AtLeastOnce, || {
+            format!("{subscriber:?} got {offset} again, and it did not say so")
+        })?;
+        let Some(confirmed) = self.confirmed.get(&place) else { return Ok(()) };
+        let process = self.processes.get(&subscriber).copied().unwrap_or_default();
+        // The first kill since, of the process that answered the ack.
+        let killed = self.kills.get(&confirmed.process).filter(|_| process > confirmed.process);
+        let excused = killed.is_some_and(|at| at.since(confirmed.at) < self.cursor_lag_max);
+        ensure(excused, Promise::SettledStays, || {
+            format!(
+                "{subscriber:?} got {offset} from process {process} after {confirmed:?}; \
+                 that process was killed at {killed:?}"
+            )
+        })
+    }
+}
