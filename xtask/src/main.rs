@@ -6,6 +6,7 @@ mod bans;
 mod check;
 mod fuzz;
 mod sim;
+mod soak;
 mod step;
 mod tools;
 
@@ -34,6 +35,8 @@ enum Chore {
     Bans,
     /// Simulate the promises of delivery over many seeds, or replay one
     Sim(sim::Seeds),
+    /// Kill a real server under load every few seconds, and judge what its clients saw
+    Soak(soak::Length),
     /// Feed the decoders with mutated bytes for a while
     Fuzz(fuzz::Length),
 }
@@ -66,6 +69,7 @@ fn run(chore: &Chore) -> Result<()> {
         }
         Chore::Bans => bans::run(root),
         Chore::Sim(seeds) => sim::run(root, seeds),
+        Chore::Soak(length) => soak::run(root, length),
         Chore::Fuzz(length) => fuzz::run(root, length),
     }
 }

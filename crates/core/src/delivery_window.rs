@@ -379,6 +379,12 @@ impl DeliveryWindow {
         self.in_flight.len()
     }
 
+    /// Whether an answer to a delivery of `offset` is due. If none is, a
+    /// [`DeliveryEffect::Send`] that was not carried out yet was overtaken: it must not be.
+    pub fn awaits_ack(&self, offset: Offset) -> bool {
+        matches!(self.in_flight.get(&offset), Some(Flight::AwaitingAck { .. }))
+    }
+
     fn has_room(&self) -> bool {
         let span_max = u64::from(self.window) * WINDOW_SPAN_FACTOR;
         self.in_flight.len() < self.window as usize

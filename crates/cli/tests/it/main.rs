@@ -14,6 +14,7 @@ mod publishing;
 mod rounds;
 mod secrets;
 mod serving;
+mod soak;
 mod subscribing;
 mod tokens;
 mod watching;

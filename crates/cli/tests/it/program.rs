@@ -89,6 +89,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// Others, for another thread.
+    pub(crate) fn split(&mut self) -> Self {
+        Self(self.below(1 << 30) << 32 | self.below(1 << 30))
+    }
+
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         // Knuth's MMIX constants; the high bits are the good ones.
         self.0 =

@@ -68,7 +68,7 @@ impl Shard {
                 DeliveryEffect::Reserve => reserve = true,
                 DeliveryEffect::DeadLetter { offset, attempts, reason } => {
                     let purpose = Purpose::DeadLetter { attempts, reason };
-                    durable.wanted.push(Wanted { offset, purpose });
+                    durable.want(Wanted { offset, purpose });
                 }
                 DeliveryEffect::Send { offset, attempt } => match at_hand {
                     Some(shared)
@@ -82,7 +82,7 @@ impl Shard {
                     }
                     Some(_) | None => {
                         let purpose = Purpose::Send { attempt };
-                        durable.wanted.push(Wanted { offset, purpose });
+                        durable.want(Wanted { offset, purpose });
                     }
                 },
             }
@@ -181,9 +181,10 @@ impl Shard {
             }
         };
         let trimmed = settle_gaps(&mut durable.window, from, &batch, wall);
-        let (resolved, open): (Vec<_>, Vec<_>) = std::mem::take(&mut durable.wanted)
+        let (mut resolved, open): (Vec<_>, Vec<_>) = std::mem::take(&mut durable.wanted)
             .into_iter()
             .partition(|wanted| (from..batch.next).contains(&wanted.offset));
+        resolved.retain(|wanted| durable.still_wants(wanted));
         durable.wanted = open;
         for wanted in resolved {
             let found = batch.messages.binary_search_by_key(&wanted.offset, |m| m.offset);

@@ -86,6 +86,21 @@ pub(super) struct Durable {
 }
 
 impl Durable {
+    /// Has a message fetched. A delivery that waits for it already is replaced by a later one.
+    pub(super) fn want(&mut self, wanted: Wanted) {
+        self.wanted.retain(|earlier| earlier.offset != wanted.offset);
+        self.wanted.push(wanted);
+    }
+
+    /// Whether nothing has come between asking for a message and having it: what was acked in the
+    /// meantime, or given back, must not be sent.
+    pub(super) fn still_wants(&self, wanted: &Wanted) -> bool {
+        match wanted.purpose {
+            Purpose::Send { .. } => self.window.awaits_ack(wanted.offset),
+            Purpose::DeadLetter { .. } => true,
+        }
+    }
+
     /// What waits to be fetched has not been sent: its time to be acked has not begun.
     pub(super) fn hold_unsent(&mut self, now: Instant) {
         for wanted in &self.wanted {

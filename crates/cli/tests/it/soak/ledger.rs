@@ -1,0 +1,203 @@
+//! What the clients of a soak did and were told, in the words of the simulation's checker.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant as Clock;
+
+use tidings_core::{Instant, Offset, TopicState};
+use tidings_sim::history::{Name, Record};
+
+/// How far a soak is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Everything goes wrong.
+    Trouble,
+    /// Nothing goes wrong any more; publishers finish what they began.
+    Finishing,
+    /// Everything is published; subscribers take what they are owed.
+    Draining,
+}
+
+/// Counted for the summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Count {
+    Published,
+    PublishedAgain,
+    Acknowledged,
+    Duplicates,
+    Live,
+    Durable,
+    Repeats,
+    Acked,
+    Settled,
+    Nacked,
+    Refused,
+    Ignored,
+    Left,
+    TakenOver,
+    Recovered,
+    Reset,
+    Errors,
+}
+
+impl Count {
+    pub(crate) const ALL: [(Self, &str); 17] = [
+        (Self::Published, "messages published"),
+        (Self::PublishedAgain, "published again after no answer"),
+        (Self::Acknowledged, "publishes acknowledged"),
+        (Self::Duplicates, "of these recognised as repeated"),
+        (Self::Live, "live deliveries"),
+        (Self::Durable, "durable deliveries"),
+        (Self::Repeats, "of these with attempt 2 or more"),
+        (Self::Acked, "acks sent"),
+        (Self::Settled, "acks answered"),
+        (Self::Nacked, "nacks"),
+        (Self::Refused, "nacks for good"),
+        (Self::Ignored, "deliveries left to their timeout"),
+        (Self::Left, "connections cut by clients"),
+        (Self::TakenOver, "durable subscriptions taken over"),
+        (Self::Recovered, "subscriptions resumed, nothing missing"),
+        (Self::Reset, "subscriptions told that something is missing"),
+        (Self::Errors, "errors told"),
+    ];
+}
+
+/// The history of one topic.
+pub(crate) type History = Vec<Record>;
+
+/// Shared by all clients.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    began: Clock,
+    process: AtomicU64,
+    names: AtomicU64,
+    topics: Vec<Mutex<History>>,
+    heads: Vec<AtomicU64>,
+    counts: [AtomicU64; Count::ALL.len()],
+    finishing: AtomicBool,
+    draining: AtomicBool,
+    overdue: AtomicBool,
+}
+
+impl Ledger {
+    pub(crate) fn new(topics: usize) -> Self {
+        Self {
+            began: Clock::now(),
+            process: AtomicU64::new(1),
+            names: AtomicU64::new(0),
+            topics: (0..topics).map(|_| Mutex::default()).collect(),
+            heads: (0..topics).map(|_| AtomicU64::new(u64::MAX)).collect(),
+            counts: Default::default(),
+            finishing: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            overdue: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_ms(u64::try_from(self.began.elapsed().as_millis()).unwrap())
+    }
+
+    pub(crate) fn history(&self, topic: usize) -> MutexGuard<'_, History> {
+        self.topics[topic].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn record(&self, topic: usize, record: Record) {
+        self.history(topic).push(record);
+    }
+
+    /// A message that is about to be published for the first time.
+    pub(crate) fn name(&self, topic: usize, keyed: bool) -> Name {
+        // Under the lock, so that names rise along the history.
+        let mut history = self.history(topic);
+        let name = Name::new(self.names.fetch_add(1, Ordering::SeqCst) + 1);
+        history.push(Record::Published { name, keyed });
+        self.count(Count::Published, 1);
+        name
+    }
+
+    pub(crate) fn count(&self, count: Count, by: u64) {
+        self.counts[count as usize].fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn counted(&self, count: Count) -> u64 {
+        self.counts[count as usize].load(Ordering::Relaxed)
+    }
+
+    /// Which process of the server answers now.
+    pub(crate) fn process(&self) -> u64 {
+        self.process.load(Ordering::SeqCst)
+    }
+
+    /// The server is about to be killed.
+    pub(crate) fn killing(&self) {
+        let (process, at) = (self.process(), self.now());
+        for topic in 0..self.topics.len() {
+            self.record(topic, Record::Killed { process, at });
+        }
+    }
+
+    /// The old process is gone, the next one not there yet.
+    pub(crate) fn next_process(&self) {
+        self.process.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        match (self.finishing.load(Ordering::SeqCst), self.draining.load(Ordering::SeqCst)) {
+            (_, true) => Stage::Draining,
+            (true, false) => Stage::Finishing,
+            (false, false) => Stage::Trouble,
+        }
+    }
+
+    pub(crate) fn finish(&self) {
+        self.finishing.store(true, Ordering::SeqCst);
+    }
+
+    /// Everything is published: this is where each topic ends.
+    pub(crate) fn drain(&self, heads: &[Offset]) {
+        for (slot, head) in self.heads.iter().zip(heads) {
+            slot.store(head.get(), Ordering::SeqCst);
+        }
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// What is owed did not come in time: nobody waits for it any more, and the checker says what.
+    pub(crate) fn give_up(&self) {
+        self.overdue.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue.load(Ordering::SeqCst)
+    }
+
+    /// Where a topic ends; after everything before that is known.
+    pub(crate) fn head(&self, topic: usize) -> Offset {
+        Offset::new(self.heads[topic].load(Ordering::SeqCst))
+    }
+
+    /// A moment of a topic's history, before the log is looked at.
+    pub(crate) fn moment(&self, topic: usize) -> Moment {
+        let history = self.history(topic);
+        Moment { at: history.len(), last: self.names.load(Ordering::SeqCst) }
+    }
+
+    /// What the log was found to hold after `moment`. What was begun since says nothing.
+    pub(crate) fn found(
+        &self,
+        topic: usize,
+        moment: &Moment,
+        state: TopicState,
+        mut messages: Vec<(Offset, Name)>,
+    ) {
+        messages.retain(|(_, name)| name.number() <= moment.last);
+        self.history(topic).insert(moment.at, Record::LogFound { state, messages });
+    }
+}
+
+/// A place in a history, and the last name given by then.
+#[derive(Debug)]
+pub(crate) struct Moment {
+    at: usize,
+    last: u64,
+}
