@@ -70,14 +70,15 @@ impl Publisher<'_> {
                 let id = link.request("publish", self.body(open))?;
                 self.sent.insert(id, open);
             }
-            while let Some(frame) = link.next()? {
-                self.answered(&frame);
-            }
-            if self.ledger.stage() == Stage::Trouble && self.dice.below(1_500) == 0 {
-                // Whatever is under way: nobody knows whether it arrived.
+            if self.ledger.stage() == Stage::Trouble && self.dice.below(100) == 0 {
+                // Before the answer to the last: nobody knows whether it arrived.
                 self.ledger.count(Count::Left, 1);
+                std::thread::sleep(Duration::from_millis(self.dice.below(10)));
                 link.cut();
                 return Ok(());
+            }
+            while let Some(frame) = link.next()? {
+                self.answered(&frame);
             }
         }
         Ok(())
