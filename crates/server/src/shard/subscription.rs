@@ -164,3 +164,62 @@ pub(super) enum Stage {
     /// Its first cursor is being saved: answered before, a crash could move its beginning.
     Opening { start: Recovery },
 }
+
+#[cfg(test)]
+mod tests {
+    use tidings_core::{DeliveryEffect, DeliveryPolicy, Epoch, TopicPolicy};
+
+    use super::*;
+
+    /// A subscription to a topic of three messages, all of which it was told to send.
+    fn durable() -> Durable {
+        let policy: DeliveryPolicy = TopicPolicy::default().delivery;
+        let state = CursorState::beginning(Epoch::new(1), Offset::FIRST, 4);
+        let reserved = state.reserved;
+        let mut window = DeliveryWindow::new(policy, 4, state, Offset::new(3), 1);
+        window.begins(reserved);
+        let mut durable = Durable {
+            key: DurableKey {
+                user: "alice".parse().unwrap(),
+                name: "phone".parse().unwrap(),
+                topic: "a".parse().unwrap(),
+            },
+            window,
+            wanted: Vec::new(),
+            reading: false,
+            unsaved: false,
+            by_policy: false,
+            reasons: BTreeMap::new(),
+            ack_timeout: policy.ack_timeout,
+            index: 0,
+        };
+        while let Some(effect) = durable.window.next_effect(Instant::ORIGIN) {
+            if let DeliveryEffect::Send { offset, attempt } = effect {
+                durable.want(Wanted { offset, purpose: Purpose::Send { attempt } });
+            }
+        }
+        durable
+    }
+
+    fn still_wanted(durable: &Durable) -> Vec<u64> {
+        let wanted = durable.wanted.iter().filter(|wanted| durable.still_wants(wanted));
+        wanted.map(|wanted| wanted.offset.get()).collect()
+    }
+
+    #[test]
+    fn what_is_answered_while_it_is_fetched_is_not_sent() {
+        let mut durable = durable();
+        assert_eq!(still_wanted(&durable), [1, 2, 3]);
+        durable.window.acked(Offset::new(1));
+        durable.window.nacked(Instant::ORIGIN, Offset::new(3), None);
+        assert_eq!(still_wanted(&durable), [2]);
+    }
+
+    #[test]
+    fn a_message_is_fetched_for_its_latest_delivery_alone() {
+        let mut durable = durable();
+        let again = Wanted { offset: Offset::new(2), purpose: Purpose::Send { attempt: 2 } };
+        durable.want(again);
+        assert_eq!(still_wanted(&durable), [1, 3, 2]);
+    }
+}
