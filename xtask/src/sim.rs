@@ -2,6 +2,7 @@
 //! one that failed.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use anyhow::Result;
 
@@ -16,6 +17,9 @@ pub(crate) struct Seeds {
     /// How many seeds, counted from the first
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
+    /// As many seeds as a night should take, other ones each day: 100000 of each layer, optimised
+    #[arg(long, conflicts_with_all = ["seed", "seeds", "release"])]
+    nightly: bool,
     /// Build optimised: worth it from some thousands of seeds on
     #[arg(long)]
     release: bool,
@@ -27,13 +31,27 @@ pub(crate) fn run(root: &Path, seeds: &Seeds) -> Result<()> {
     Ok(())
 }
 
+/// How many seeds a night takes.
+const NIGHTLY_SEEDS: u64 = 100_000;
+
+/// The first seed of a night: no two nights have seeds in common.
+fn tonight() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() / (24 * 60 * 60) * NIGHTLY_SEEDS
+}
+
 fn step(seeds: &Seeds) -> Step {
-    let arguments = if seeds.release {
+    let arguments = if seeds.release || seeds.nightly {
         "test --package tidings-sim --release --locked -- --nocapture"
     } else {
         "test --package tidings-sim --locked -- --nocapture"
     };
     let mut step = Step::cargo("simulation", arguments);
+    if seeds.nightly {
+        return step
+            .with_env("TIDINGS_SIM_SEED", tonight().to_string())
+            .with_env("TIDINGS_SIM_SEEDS", NIGHTLY_SEEDS.to_string());
+    }
     if let Some(seed) = seeds.seed {
         step = step.with_env("TIDINGS_SIM_SEED", seed.to_string());
     }
@@ -50,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_seed_alone_is_replayed_alone() {
-        let step = step(&Seeds { seed: Some(77), seeds: None, release: false });
+        let step = step(&Seeds { seed: Some(77), seeds: None, nightly: false, release: false });
         assert_eq!(
             step.to_string(),
             "TIDINGS_SIM_SEED=77 TIDINGS_SIM_SEEDS=1 \
@@ -60,7 +78,7 @@ mod tests {
 
     #[test]
     fn without_flags_the_tests_choose() {
-        let step = step(&Seeds { seed: None, seeds: None, release: true });
+        let step = step(&Seeds { seed: None, seeds: None, nightly: false, release: true });
         assert_eq!(
             step.to_string(),
             "cargo test --package tidings-sim --release --locked -- --nocapture"

@@ -67,6 +67,8 @@ impl Kept {
             | Record::Acked { .. }
             | Record::DeadLettered { .. }
             | Record::CursorSaved { .. }
+            | Record::Perishes { .. }
+            | Record::Spared { .. }
             | Record::Connected { .. }
             | Record::Settled { .. }
             | Record::CursorLags { .. }

@@ -1,7 +1,9 @@
 //! What is remembered of a run, from the outside: what clients did and were told, and what the
 //! log was found to hold. The [`checker`](crate::checker) judges nothing else.
 
-use tidings_core::{CursorState, Epoch, Instant, Offset, Position, TopicState};
+use std::time::Duration;
+
+use tidings_core::{CursorState, Epoch, Instant, Offset, Position, Timestamp, TopicState};
 
 /// One message as its publisher means it, however often it is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +39,24 @@ pub enum Record {
         name: Name,
         /// Whether it is published until it is acknowledged.
         keyed: bool,
+    },
+    /// A message that is about to be published is worth delivering only for so long.
+    Perishes {
+        /// Which.
+        name: Name,
+        /// For how long.
+        ttl: Duration,
+    },
+    /// The server spared a durable subscriber a message that it says has expired.
+    Spared {
+        /// Whom.
+        subscriber: Subscriber,
+        /// Where the message stands.
+        position: Position,
+        /// When it was published, by the server's wall clock.
+        published_at: Timestamp,
+        /// What that clock showed when it was spared.
+        wall: Timestamp,
     },
     /// A publisher was told that its message is in the log.
     Acknowledged {

@@ -110,6 +110,8 @@ mutations! {
         ReadSkipsOne,
         /// The saved cursor is where sending stands, not where acks stand.
         SavesWhatWasSent,
+        /// A message expires halfway.
+        ExpiresEarly,
         /// The cursor of a connection that ends is not saved.
         ForgetsLastCursor,
         /// After a crash, what may have been sent is taken for never sent.

@@ -1,6 +1,9 @@
 //! Running many seeds, and saying how to replay the one that failed.
 
 use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::run::{Layer, run};
 use crate::sometimes::{Coverage, Sometimes};
@@ -11,12 +14,18 @@ use crate::trace::Tracing;
 pub enum Seeds {
     /// This one, with its trace printed.
     One(u64),
-    /// So many, from 0.
-    Many(u64),
+    /// So many, from a first one on.
+    Many {
+        /// The first.
+        first: u64,
+        /// How many.
+        count: u64,
+    },
 }
 
 impl Seeds {
-    /// `TIDINGS_SIM_SEED` for one, `TIDINGS_SIM_SEEDS` for how many, else `otherwise` many.
+    /// `TIDINGS_SIM_SEED` for the first, `TIDINGS_SIM_SEEDS` for how many. The first alone means
+    /// that one alone; without both, `otherwise` many from 0.
     ///
     /// # Panics
     ///
@@ -26,9 +35,11 @@ impl Seeds {
             let text = std::env::var(name).ok()?;
             Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a number")))
         };
-        match number("TIDINGS_SIM_SEED") {
-            Some(seed) => Self::One(seed),
-            None => Self::Many(number("TIDINGS_SIM_SEEDS").unwrap_or(otherwise)),
+        match (number("TIDINGS_SIM_SEED"), number("TIDINGS_SIM_SEEDS")) {
+            (Some(seed), None | Some(1)) => Self::One(seed),
+            (first, count) => {
+                Self::Many { first: first.unwrap_or(0), count: count.unwrap_or(otherwise) }
+            }
         }
     }
 
@@ -44,7 +55,7 @@ impl Seeds {
                     Err(violation) => Err(format!("seed {seed}: {violation}")),
                 }
             }
-            Self::Many(count) => run_many(layer, count),
+            Self::Many { first, count } => run_many(layer, first..first.saturating_add(count)),
         }
     }
 }
@@ -52,15 +63,31 @@ impl Seeds {
 /// Fewer seeds than this are not expected to meet everything.
 const SEEDS_MEET_ALL: u64 = 1_000;
 
-fn run_many(layer: Layer, count: u64) -> Result<Coverage, String> {
-    let mut coverage = Coverage::default();
-    for seed in 0..count {
-        let one = run(layer, seed, None, Tracing::Off);
-        if one.verdict.is_err() {
-            return Err(failure(layer, seed));
+/// Seeds that one thread takes at a time.
+const SEEDS_AT_ONCE: u64 = 64;
+
+/// What threads that share the seeds have found.
+#[derive(Debug, Default)]
+struct Found {
+    coverage: Coverage,
+    /// The first seed that breaks a promise, of those that were run.
+    broken: Option<u64>,
+}
+
+fn run_many(layer: Layer, seeds: Range<u64>) -> Result<Coverage, String> {
+    let next = AtomicU64::new(seeds.start);
+    let found = Mutex::new(Found::default());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| run_some(layer, seeds.end, &next, &found));
         }
-        coverage.add(&one.coverage);
+    });
+    let Found { coverage, broken } = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(seed) = broken {
+        return Err(failure(layer, seed));
     }
+    let count = seeds.end - seeds.start;
     let unmet: Vec<_> = Sometimes::of(layer)
         .filter(|kind| coverage.count(*kind) == 0)
         .map(|k| k.as_str())
@@ -69,6 +96,29 @@ fn run_many(layer: Layer, count: u64) -> Result<Coverage, String> {
         Ok(coverage)
     } else {
         Err(format!("{count} seeds of the {} layer never met: {unmet:?}", layer.as_str()))
+    }
+}
+
+/// Runs seeds that nobody else has taken, until there are none or one is broken.
+fn run_some(layer: Layer, end: u64, next: &AtomicU64, found: &Mutex<Found>) {
+    loop {
+        let first = next.fetch_add(SEEDS_AT_ONCE, Ordering::Relaxed);
+        let mut coverage = Coverage::default();
+        let mut broken = None;
+        for seed in first..end.min(first.saturating_add(SEEDS_AT_ONCE)) {
+            let one = run(layer, seed, None, Tracing::Off);
+            coverage.add(&one.coverage);
+            if one.verdict.is_err() {
+                broken = Some(seed);
+                break;
+            }
+        }
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.coverage.add(&coverage);
+        found.broken = found.broken.into_iter().chain(broken).min();
+        if first >= end || found.broken.is_some() {
+            return;
+        }
     }
 }
 

@@ -93,6 +93,12 @@ sometimes! {
         CrashedBeforeOutcome,
     }
     World {
+        /// The wall clock was set back.
+        ClockSetBack,
+        /// The wall clock was set forward.
+        ClockSetForward,
+        /// A message had expired before a durable subscriber was sent it.
+        Expired,
         /// A crash dropped what was written and not synced.
         CrashedWithUnsynced,
         /// A crash kept some of what was written and not synced.

@@ -13,7 +13,7 @@ mod store;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidings_core::{Backoff, DeliveryPolicy, Epoch, Instant, Offset};
+use tidings_core::{Backoff, DeliveryPolicy, Epoch, Instant, Offset, Timestamp};
 
 use crate::checker;
 use crate::history::Record;
@@ -111,6 +111,8 @@ impl Server {
 #[derive(Debug)]
 struct World {
     now: Instant,
+    /// How far the wall clock was set, in milliseconds.
+    clock_set: i64,
     random: Random,
     plan: Plan,
     mutation: Option<Mutation>,
@@ -154,6 +156,7 @@ impl World {
         let durable = (0..random.between(1, 2)).map(|_| DurableClient::default()).collect();
         Self {
             now: Instant::ORIGIN,
+            clock_set: 0,
             random,
             plan,
             mutation,
@@ -254,7 +257,7 @@ impl World {
     }
 
     fn begin_commit(&mut self) {
-        if self.store.begin() {
+        if self.store.begin(self.wall()) {
             self.store_steps_soon();
         }
     }
@@ -312,6 +315,12 @@ impl World {
     fn record(&mut self, record: Record) {
         self.trace.line(|| format!("            {record:?}"));
         self.history.push(record);
+    }
+
+    /// What the server's wall clock shows.
+    fn wall(&self) -> Timestamp {
+        const START: u64 = 1_795_000_000_000;
+        Timestamp::from_ms((START + self.now.as_ms()).saturating_add_signed(self.clock_set))
     }
 
     /// Whether faults still happen.

@@ -1,12 +1,13 @@
 //! What a durable subscription is owed: every message from its start on is acked, durably set
-//! aside, or trimmed, before a saved cursor passes it and by the end (P4).
+//! aside, trimmed, or expired, before a saved cursor passes it and by the end (P4).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use tidings_core::{CursorState, Epoch, Offset, TopicState};
+use tidings_core::{CursorState, Epoch, Offset, Position, Timestamp, TopicState};
 
 use super::{Kept, Known};
-use crate::history::{Record, Subscriber};
+use crate::history::{Name, Record, Subscriber};
 use crate::violation::{Promise, Violation, ensure};
 
 #[derive(Debug)]
@@ -16,6 +17,7 @@ struct Durable<'a> {
     /// The first offset owed to each, in each life of the log.
     starts: BTreeMap<(Subscriber, Epoch), Offset>,
     settled: BTreeSet<(Subscriber, Epoch, Offset)>,
+    ttls: BTreeMap<Name, Duration>,
     last_found: Option<TopicState>,
 }
 
@@ -25,6 +27,7 @@ pub(super) fn check(history: &[Record], known: &Known) -> Result<(), Violation> 
         kept: Kept::default(),
         starts: BTreeMap::new(),
         settled: BTreeSet::new(),
+        ttls: BTreeMap::new(),
         last_found: None,
     };
     for record in history {
@@ -49,6 +52,13 @@ impl Durable<'_> {
             | Record::DeadLettered { subscriber, position } => {
                 self.settled.insert((*subscriber, position.epoch, position.offset));
             }
+            Record::Perishes { name, ttl } => {
+                self.ttls.insert(*name, *ttl);
+            }
+            Record::Spared { subscriber, position, published_at, wall } => {
+                self.check_expired(*position, *published_at, *wall)?;
+                self.settled.insert((*subscriber, position.epoch, position.offset));
+            }
             Record::CursorSaved { subscriber, state } => {
                 return self.check_saved(*subscriber, state);
             }
@@ -67,6 +77,21 @@ impl Durable<'_> {
             | Record::Killed { .. } => {}
         }
         Ok(())
+    }
+
+    /// Only what has expired is spared, by the clock that was there, whichever way it jumped.
+    fn check_expired(
+        &self,
+        position: Position,
+        published_at: Timestamp,
+        wall: Timestamp,
+    ) -> Result<(), Violation> {
+        let name = self.known.0.get(&(position.epoch, position.offset));
+        let ttl = name.and_then(|name| self.ttls.get(name));
+        let expired = ttl.is_some_and(|ttl| published_at.plus(*ttl) <= wall);
+        ensure(expired, Promise::AtLeastOnce, || {
+            format!("{position:?} of {published_at:?} was spared at {wall:?}, its ttl is {ttl:?}")
+        })
     }
 
     /// A saved cursor may lag, never lead.

@@ -72,6 +72,8 @@ impl Live<'_> {
             | Record::Acked { .. }
             | Record::DeadLettered { .. }
             | Record::CursorSaved { .. }
+            | Record::Perishes { .. }
+            | Record::Spared { .. }
             | Record::Connected { .. }
             | Record::Settled { .. }
             | Record::CursorLags { .. }

@@ -68,6 +68,8 @@ impl Log {
             | Record::Acked { .. }
             | Record::DeadLettered { .. }
             | Record::CursorSaved { .. }
+            | Record::Perishes { .. }
+            | Record::Spared { .. }
             | Record::Connected { .. }
             | Record::Settled { .. }
             | Record::CursorLags { .. }

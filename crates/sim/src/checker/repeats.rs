@@ -74,7 +74,9 @@ impl Repeats {
             | Record::ToldOfGap { .. }
             | Record::Acked { .. }
             | Record::DeadLettered { .. }
-            | Record::CursorSaved { .. } => {}
+            | Record::CursorSaved { .. }
+            | Record::Perishes { .. }
+            | Record::Spared { .. } => {}
         }
         Ok(())
     }

@@ -274,6 +274,12 @@ impl World {
     }
 
     fn carry_out(&mut self, client: usize, effect: DeliveryEffect) {
+        if let DeliveryEffect::Send { offset, .. } | DeliveryEffect::DeadLetter { offset, .. } =
+            effect
+            && self.spares(client, offset)
+        {
+            return;
+        }
         let settles_early = self.is(Mutation::SettlesWhenLetterSubmitted);
         let Some(durable) = self.server.durable.get_mut(&client) else { return };
         let (connection, epoch) = (durable.connection, durable.epoch);
@@ -311,6 +317,25 @@ impl World {
                 self.durable_saves(client, connection);
             }
         }
+    }
+
+    /// Whether the message has expired; then it is settled.
+    fn spares(&mut self, client: usize, offset: Offset) -> bool {
+        let wall = self.wall();
+        let Some(perishes) = self.store.told().perishable.get(&offset).copied() else {
+            return false;
+        };
+        let ttl = if self.is(Mutation::ExpiresEarly) { perishes.ttl / 2 } else { perishes.ttl };
+        if perishes.published_at.plus(ttl) > wall {
+            return false;
+        }
+        self.coverage.met(Sometimes::Expired);
+        let Some(durable) = self.server.durable.get_mut(&client) else { return false };
+        let position = Position { epoch: durable.epoch, offset };
+        durable.window.missing(offset, offset);
+        let (subscriber, published_at) = (Subscriber::Durable(client), perishes.published_at);
+        self.record(Record::Spared { subscriber, position, published_at, wall });
+        true
     }
 
     /// The cursor of a subscription that goes on is on its way to the disk.

@@ -20,10 +20,11 @@ pub(super) enum Fault {
     SyncFails,
     FillsUp,
     LosesStore,
+    ClockJumps,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::LiveDrops,
         Self::DurableDrops,
         Self::Crashes,
@@ -31,6 +32,7 @@ impl Fault {
         Self::SyncFails,
         Self::FillsUp,
         Self::LosesStore,
+        Self::ClockJumps,
     ];
 
     /// How often it is picked, compared with the others.
@@ -38,7 +40,7 @@ impl Fault {
         match self {
             Self::LiveDrops | Self::DurableDrops => 4,
             Self::Crashes | Self::Trims => 3,
-            Self::FillsUp => 2,
+            Self::FillsUp | Self::ClockJumps => 2,
             Self::SyncFails | Self::LosesStore => 1,
         }
     }
@@ -83,7 +85,18 @@ impl World {
                 self.after(pause, Event::SpaceFreed);
             }
             Fault::LosesStore => self.crash(self.server.process, true),
+            Fault::ClockJumps => self.set_clock(),
         }
+    }
+
+    /// Somebody sets the wall clock, by up to three hours. Deadlines know nothing of it.
+    fn set_clock(&mut self) {
+        const JUMP_MAX: u64 = 3 * 60 * 60 * 1_000;
+        let by = self.random.below(JUMP_MAX).cast_signed();
+        let back = self.random.chance(50);
+        self.coverage.met_if(back, Sometimes::ClockSetBack);
+        self.coverage.met_if(!back, Sometimes::ClockSetForward);
+        self.clock_set += if back { -by } else { by };
     }
 
     fn trim(&mut self) {

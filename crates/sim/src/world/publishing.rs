@@ -24,6 +24,7 @@ pub(super) struct Publisher {
 struct Current {
     name: Name,
     keyed: bool,
+    ttl: Option<Duration>,
     number: u32,
 }
 
@@ -65,9 +66,23 @@ impl World {
         let name = Name::new(self.names);
         let keyed = self.random.chance(80);
         self.publishers[publisher].left -= 1;
-        self.publishers[publisher].current = Some(Current { name, keyed, number: 0 });
+        let ttl = self.draw_ttl();
+        self.publishers[publisher].current = Some(Current { name, keyed, ttl, number: 0 });
         self.record(Record::Published { name, keyed });
+        if let Some(ttl) = ttl {
+            self.record(Record::Perishes { name, ttl });
+        }
         true
+    }
+
+    /// Most messages are worth delivering for ever, some for moments, some for hours.
+    fn draw_ttl(&mut self) -> Option<Duration> {
+        let ttl = match self.random.below(10) {
+            0 => self.random.between(1, 400),
+            1 => self.random.between(60_000, 4 * 60 * 60 * 1_000),
+            _ => return None,
+        };
+        Some(Duration::from_millis(ttl))
     }
 
     fn publisher_acts_later(&mut self, publisher: usize) {
@@ -81,7 +96,8 @@ impl World {
             return;
         }
         let Some(current) = self.current(request) else { return };
-        let write = Write::Publish { name: request.name, keyed: current.keyed };
+        let (name, keyed, ttl) = (request.name, current.keyed, current.ttl);
+        let write = Write::Publish { name, keyed, ttl };
         if self.submit(write, Ticket::Publisher(request)).is_err() {
             self.publish_done(request, Outcome::Refused);
         }

@@ -4,8 +4,9 @@
 //! sync ends writing until the next start. (The real store has crash tests of its own.)
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
-use tidings_core::{CursorState, Epoch, Offset, Position, TopicState};
+use tidings_core::{CursorState, Epoch, Offset, Position, Timestamp, TopicState};
 
 use super::event::{Batch, ConnectionId, Try};
 use crate::history::Name;
@@ -19,7 +20,7 @@ const QUEUE_MAX: usize = 16;
 
 #[derive(Clone, Debug)]
 pub(super) enum Write {
-    Publish { name: Name, keyed: bool },
+    Publish { name: Name, keyed: bool, ttl: Option<Duration> },
     SaveCursor { durable: usize, state: CursorState },
     DeadLetter { durable: usize, position: Position },
 }
@@ -65,10 +66,17 @@ pub(super) struct Told {
     pub(super) durable: Vec<Change>,
 }
 
+/// How long a message is worth delivering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Perishes {
+    pub(super) published_at: Timestamp,
+    pub(super) ttl: Duration,
+}
+
 /// One record of the log.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    Message { offset: Offset, name: Name, keyed: bool },
+    Message { offset: Offset, name: Name, keyed: bool, perishes: Option<Perishes> },
     Cursor { durable: usize, state: CursorState },
     DeadLetter { durable: usize, position: Position },
 }
@@ -78,6 +86,7 @@ pub(super) enum Change {
 pub(super) struct Disk {
     pub(super) state: TopicState,
     pub(super) messages: BTreeMap<Offset, Name>,
+    pub(super) perishable: BTreeMap<Offset, Perishes>,
     keys: BTreeMap<Name, Offset>,
     pub(super) cursors: BTreeMap<usize, CursorState>,
     letters: BTreeSet<(usize, Offset)>,
@@ -88,6 +97,7 @@ impl Disk {
         Self {
             state: TopicState::empty(epoch),
             messages: BTreeMap::new(),
+            perishable: BTreeMap::new(),
             keys: BTreeMap::new(),
             cursors: BTreeMap::new(),
             letters: BTreeSet::new(),
@@ -96,9 +106,12 @@ impl Disk {
 
     fn apply(&mut self, change: &Change) {
         match change {
-            Change::Message { offset, name, keyed } => {
+            Change::Message { offset, name, keyed, perishes } => {
                 self.state.head = *offset;
                 self.messages.insert(*offset, *name);
+                if let Some(perishes) = perishes {
+                    self.perishable.insert(*offset, *perishes);
+                }
                 if *keyed {
                     self.keys.insert(*name, *offset);
                 }
@@ -231,7 +244,7 @@ impl Store {
     }
 
     /// Gathers all that waits into a commit, if there is any and none is under way.
-    pub(super) fn begin(&mut self) -> bool {
+    pub(super) fn begin(&mut self, wall: Timestamp) -> bool {
         if !matches!(self.phase, Phase::Idle) || self.queue.is_empty() {
             return false;
         }
@@ -240,7 +253,7 @@ impl Store {
         let mut head = self.disk.state.head;
         for (write, ticket) in std::mem::take(&mut self.queue) {
             let outcome = match write {
-                Write::Publish { name, keyed } => {
+                Write::Publish { name, keyed, ttl } => {
                     match self.first_of(name, &placed).filter(|_| keyed) {
                         Some((offset, found)) => {
                             Outcome::Duplicate { first: self.at(offset), found }
@@ -248,7 +261,9 @@ impl Store {
                         None => {
                             head = head.next();
                             placed.insert(name, head);
-                            commit.changes.push(Change::Message { offset: head, name, keyed });
+                            let perishes = ttl.map(|ttl| Perishes { published_at: wall, ttl });
+                            let offset = head;
+                            commit.changes.push(Change::Message { offset, name, keyed, perishes });
                             Outcome::Published(self.at(head))
                         }
                     }
@@ -407,7 +422,7 @@ impl Store {
 
     fn keep_keys_of(&mut self, lost: &[Change]) {
         for change in lost {
-            if let Change::Message { offset, name, keyed: true } = change
+            if let Change::Message { offset, name, keyed: true, .. } = change
                 && self.is(Mutation::KeyOutlivesMessage)
             {
                 self.disk.keys.insert(*name, *offset);
