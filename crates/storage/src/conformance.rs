@@ -16,6 +16,7 @@ use crate::store::{CommitObserver, Store};
 
 mod finding;
 mod lasting;
+mod listing;
 mod once;
 mod publishing;
 mod reading;
@@ -112,6 +113,9 @@ pub const CHECKS: &[Check] = &[
     check("each group has its own cursor, which is no user's", states::cursors_of_groups),
     check("a session is the one saved last", states::sessions),
     check("a user's cursors are counted", states::cursors_are_counted),
+    check("cursors are listed by user, topic and group", listing::cursors),
+    check("cursors are listed in pages", listing::cursors_in_pages),
+    check("a user's sessions are listed", listing::sessions),
     check("a session that has expired is forgotten", states::expired_sessions_are_forgotten),
     check(
         "a cursor that is not saved for long is forgotten",

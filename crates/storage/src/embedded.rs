@@ -13,7 +13,8 @@ use tidings_core::{
 use crate::clock::{Clock, SystemClock};
 use crate::keep::{CURSOR_EXPIRY_DEFAULT, Sweep};
 use crate::store::{
-    CommitObserver, ReadBatch, ReadFrom, ReadLimit, Store, StoreError, StoreStatus, Submission,
+    CommitObserver, Cursor, CursorsOf, ReadBatch, ReadFrom, ReadLimit, Store, StoreError,
+    StoreStatus, Submission,
 };
 
 mod batch;
@@ -251,7 +252,15 @@ impl Store for EmbeddedStore {
     }
 
     fn session(&self, id: &SessionId) -> Option<Session> {
-        self.shared.keep().sessions.get(id).cloned()
+        self.shared.keep().session(id).cloned()
+    }
+
+    fn cursors(&self, of: &CursorsOf, after: Option<&CursorKey>, limit: usize) -> Vec<Cursor> {
+        self.shared.keep().cursors.list(of, after, limit)
+    }
+
+    fn sessions_of(&self, user: &UserId, limit: usize) -> Vec<Session> {
+        self.shared.keep().sessions_of(user, limit)
     }
 
     fn topics(&self, after: Option<&Topic>, limit: usize) -> Vec<(Topic, TopicState)> {

@@ -1,17 +1,19 @@
 //! Cursors and sessions in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tidings_core::{
-    CursorKey, CursorState, Durability, DurableKey, MessageId, NewMessage, Offset, Session,
-    SessionId, SubscriptionName, Timestamp, Topic, UserId,
+    CursorKey, CursorState, Durability, MessageId, NewMessage, Offset, Session, SessionId,
+    Timestamp, Topic, UserId,
 };
 
-use crate::store::Write;
+use crate::store::{CursorsOf, Write};
 
+mod cursors;
 mod sweep;
 
+pub(crate) use cursors::Cursors;
 pub(crate) use sweep::Sweep;
 
 /// After how long a cursor is forgotten that is not saved again, by default: longer than people
@@ -85,63 +87,84 @@ impl Request {
 /// checkpoints must not depend on a hash's order.
 #[derive(Debug, Default)]
 pub(crate) struct Keep {
-    pub(crate) cursors: BTreeMap<CursorKey, SavedCursor>,
-    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) cursors: Cursors,
+    sessions: BTreeMap<SessionId, Session>,
+    /// The same sessions by user.
+    by_user: BTreeSet<(UserId, SessionId)>,
 }
 
 impl Keep {
     /// Where a cursor stands.
     pub(crate) fn cursor(&self, key: &CursorKey) -> Option<CursorState> {
-        self.cursors.get(key).map(|saved| saved.state.clone())
+        self.cursors.get(key).map(|saved| saved.state)
     }
 
     /// How many cursors a user has, counted up to `limit`.
     pub(crate) fn count_cursors(&self, user: &UserId, limit: usize) -> usize {
-        // Names have no control characters, so none comes before a space.
-        let first = CursorKey::Durable(DurableKey {
-            user: user.clone(),
-            name: SubscriptionName::parse(" ").expect("a space is a name"),
-            topic: Topic::parse(" ").expect("a space is a topic"),
-        });
-        let is_theirs = |key: &CursorKey| match key {
-            CursorKey::Durable(key) => key.user == *user,
-            CursorKey::Group { .. } => false,
-        };
-        self.cursors.range(first..).take_while(|(key, _)| is_theirs(key)).take(limit).count()
+        self.cursors.count(&CursorsOf::User(user.clone()), limit)
+    }
+
+    /// The session with this id.
+    pub(crate) fn session(&self, id: &SessionId) -> Option<&Session> {
+        self.sessions.get(id)
+    }
+
+    /// All sessions, by id.
+    pub(crate) const fn sessions(&self) -> &BTreeMap<SessionId, Session> {
+        &self.sessions
+    }
+
+    /// A user's sessions, at most `limit`.
+    pub(crate) fn sessions_of(&self, user: &UserId, limit: usize) -> Vec<Session> {
+        // No id has control characters, so none comes before a space.
+        let first = (user.clone(), SessionId::parse(" ").expect("a space is an id"));
+        let ids = self.by_user.range(first..).take_while(|(of, _)| of == user).take(limit);
+        ids.filter_map(|(_, id)| self.sessions.get(id).cloned()).collect()
     }
 
     /// Makes one change.
     pub(crate) fn apply(&mut self, change: Change) {
         match change {
             Change::SaveCursor(key, saved) => {
-                self.cursors.insert(key, saved);
+                self.cursors.insert(&key, saved);
             }
             Change::DeleteCursor(key) => {
                 self.cursors.remove(&key);
             }
-            Change::SaveSession(session) => {
-                self.sessions.insert(session.id.clone(), session);
-            }
-            Change::DeleteSession(id) => {
-                self.sessions.remove(&id);
-            }
+            Change::SaveSession(session) => self.save_session(session),
+            Change::DeleteSession(id) => self.delete_session(&id),
             Change::ForgetCursor(key, until) => {
-                if self.cursors.get(&key).is_some_and(|saved| saved.saved_at <= until) {
+                if self.cursors.saved_at(&key).is_some_and(|saved_at| saved_at <= until) {
                     self.cursors.remove(&key);
                 }
             }
             Change::ForgetSession(id, until) => {
                 if self.sessions.get(&id).is_some_and(|session| session.expires_at <= until) {
-                    self.sessions.remove(&id);
+                    self.delete_session(&id);
                 }
             }
+        }
+    }
+
+    fn save_session(&mut self, session: Session) {
+        let (user, id) = (session.user.clone(), session.id.clone());
+        let before = self.sessions.insert(id.clone(), session);
+        if let Some(before) = before.filter(|before| before.user != user) {
+            self.by_user.remove(&(before.user, before.id));
+        }
+        self.by_user.insert((user, id));
+    }
+
+    fn delete_session(&mut self, id: &SessionId) {
+        if let Some(session) = self.sessions.remove(id) {
+            self.by_user.remove(&(session.user, session.id));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tidings_core::Epoch;
+    use tidings_core::{DurableKey, Epoch};
 
     use super::*;
 

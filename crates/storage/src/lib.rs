@@ -22,6 +22,6 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use embedded::{Damage, EmbeddedConfig, EmbeddedStore, OpenError, Recovered};
 pub use memory::{MemoryConfig, MemoryStore};
 pub use store::{
-    Commit, CommitObserver, Committed, Outcome, ReadBatch, ReadFrom, ReadLimit, Store, StoreError,
-    StoreStatus, Submission, Ticket, Write,
+    Commit, CommitObserver, Committed, Cursor, CursorsOf, Outcome, ReadBatch, ReadFrom, ReadLimit,
+    Store, StoreError, StoreStatus, Submission, Ticket, Write,
 };

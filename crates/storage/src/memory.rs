@@ -11,8 +11,8 @@ use tidings_core::{
 use crate::clock::Clock;
 use crate::keep::CURSOR_EXPIRY_DEFAULT;
 use crate::store::{
-    Commit, CommitObserver, ReadBatch, ReadFrom, ReadLimit, Store, StoreError, StoreStatus,
-    Submission,
+    Commit, CommitObserver, Cursor, CursorsOf, ReadBatch, ReadFrom, ReadLimit, Store, StoreError,
+    StoreStatus, Submission,
 };
 
 mod contents;
@@ -139,7 +139,15 @@ impl Store for MemoryStore {
     }
 
     fn session(&self, id: &SessionId) -> Option<Session> {
-        self.contents().keep(self.clock.now()).sessions.get(id).cloned()
+        self.contents().keep(self.clock.now()).session(id).cloned()
+    }
+
+    fn cursors(&self, of: &CursorsOf, after: Option<&CursorKey>, limit: usize) -> Vec<Cursor> {
+        self.contents().keep(self.clock.now()).cursors.list(of, after, limit)
+    }
+
+    fn sessions_of(&self, user: &UserId, limit: usize) -> Vec<Session> {
+        self.contents().keep(self.clock.now()).sessions_of(user, limit)
     }
 
     fn count_cursors(&self, user: &UserId, limit: usize) -> usize {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tidings_core::{
-    CursorKey, CursorState, Durability, Message, MessageId, NewMessage, Offset, Position, Priority,
-    Session, SessionId, Timestamp, Topic, TopicState, UserId,
+    CursorKey, CursorState, Durability, GroupKey, Message, MessageId, NewMessage, Offset, Position,
+    Priority, Session, SessionId, Timestamp, Topic, TopicState, UserId,
 };
 
 /// Whom the outcome of a write is for. The store hands it back untouched.
@@ -205,6 +205,28 @@ pub struct ReadLimit {
     pub bytes: usize,
 }
 
+/// Which cursors are listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CursorsOf {
+    /// Those of a user's durable subscriptions, by name and topic.
+    User(UserId),
+    /// Those of a topic: groups first, by name and filter; then by user and name.
+    Topic(Topic),
+    /// Those of a group, by topic.
+    Group(GroupKey),
+}
+
+/// A saved cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Whose it is.
+    pub key: CursorKey,
+    /// Where it stands.
+    pub state: CursorState,
+    /// When it was last saved.
+    pub saved_at: Timestamp,
+}
+
 /// What a read returned.
 #[derive(Clone, Debug)]
 pub struct ReadBatch {
@@ -314,6 +336,14 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// How many cursors a user has, counted up to `limit`: to bound them. Those of groups are no
     /// user's. Answers from memory.
     fn count_cursors(&self, user: &UserId, limit: usize) -> usize;
+
+    /// Cursors with where they stand, in the order of [`CursorsOf`], after the one with the key
+    /// `after`, at most `limit`. A key that is not of these begins anew. Answers from memory, in
+    /// time that grows with what is returned alone.
+    fn cursors(&self, of: &CursorsOf, after: Option<&CursorKey>, limit: usize) -> Vec<Cursor>;
+
+    /// A user's sessions by id, at most `limit`. Some may have expired. Answers from memory.
+    fn sessions_of(&self, user: &UserId, limit: usize) -> Vec<Session>;
 
     /// The session with this id. One that has expired may be forgotten. Answers from memory.
     fn session(&self, id: &SessionId) -> Option<Session>;

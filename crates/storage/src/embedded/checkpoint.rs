@@ -16,6 +16,7 @@ use super::state::{Reading, State};
 use crate::codec::{Malformed, Put, Reader};
 use crate::dedup::First;
 use crate::hash::KeyHash;
+use crate::keep::Change;
 
 /// The directory of the checkpoints.
 pub(crate) const CHECKPOINT_DIR: &str = "checkpoint";
@@ -137,12 +138,12 @@ fn encode(state: &State, out: &mut impl Put) {
         put_topic(out, state.index.log(slot));
     }
     out.put_count(state.keep.cursors.len());
-    for (key, saved) in &state.keep.cursors {
-        put_cursor_key(out, key);
-        put_cursor(out, saved);
+    for (key, saved) in state.keep.cursors.iter() {
+        put_cursor_key(out, &key);
+        put_cursor(out, &saved);
     }
-    out.put_count(state.keep.sessions.len());
-    for session in state.keep.sessions.values() {
+    out.put_count(state.keep.sessions().len());
+    for session in state.keep.sessions().values() {
         put_session(out, session);
     }
     let keys = state.dedup.entries();
@@ -215,13 +216,11 @@ fn decode(bytes: &[u8], reading: Reading) -> Result<State, Malformed> {
     for _ in 0..reader.count(22)? {
         state.index.restore(read_topic(&mut reader)?);
     }
-    for _ in 0..reader.count(35)? {
-        let key = read_cursor_key(&mut reader)?;
-        state.keep.cursors.insert(key, read_cursor(&mut reader)?);
-    }
+    let cursors = (0..reader.count(35)?)
+        .map(|_| Ok((read_cursor_key(&mut reader)?, read_cursor(&mut reader)?)));
+    state.keep.cursors = cursors.collect::<Result<_, Malformed>>()?;
     for _ in 0..reader.count(11)? {
-        let session = read_session(&mut reader)?;
-        state.keep.sessions.insert(session.id.clone(), session);
+        state.keep.apply(Change::SaveSession(read_session(&mut reader)?));
     }
     read_keys(&mut reader, &mut state)?;
     reader.end()?;

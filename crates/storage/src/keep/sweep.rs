@@ -1,11 +1,11 @@
 //! Finds cursors and sessions to be forgotten, a few at a time.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Duration;
 
-use tidings_core::{CursorKey, SessionId, Timestamp};
+use tidings_core::{SessionId, Timestamp};
 
+use super::cursors::{KeyText, key_of};
 use super::{Change, Keep};
 
 /// Walks over cursors and sessions again and again.
@@ -13,7 +13,7 @@ use super::{Change, Keep};
 pub(crate) struct Sweep {
     cursor_expiry: Duration,
     /// The last cursor looked at.
-    cursor: Option<CursorKey>,
+    cursor: Option<KeyText>,
     /// The last session looked at.
     session: Option<SessionId>,
 }
@@ -28,12 +28,15 @@ impl Sweep {
     /// are outdated `now`.
     pub(crate) fn step(&mut self, keep: &Keep, now: Timestamp, count: usize) -> Vec<Change> {
         let mut outdated = Vec::new();
-        self.cursor = visit(&keep.cursors, self.cursor.take(), count, |key, saved| {
-            if saved.saved_at.plus(self.cursor_expiry) <= now {
-                outdated.push(Change::ForgetCursor(key.clone(), saved.saved_at));
+        let cursors = keep.cursors.after(self.cursor.as_ref());
+        self.cursor = visit(cursors, count, |key, saved_at| {
+            if saved_at.plus(self.cursor_expiry) <= now {
+                outdated.push(Change::ForgetCursor(key_of(key), saved_at));
             }
         });
-        self.session = visit(&keep.sessions, self.session.take(), count, |id, session| {
+        let from = self.session.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let sessions = keep.sessions().range((from, Bound::Unbounded));
+        self.session = visit(sessions, count, |id, session| {
             if session.expires_at <= now {
                 outdated.push(Change::ForgetSession(id.clone(), session.expires_at));
             }
@@ -47,19 +50,16 @@ impl Sweep {
     }
 }
 
-/// Visits the next `count` entries after `last`; returns the last one, or `None` at the end.
-fn visit<K: Clone + Ord, V>(
-    entries: &BTreeMap<K, V>,
-    last: Option<K>,
+/// Visits the next `count` entries; returns the last one, or `None` at the end.
+fn visit<'a, K: Clone + 'a, V>(
+    mut entries: impl Iterator<Item = (&'a K, V)>,
     count: usize,
-    mut visitor: impl FnMut(&K, &V),
+    mut visitor: impl FnMut(&K, V),
 ) -> Option<K> {
-    let from = last.map_or(Bound::Unbounded, Bound::Excluded);
-    let mut rest = entries.range((from, Bound::Unbounded));
     let mut last = None;
-    for (key, value) in rest.by_ref().take(count) {
+    for (key, value) in entries.by_ref().take(count) {
         visitor(key, value);
         last = Some(key);
     }
-    rest.next().and(last).cloned()
+    entries.next().and(last).cloned()
 }
