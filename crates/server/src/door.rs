@@ -5,6 +5,7 @@ mod admission;
 mod listener;
 mod patience;
 mod tls;
+mod unsent;
 mod upgrade;
 
 use std::future::Future;
@@ -93,6 +94,7 @@ impl Door {
             }
             // Whoever leaves an answer untaken keeps a seat from others.
             patience::bound(&socket, door.env.settings.request_timeout);
+            unsent::bound(&socket, door.env.settings.outbound_bytes);
             match &door.tls {
                 None => door.answer(socket, peer, seat).await,
                 Some(acceptor) => {

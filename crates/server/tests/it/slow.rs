@@ -45,6 +45,24 @@ async fn a_slow_reader_falls_back_to_the_log_and_gets_everything() {
 }
 
 #[tokio::test]
+async fn the_kernel_is_not_filled_for_a_reader_that_does_not_read() {
+    let server = start(config()).await;
+    let mut slow = Peer::connect(server.public_addr()).await;
+    slow.ask(json!({"subscribe": {"topic": "flood"}})).await;
+    let mut publisher = Peer::connect(server.public_addr()).await;
+    let filler = "x".repeat(BYTES);
+    for n in 0..MESSAGES {
+        publisher.publish("flood", json!([n, filler])).await;
+    }
+    // What the reader's kernel takes, the bound of 256 KiB, and the publisher's replies. Of the
+    // 12 MB that wait, the kernel would take 4 MiB and more.
+    let sent = metric(&server, "tidings_sent_bytes_total").await;
+    assert!(sent < 2.0 * 1024.0 * 1024.0, "{sent} bytes were given to the kernel");
+    assert_eq!(slow.message().await["data"][0], 0);
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_is_kept_in_no_log_is_dropped_for_a_slow_reader_and_counted() {
     let mut config = config();
     let memory = TopicSection {
