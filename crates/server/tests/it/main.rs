@@ -16,6 +16,7 @@ mod long_poll;
 mod peer;
 mod presence;
 mod priority;
+mod races;
 mod recovery_table;
 mod revocation;
 mod schedule;

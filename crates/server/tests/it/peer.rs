@@ -61,6 +61,12 @@ impl Peer {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
+    /// Sends a frame on a connection that may be over.
+    pub(crate) async fn try_send(&mut self, frame: Value) {
+        // If it is, that shows when reading.
+        let _ = self.socket.send(Message::text(frame.to_string())).await;
+    }
+
     /// The next frame that is no ping; `None` once the connection is closed.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
