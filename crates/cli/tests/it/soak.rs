@@ -9,7 +9,8 @@
 //! - a durable subscriber gets everything until it is acked or a dead letter (P4); what comes for
 //!   the first time comes in order, and what comes again says so;
 //! - what it acked and got an answer for does not come again, unless the server was killed within
-//!   [`CURSOR_LAG_MAX`] after the answer.
+//!   [`CURSOR_LAG_MAX`] after the answer;
+//! - a session that was given is taken up again, unless the server was killed just after.
 //!
 //! `TIDINGS_SOAK_SECONDS` makes it longer (`cargo xtask soak`).
 

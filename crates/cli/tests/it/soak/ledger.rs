@@ -35,13 +35,14 @@ pub(crate) enum Count {
     Ignored,
     Left,
     TakenOver,
+    Sessions,
     Recovered,
     Reset,
     Errors,
 }
 
 impl Count {
-    pub(crate) const ALL: [(Self, &str); 17] = [
+    pub(crate) const ALL: [(Self, &str); 18] = [
         (Self::Published, "messages published"),
         (Self::PublishedAgain, "published again after no answer"),
         (Self::Acknowledged, "publishes acknowledged"),
@@ -56,6 +57,7 @@ impl Count {
         (Self::Ignored, "deliveries left to their timeout"),
         (Self::Left, "connections cut by clients"),
         (Self::TakenOver, "durable subscriptions taken over"),
+        (Self::Sessions, "sessions taken up again"),
         (Self::Recovered, "subscriptions resumed, nothing missing"),
         (Self::Reset, "subscriptions told that something is missing"),
         (Self::Errors, "errors told"),

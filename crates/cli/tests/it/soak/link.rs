@@ -32,6 +32,15 @@ pub(crate) struct Link {
 impl Link {
     /// Connects and shows itself.
     pub(crate) fn open(ledger: &Ledger, port: u16) -> Result<Self, Gone> {
+        Self::open_with(ledger, port, None).map(|(link, _)| link)
+    }
+
+    /// Connects, shows an earlier session if there is one, and gives the answer too.
+    pub(crate) fn open_with(
+        ledger: &Ledger,
+        port: u16,
+        session: Option<&str>,
+    ) -> Result<(Self, Value), Gone> {
         let process = ledger.process();
         let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|_| Gone)?;
         let _ = stream.set_nodelay(true);
@@ -43,10 +52,12 @@ impl Link {
         let (socket, _) = client(request, stream).map_err(|_| Gone)?;
         socket.get_ref().set_read_timeout(Some(LOOK)).map_err(|_| Gone)?;
         let mut link = Self { socket, process, id: 0, frames: VecDeque::new() };
-        let id = link.request("connect", json!({}))?;
-        link.answer(id)?;
+        let id = link.request("connect", session.map_or(json!({}), |id| json!({"session": id})))?;
+        let mut answer = link.answer(id)?;
+        let connected = answer["connected"].take();
         // A connection that may be to either of two processes says nothing about both.
-        if ledger.process() == process { Ok(link) } else { Err(Gone) }
+        let known = connected.is_object() && ledger.process() == process;
+        if known { Ok((link, connected)) } else { Err(Gone) }
     }
 
     /// Sends a request; gives its id.

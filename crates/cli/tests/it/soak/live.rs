@@ -1,12 +1,14 @@
 //! Live subscribers: they remember where they are, lose their connections, and come back.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 use tidings_core::{Epoch, Offset, Position};
 use tidings_sim::history::{Name, Record, Subscriber};
 
 use super::ledger::{Count, Ledger, Stage};
 use super::link::{Gone, Link};
-use super::{Place, RETRY, topic_name};
+use super::{CURSOR_LAG_MAX, Place, RETRY, topic_name};
 use crate::program::Dice;
 
 #[derive(Debug)]
@@ -17,14 +19,23 @@ struct Live<'a> {
     dice: Dice,
     /// The last message it has, or where it was told to go on.
     at: Option<Position>,
+    session: Option<Session>,
+}
+
+/// What it shows when it comes back.
+#[derive(Debug)]
+struct Session {
+    id: String,
+    process: u64,
+    given: Instant,
 }
 
 /// Follows a topic until it has all of it.
 pub(crate) fn follow(ledger: &Ledger, place: Place, number: usize, dice: Dice) {
     let subscriber = Subscriber::Live(number);
-    let mut live = Live { ledger, place, subscriber, dice, at: None };
+    let mut live = Live { ledger, place, subscriber, dice, at: None, session: None };
     while !live.is_done() {
-        let ended = Link::open(ledger, place.port).and_then(|link| live.run(link));
+        let ended = live.connect().and_then(|link| live.run(link));
         if ended.is_err() {
             std::thread::sleep(RETRY);
         }
@@ -35,6 +46,26 @@ impl Live<'_> {
     fn is_done(&self) -> bool {
         let here = self.at.map_or(Offset::ORIGIN, |at| at.offset);
         here >= self.ledger.head(self.place.topic) || self.ledger.is_overdue()
+    }
+
+    /// Connects with its session, which has to be taken up again unless the server was killed too
+    /// soon after it was given.
+    fn connect(&mut self) -> Result<Link, Gone> {
+        let shown = self.session.as_ref().map(|session| session.id.as_str());
+        let (link, answer) = Link::open_with(self.ledger, self.place.port, shown)?;
+        let resumed = answer["resumed"] == true;
+        if let Some(Session { process, given, .. }) = &self.session {
+            let lasts = *process == link.process || given.elapsed() > CURSOR_LAG_MAX * 2;
+            assert!(resumed || !lasts, "a session of process {process} was not resumed: {answer}");
+        }
+        self.ledger.count(Count::Sessions, u64::from(resumed));
+        let id = answer["session"].as_str().unwrap().to_owned();
+        let given = match &self.session {
+            Some(session) if resumed && session.process == link.process => session.given,
+            Some(_) | None => Instant::now(),
+        };
+        self.session = Some(Session { id, process: link.process, given });
+        Ok(link)
     }
 
     fn run(&mut self, mut link: Link) -> Result<(), Gone> {
