@@ -84,4 +84,12 @@ mod tests {
             "cargo test --package tidings-sim --release --locked -- --nocapture"
         );
     }
+
+    #[test]
+    fn a_night_takes_many_seeds_of_its_own() {
+        let step = step(&Seeds { seed: None, seeds: None, nightly: true, release: false });
+        let line = step.to_string();
+        assert!(line.contains(&format!("TIDINGS_SIM_SEED={} ", tonight())), "{line}");
+        assert!(line.contains("TIDINGS_SIM_SEEDS=100000 ") && line.contains("--release"), "{line}");
+    }
 }
