@@ -1,6 +1,7 @@
 //! Decides what one durable subscription is sent, resent and spared.
 
 mod effect;
+mod shared;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::reservation::Reservation;
 use crate::time::Instant;
 
 pub use effect::{DeliveryEffect, GiveUp, SettleOutcome};
+pub(crate) use shared::Interrupted;
 
 /// How a durable subscription is delivered to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ enum Flight {
     AwaitingAck { attempt: u32, due: Instant },
     /// Not acked; to be sent again.
     BackingOff { attempt: u32, until: Instant },
+    /// Wanted, and held back by the group that shares this window; so often in vain before.
+    Held { attempts: u32 },
     /// Given up; settled once the dead letter is durable.
     AwaitingDeadLetter { attempts: u32, reason: GiveUp, retry_at: Option<Instant> },
 }
@@ -151,7 +155,7 @@ impl DeliveryWindow {
     /// The subscriber is done with this message alone.
     pub fn acked(&mut self, offset: Offset) -> SettleOutcome {
         match self.in_flight.get(&offset) {
-            Some(Flight::AwaitingAck { .. } | Flight::BackingOff { .. }) => {
+            Some(Flight::AwaitingAck { .. } | Flight::BackingOff { .. } | Flight::Held { .. }) => {
                 self.settle(offset);
                 SettleOutcome::Done
             }
@@ -177,7 +181,11 @@ impl DeliveryWindow {
     /// The subscriber will never take this message: on to the dead letters.
     pub fn refused(&mut self, offset: Offset) -> SettleOutcome {
         match self.in_flight.get(&offset).copied() {
-            Some(Flight::AwaitingAck { attempt, .. } | Flight::BackingOff { attempt, .. }) => {
+            Some(
+                Flight::AwaitingAck { attempt, .. }
+                | Flight::BackingOff { attempt, .. }
+                | Flight::Held { attempts: attempt },
+            ) => {
                 self.give_up(offset, attempt, GiveUp::Asked);
                 SettleOutcome::Done
             }
@@ -199,10 +207,11 @@ impl DeliveryWindow {
     /// A [`DeliveryEffect::Send`] was not carried out, and never will be: it does not count as an
     /// attempt, and is wanted again at `again_at`.
     pub fn not_sent(&mut self, offset: Offset, again_at: Instant) {
-        let Some(Flight::AwaitingAck { attempt, .. }) = self.in_flight.get(&offset).copied() else {
-            return;
+        let attempt = match self.in_flight.get(&offset) {
+            Some(Flight::AwaitingAck { attempt, .. }) => attempt.saturating_sub(1),
+            Some(Flight::Held { attempts }) => *attempts,
+            Some(Flight::BackingOff { .. } | Flight::AwaitingDeadLetter { .. }) | None => return,
         };
-        let attempt = attempt.saturating_sub(1);
         self.in_flight.insert(offset, Flight::BackingOff { attempt, until: again_at });
         self.note_deadline(again_at);
     }
@@ -234,7 +243,7 @@ impl DeliveryWindow {
                 Flight::AwaitingAck { due: at, .. }
                 | Flight::BackingOff { until: at, .. }
                 | Flight::AwaitingDeadLetter { retry_at: Some(at), .. } => self.note_deadline(at),
-                Flight::AwaitingDeadLetter { retry_at: None, .. } => {}
+                Flight::Held { .. } | Flight::AwaitingDeadLetter { retry_at: None, .. } => {}
             }
         }
     }
@@ -279,13 +288,8 @@ impl DeliveryWindow {
 
     /// The next thing to do, or none. `now` starts the ack timeout of what is sent.
     pub fn next_effect(&mut self, now: Instant) -> Option<DeliveryEffect> {
-        while let Some(effect) = self.effects.pop_front() {
-            if self.is_wanted(effect) {
-                return Some(self.taken(now, effect));
-            }
-        }
-        if let Some(effect) = self.send_next() {
-            return Some(self.taken(now, effect));
+        if let Some(effect) = self.next_decided(now).or_else(|| self.start_next(now)) {
+            return Some(effect);
         }
         let unsaved = std::mem::take(&mut self.unsaved);
         if self.reservation.ask(self.next, self.window) {
@@ -305,7 +309,9 @@ impl DeliveryWindow {
         let attempts = self.in_flight.iter().map(|(offset, flight)| match *flight {
             Flight::AwaitingAck { attempt, .. } => (*offset, attempt - 1),
             Flight::BackingOff { attempt, .. } => (*offset, attempt),
-            Flight::AwaitingDeadLetter { attempts, .. } => (*offset, attempts),
+            Flight::Held { attempts } | Flight::AwaitingDeadLetter { attempts, .. } => {
+                (*offset, attempts)
+            }
         });
         // What is reserved has no need of zeros.
         let failed = attempts.filter(|(_, attempts)| *attempts > 0);
@@ -325,13 +331,15 @@ impl DeliveryWindow {
                 Some((*offset, attempt - 1))
             }
             // Never sent on this connection.
-            Flight::BackingOff { attempt: 0, .. } => {
+            Flight::BackingOff { attempt: 0, .. } | Flight::Held { attempts: 0 } => {
                 self.earlier_attempts.get(offset).map(|earlier| (*offset, *earlier))
             }
             Flight::AwaitingAck { attempt, .. } | Flight::BackingOff { attempt, .. } => {
                 Some((*offset, attempt))
             }
-            Flight::AwaitingDeadLetter { attempts, .. } => Some((*offset, attempts)),
+            Flight::Held { attempts } | Flight::AwaitingDeadLetter { attempts, .. } => {
+                Some((*offset, attempts))
+            }
         });
         let earlier = self.reservation.earlier();
         let unsettled = earlier >= self.cursor;
@@ -415,9 +423,14 @@ impl DeliveryWindow {
         let due = now + self.policy.ack_timeout;
         self.in_flight.insert(offset, Flight::AwaitingAck { attempt, due });
         self.note_deadline(due);
+        DeliveryEffect::Send { offset, attempt: self.told(offset, attempt) }
+    }
+
+    /// What the subscriber is told of an attempt.
+    fn told(&self, offset: Offset, attempt: u32) -> u32 {
         let sent_before =
             offset <= self.reservation.earlier() || self.earlier_attempts.contains_key(&offset);
-        DeliveryEffect::Send { offset, attempt: if sent_before { attempt.max(2) } else { attempt } }
+        if sent_before { attempt.max(2) } else { attempt }
     }
 
     /// What to do with the first message never sent on this connection, if there is one and room

@@ -2,7 +2,7 @@
 //!
 //! This crate decides and does nothing: it holds no clock, socket, task, thread, file or
 //! unseeded randomness, and knows no wire format. `now` is always a parameter. The machines
-//! ([`DeliveryWindow`], [`Connection`], [`LiveCursor`]) take *inputs* (`acked`, `tail_advanced`,
+//! ([`DeliveryWindow`], [`Group`], [`Connection`], [`LiveCursor`]) take *inputs* (`acked`, `tail_advanced`,
 //! `deadline_passed`), give *effects* to be carried out by the caller, and say when they want to
 //! be woken (`next_deadline`). An effect that can fail has an input that reports its outcome; a
 //! machine never assumes success. Because of that, every promise of delivery is checked by seeded
@@ -18,6 +18,7 @@ mod cursor_key;
 mod cursor_state;
 mod delivery_window;
 mod filter;
+mod group;
 mod id;
 pub mod limits;
 mod live_cursor;
@@ -45,6 +46,7 @@ pub use cursor_key::{CursorKey, DurableKey, GroupKey};
 pub use cursor_state::CursorState;
 pub use delivery_window::{DeliveryEffect, DeliveryPolicy, DeliveryWindow, GiveUp, SettleOutcome};
 pub use filter::{Filter, FilterError};
+pub use group::{Group, GroupEffect, MemberId, MemberStanding, TopicStanding};
 pub use id::{
     ClientId, DedupKey, GroupName, IdError, MessageId, NodeId, OrderKey, SessionId,
     SubscriptionName, UserId,

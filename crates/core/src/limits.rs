@@ -50,6 +50,22 @@ pub const WINDOW_SPAN_FACTOR: u64 = 8;
 /// been sent before when they were not.
 pub const RESERVED_WINDOWS: u64 = 16;
 
+/// How many messages of a group may be in flight, as a multiple of the sum of its members' windows.
+/// What exceeds the windows is parked: it waits for an earlier message of its order key or for the
+/// member its key falls to. With 4, three quarters of what is asked for may belong to busy keys
+/// before messages of other keys wait too.
+pub const GROUP_LOOK_AHEAD_FACTOR: u32 = 4;
+
+/// Messages of a group in flight, however large the windows of its members are: bounds its memory
+/// (about 300 bytes a message) and the size of its cursors.
+pub const GROUP_IN_FLIGHT_MAX: u32 = 16_384;
+
+/// Members of a group. Each delivery looks at all of them.
+pub const GROUP_MEMBERS_MAX: usize = 256;
+
+/// Topics of a group in which something is pending. Others cost nothing, however many there are.
+pub const GROUP_TOPICS_MAX: usize = 1024;
+
 /// Longest time a client may ask for between nack and redelivery, or to extend a delivery.
 pub const REDELIVERY_DELAY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 

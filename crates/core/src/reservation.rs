@@ -64,6 +64,17 @@ impl Reservation {
         ask
     }
 
+    /// Whether sending `offset` waits for a stretch that was asked for.
+    pub(crate) fn is_awaited_for(&self, offset: Offset) -> bool {
+        self.asked && !self.covers(offset)
+    }
+
+    /// A cursor that reserves nothing more is on its way, and no other is: what was reserved no
+    /// longer is.
+    pub(crate) const fn close(&mut self) {
+        (self.durable, self.asked) = (Offset::ORIGIN, false);
+    }
+
     /// A cursor that reserves through `through` is durable.
     pub(crate) fn saved(&mut self, through: Offset) {
         self.durable = self.durable.max(through);

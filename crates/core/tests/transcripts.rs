@@ -2,13 +2,16 @@
 //!
 //! A story is blocks of commands, `----`, and what was observed, with times since its start.
 //! Lines that begin with `#` are for the reader. The first command picks the machine: `resume` a
-//! delivery window, `log` a live cursor, `accept` a connection, `keep` presence, `calendar` a schedule,
-//! `queue` one with priorities. `UPDATE_EXPECT=1` rewrites what was observed, to be reviewed like any other change.
+//! delivery window, `log` a live cursor, `group` a group with members, `accept` a connection, `keep`
+//! presence, `calendar` a schedule, `queue` one with priorities. `UPDATE_EXPECT=1` rewrites what was
+//! observed, to be reviewed like any other change.
 
 #[path = "transcripts/connection.rs"]
 mod connection;
 #[path = "transcripts/delivery.rs"]
 mod delivery;
+#[path = "transcripts/group.rs"]
+mod group;
 #[path = "transcripts/live.rs"]
 mod live;
 #[path = "transcripts/presence.rs"]
@@ -54,7 +57,7 @@ fn a_story_that_is_not_understood_is_an_error() {
     for (text, expected) in [
         (
             "acked 7\n----\n",
-            "line 1: a story begins with `resume`, `log`, `accept`, `keep`, `calendar` or `queue`",
+            "line 1: a story begins with `resume`, `log`, `group`, `accept`, `keep`, `calendar` or `queue`",
         ),
         ("resume cursor=7\n----\n", "line 1: `resume` needs `window=`"),
         ("log epoch=1 first=1 head=0\nfollows\n----\n", "line 2: unknown command `follows`"),
@@ -108,11 +111,12 @@ fn begin(command: &Command) -> Result<Box<dyn Machine>, String> {
     match command.name() {
         "resume" => Ok(Box::new(delivery::Delivery::default())),
         "log" => Ok(Box::new(live::Live::default())),
+        "group" => Ok(Box::new(group::Sharing::default())),
         "accept" => Ok(Box::new(connection::Life::default())),
         "keep" => Ok(Box::new(presence::Attendance::default())),
         "calendar" => Ok(Box::new(schedule::Later::default())),
         "queue" => Ok(Box::new(waiting::Waiting::default())),
-        _ => Err("a story begins with `resume`, `log`, `accept`, `keep`, `calendar` or `queue`"
+        _ => Err("a story begins with `resume`, `log`, `group`, `accept`, `keep`, `calendar` or `queue`"
             .to_owned()),
     }
 }

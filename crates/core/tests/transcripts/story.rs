@@ -136,6 +136,11 @@ impl Command {
         self.words.first().map(String::as_str).ok_or_else(|| format!("`{}` of what?", self.name))
     }
 
+    /// Every plain word.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(String::as_str)
+    }
+
     /// The first plain word as an offset.
     pub(crate) fn offset(&self) -> Result<Offset, String> {
         number(self.word()?).map(Offset::new)
