@@ -1,7 +1,8 @@
 //! Seeded simulation of the promises of Tidings (DESIGN §3), in virtual time.
 //!
-//! Two layers. [`Layer::Window`] drives one [`DeliveryWindow`](tidings_core::DeliveryWindow) with
+//! Three layers. [`Layer::Window`] drives one [`DeliveryWindow`](tidings_core::DeliveryWindow) with
 //! everything a subscriber, a log and a crash can do to it, beside a model too simple to be wrong.
+//! [`Layer::Group`] does the same for a [`Group`](tidings_core::Group) and its members.
 //! [`Layer::World`] puts the machines of `tidings-core` between publishers, a store with group
 //! commit, subscribers, bad connections, crashes, failing disks, retention and lost stores, and
 //! judges the recorded [`history`] with the [`checker`].
@@ -11,6 +12,7 @@
 //! have met, to show that they meet what they are meant to. Nothing here is shipped.
 
 pub mod checker;
+mod group;
 pub mod history;
 mod mutation;
 mod random;

@@ -71,6 +71,50 @@ mutations! {
         /// The last attempt is not the last.
         NeverGivesUp,
     }
+    Group {
+        /// A member gets one message more than its window allows.
+        OverrunsMember,
+        /// A member that leaves is not noticed.
+        ForgetsLeaver,
+        /// Everything a member had when it left counts as a failed attempt.
+        LeaverUsesUpAttempts,
+        /// A member without room gets more.
+        PausedGetsMore,
+        /// A member that has room again gets nothing.
+        PausedForGood,
+        /// What never left counts as an attempt.
+        ReturnedIsAnAttempt,
+        /// Messages of one key go to whoever has room.
+        IgnoresOrderKeys,
+        /// A member that joins moves every key.
+        KeysMoveWithEveryMember,
+        /// A key is one key in one topic and another in the next.
+        KeysPerTopic,
+        /// A message that could not be fetched is not asked for again.
+        ForgetsFailedFetch,
+        /// The ack of a member that does not have the message counts.
+        AnybodyMayAck,
+        /// A nack settles the message.
+        GroupNackSettles,
+        /// A message that is delivered again is settled without an ack.
+        AcksForMembers,
+        /// Two members get the same message.
+        DeliversToTwo,
+        /// An ack that does not come is not noticed.
+        GroupMissesTimeouts,
+        /// The wake-up is asked for a millisecond after the first deadline.
+        GroupWakesLate,
+        /// A message is settled when its dead letter is asked for.
+        GroupSettlesBeforeDeadLetter,
+        /// Attempts are not counted across a restart.
+        GroupForgetsAttempts,
+        /// The saved cursor is one message further than the settled ones.
+        GroupCursorLeads,
+        /// Messages are delivered that no saved cursor reserves.
+        GroupSendsUnreserved,
+        /// A saved cursor reserves nothing.
+        GroupForgetsToReserve,
+    }
     World {
         /// A publish is answered when it is written, not when it is synced.
         AnswersBeforeSync,

@@ -4,13 +4,15 @@ use crate::mutation::Mutation;
 use crate::sometimes::Coverage;
 use crate::trace::{Trace, Tracing};
 use crate::violation::Violation;
-use crate::{window, world};
+use crate::{group, window, world};
 
 /// Which simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layer {
     /// One delivery window against a model.
     Window,
+    /// One group and its members against a model.
+    Group,
     /// Publishers, store, server and subscribers against a checked history.
     World,
 }
@@ -20,6 +22,7 @@ impl Layer {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Window => "window",
+            Self::Group => "group",
             Self::World => "world",
         }
     }
@@ -42,6 +45,7 @@ pub fn run(layer: Layer, seed: u64, mutation: Option<Mutation>, tracing: Tracing
     let _said = SaidOnPanic { layer, seed };
     match layer {
         Layer::Window => window::run(seed, mutation, tracing),
+        Layer::Group => group::run(seed, mutation, tracing),
         Layer::World => world::run(seed, mutation, tracing),
     }
 }

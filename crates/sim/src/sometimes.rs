@@ -92,6 +92,52 @@ sometimes! {
         /// A crash came between a dead letter and its outcome.
         CrashedBeforeOutcome,
     }
+    Group {
+        /// A message was delivered again.
+        DeliveredToAnother,
+        /// Something was due and no answer had come.
+        GroupTimedOut,
+        /// A delivery was nacked.
+        GroupNacked,
+        /// A delivery was refused for good.
+        GroupRefused,
+        /// A delivery got more time.
+        GroupExtended,
+        /// A member answered for a message that another had.
+        AnsweredForAnother,
+        /// A member answered late, and it counted.
+        AnsweredLate,
+        /// A message was given up.
+        GroupGaveUp,
+        /// A dead letter could not be written.
+        GroupDeadLetterFailed,
+        /// A member left with messages in hand.
+        LeftWithMessages,
+        /// The last member left.
+        WithoutMembers,
+        /// A message that never left was given back.
+        Returned,
+        /// A key moved to a member that had joined.
+        KeyMovedToJoined,
+        /// A later message was fetched before an earlier one.
+        FetchedOutOfOrder,
+        /// A message could not be fetched.
+        FetchFailed,
+        /// A message was gone when it was fetched.
+        GoneWhenFetched,
+        /// A message was gone between its fetch and its delivery.
+        GoneWhenDelivered,
+        /// Retention took a message that a member had.
+        TrimmedUnderMember,
+        /// A delivery was decided and could not be carried out.
+        GroupNotSent,
+        /// A delivery was lost on its way.
+        GroupDeliveryLost,
+        /// A topic without anything pending was let go of.
+        TopicClosed,
+        /// A group went on from what was saved.
+        GroupCrashed,
+    }
     World {
         /// The wall clock was set back.
         ClockSetBack,

@@ -10,6 +10,11 @@ fn every_broken_promise_of_the_window_layer_is_caught() {
 }
 
 #[test]
+fn every_broken_promise_of_the_group_layer_is_caught() {
+    catch_all(Layer::Group);
+}
+
+#[test]
 fn every_broken_promise_of_the_world_layer_is_caught() {
     catch_all(Layer::World);
 }
