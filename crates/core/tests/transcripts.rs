@@ -116,8 +116,10 @@ fn begin(command: &Command) -> Result<Box<dyn Machine>, String> {
         "keep" => Ok(Box::new(presence::Attendance::default())),
         "calendar" => Ok(Box::new(schedule::Later::default())),
         "queue" => Ok(Box::new(waiting::Waiting::default())),
-        _ => Err("a story begins with `resume`, `log`, `group`, `accept`, `keep`, `calendar` or `queue`"
-            .to_owned()),
+        _ => Err(
+            "a story begins with `resume`, `log`, `group`, `accept`, `keep`, `calendar` or `queue`"
+                .to_owned(),
+        ),
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use tidings_core::{Message, PolicyTable, Priority};
-use tidings_protocol::{Codec, encode_message};
+use tidings_core::{Filter, Message, PolicyTable, Priority};
+use tidings_protocol::{Codec, encode_message, encode_shared_message};
 use tidings_storage::{Commit, CommitObserver, Outcome, Ticket};
 
 use crate::door_lane::DoorLane;
@@ -50,6 +50,17 @@ pub(crate) fn append_message_frame(
     out: &mut Vec<u8>,
 ) {
     append_frame(codec, out, |out| encode_message(codec, message, attempt, out));
+}
+
+/// The same for one member of a group, whose subscription is `sub`.
+pub(crate) fn append_member_frame(
+    codec: Codec,
+    message: &Message,
+    attempt: u32,
+    sub: &Filter,
+    out: &mut Vec<u8>,
+) {
+    append_frame(codec, out, |out| encode_shared_message(codec, message, attempt, sub, out));
 }
 
 /// Longest header of a server frame.

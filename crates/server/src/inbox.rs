@@ -9,6 +9,7 @@ use tidings_storage::{ReadBatch, StoreError, Ticket};
 use tokio::sync::oneshot;
 
 use crate::commit::SharedCommit;
+use crate::group_letter::{GroupLetter, GroupSlot, MemberLetter, Survey};
 use crate::presence::SharedNews;
 use crate::shard::{ConnectionKey, Handoff};
 
@@ -37,6 +38,14 @@ pub(crate) enum Letter {
     Disconnect { user: UserId, which: Whose },
     /// Tell which connections a user has here.
     Describe { user: UserId, reply: oneshot::Sender<Vec<UserConnection>> },
+    /// From a member's shard to the one that owns its group.
+    ToGroup(Box<GroupLetter>),
+    /// From the shard that owns a group to a member's.
+    ToMember(MemberLetter),
+    /// The topics of a group that have messages for it.
+    Found(FoundTopics),
+    /// Somebody asks how the groups of this shard stand.
+    Survey(Survey),
     /// Close everything in waves until `due`, then stop.
     Drain { due: Instant },
 }
@@ -59,10 +68,29 @@ pub(crate) struct UserConnection {
     pub(crate) subscriptions: usize,
 }
 
+/// For whom the log is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asker {
+    /// A connection of the shard.
+    Connection(ConnectionKey),
+    /// A group that the shard owns.
+    Group(GroupSlot),
+}
+
+/// The outcome of a [`crate::reader::FindJob`].
+#[derive(Debug)]
+pub(crate) struct FoundTopics {
+    pub(crate) group: GroupSlot,
+    /// Topics in which something waits for the group, and where it goes on in them.
+    pub(crate) topics: Vec<(Topic, Offset)>,
+    /// There are more than were asked for.
+    pub(crate) more: bool,
+}
+
 /// The outcome of a [`crate::reader::ReadJob`].
 #[derive(Debug)]
 pub(crate) struct ReadDone {
-    pub(crate) connection: ConnectionKey,
+    pub(crate) asker: Asker,
     pub(crate) want: Want,
     pub(crate) from: Offset,
     pub(crate) result: Result<ReadBatch, StoreError>,
@@ -75,6 +103,8 @@ pub(crate) enum Want {
     Live { topic: Topic },
     /// A durable subscription fetches what its window asked for.
     Durable { topic: Topic },
+    /// A group fetches what it asked for.
+    Shared { topic: Topic },
     /// A history request.
     History { topic: Topic, id: RequestId, position: Option<Position> },
 }

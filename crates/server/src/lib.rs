@@ -16,6 +16,7 @@ mod door_lane;
 mod door_reads;
 mod engine;
 mod env;
+mod group_letter;
 mod history;
 mod http;
 mod inbox;

@@ -1,7 +1,8 @@
 //! Every metric of the server: names, help and handles, resolved once.
 //!
 //! Names follow Prometheus: `tidings_` in front, base units, `_total` on counters. No label
-//! holds a topic or a user, so the number of series is bounded.
+//! holds a topic or a user, so the number of series is bounded; groups have labels of their own for
+//! the hundred with the most waiting.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -13,6 +14,10 @@ use prometheus_client::registry::Registry;
 use tidings_core::{CloseCode, PresenceCounts};
 use tidings_protocol::ErrorCode;
 use tidings_storage::StoreStatus;
+
+mod groups;
+
+pub(crate) use groups::GroupGauges;
 
 macro_rules! metrics {
     (
@@ -29,6 +34,7 @@ macro_rules! metrics {
             closes: Vec<Counter>,
             store: StoreGauges,
             presence: PresenceGauges,
+            pub(crate) groups: GroupGauges,
         }
 
         impl Metrics {
@@ -47,7 +53,8 @@ macro_rules! metrics {
                 let closes = closes_by_code(&mut registry);
                 let store = StoreGauges::register(&mut registry);
                 let presence = PresenceGauges::register(&mut registry);
-                Self { registry, $($counter,)* $($gauge,)* errors, closes, store, presence }
+                let groups = GroupGauges::register(&mut registry);
+                Self { registry, $($counter,)* $($gauge,)* errors, closes, store, presence, groups }
             }
         }
     };
@@ -74,6 +81,8 @@ metrics! {
         dropped_slow = "dropped_slow", "Messages of memory topics that slow readers missed";
         skipped_slow = "skipped_slow",
             "Messages left out for slow readers, because of their topics' backlog_max";
+        given_back = "group_given_back",
+            "Messages that members of groups had no room for, so that others got them";
         inbox_overflows = "inbox_overflows", "Times a shard fell behind the log";
         violations = "protocol_violations", "Connections that broke RFC 6455";
         bytes_in = "received_bytes", "Bytes read from WebSocket connections";

@@ -1,6 +1,7 @@
 //! The operator's listener: liveness, readiness, metrics, and what only an operator may do. Loopback
 //! unless configured.
 
+mod groups;
 mod scheduled;
 mod users;
 
@@ -18,6 +19,7 @@ use tidings_protocol::{ErrorBody, ErrorCode};
 use tokio_util::sync::CancellationToken;
 
 use crate::env::Env;
+use crate::group_letter::Which;
 use crate::problem::{HttpError, tell};
 
 /// What OpenMetrics text is called.
@@ -34,6 +36,8 @@ pub(crate) fn router(env: Arc<Env>, draining: CancellationToken) -> Router {
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/v1/groups", get(groups::list))
+        .route("/v1/groups/{group}", get(groups::show))
         .route("/v1/users/{user}", get(users::describe))
         .route("/v1/users/{user}/disconnect", post(users::disconnect))
         .route("/v1/users/{user}/revoke", post(users::revoke))
@@ -86,6 +90,7 @@ async fn ready(State(operator): State<Operator>) -> Response {
 
 async fn metrics(State(operator): State<Operator>) -> Response {
     let env = &operator.env;
+    env.metrics.groups.set(&groups::survey(env, Which::All).await);
     env.metrics.set_presence(env.roster.counts());
     let text = env.metrics.encode(env.seats.taken(), env.schedule.len(), &env.store.status());
     ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response()

@@ -64,11 +64,6 @@ pub(crate) fn keeps_no_presence(name: &str) -> ErrorBody {
     ErrorBody::new(ErrorCode::Unsupported, message)
 }
 
-/// What whoever asks for something is told that the protocol has and this server does not.
-pub(crate) fn not_offered(what: &str) -> ErrorBody {
-    ErrorBody::new(ErrorCode::Unsupported, format!("{what} is not offered yet; leave it out"))
-}
-
 /// What whoever wants to wait for messages is told who cannot.
 pub(crate) fn cannot_wait(env: &Env, why: Refused) -> ErrorBody {
     match why {

@@ -13,7 +13,9 @@ mod connection;
 mod dead_letter;
 mod durable;
 mod fan_out;
+mod groups;
 mod input;
+mod member;
 mod output;
 mod own_inbox;
 mod presence;
@@ -37,8 +39,10 @@ use tidings_protocol::{ErrorBody, RequestId, ServerBody, ServerFrame};
 use tidings_storage::{Submission, Ticket, Write};
 
 use crate::env::Env;
+use crate::group_letter::GroupSlot;
 use crate::inbox::{Inbox, Letter, Waiting};
 use connection::{Connection, Phase};
+use groups::Groups;
 pub(crate) use stream::{Handoff, Hidden, Stream};
 pub(crate) use subscribe::start;
 use topics::Topics;
@@ -87,6 +91,22 @@ enum PendingWrite {
     Session {
         connection: ConnectionKey,
     },
+    /// A group's first cursor in its topic: members join once it is saved.
+    GroupOpen {
+        group: GroupSlot,
+        topic: tidings_core::Topic,
+    },
+    /// A group's cursor on its way: marked again if it could not be saved.
+    GroupCursor {
+        group: GroupSlot,
+        topic: tidings_core::Topic,
+        reserved: tidings_core::Offset,
+    },
+    GroupDeadLetter {
+        group: GroupSlot,
+        topic: tidings_core::Topic,
+        offset: tidings_core::Offset,
+    },
     /// A final cursor: the durable subscription is free once it is saved.
     Release {
         key: DurableKey,
@@ -119,6 +139,10 @@ pub(crate) struct Shard {
     connections: Slab<Connection>,
     topics: Topics,
     attendance: presence::Attendance,
+    /// The groups that this shard owns.
+    groups: Groups,
+    /// Members that connections of this shard have become.
+    members_made: u64,
     generation: u32,
     /// Writes gathered in this turn, submitted together at its end.
     submissions: BTreeMap<Priority, Vec<Submission>>,
@@ -170,6 +194,8 @@ impl Shard {
             connections: Slab::new(),
             topics: Topics::default(),
             attendance: presence::Attendance::default(),
+            groups: Groups::new(now),
+            members_made: 0,
             generation: 0,
             submissions: BTreeMap::new(),
             pending: Slab::new(),
@@ -259,6 +285,10 @@ impl Shard {
             Letter::TakeOver { holder } => self.close_with(holder, CloseCode::TakenOver),
             Letter::Disconnect { user, which } => self.disconnect_user(&user, which),
             Letter::Describe { user, reply } => self.describe_user(&user, reply),
+            Letter::ToGroup(letter) => self.tell_group(*letter),
+            Letter::ToMember(letter) => self.tell_member(letter),
+            Letter::Found(found) => self.topics_found(found),
+            Letter::Survey(survey) => self.answer_survey(survey),
             Letter::Drain { due } => self.start_drain(due),
         }
     }
@@ -269,8 +299,9 @@ impl Shard {
             return Some(Duration::ZERO);
         }
         let presence = self.env.roster.due(&self.inbox);
-        let next = [self.timers.next_deadline(), self.save_at, self.next_drain_step(), presence];
-        let next = next.into_iter().flatten().min()?;
+        let timers = [self.timers.next_deadline(), self.groups.next_deadline(), presence];
+        let next = timers.into_iter().chain([self.save_at, self.next_drain_step()]);
+        let next = next.flatten().min()?;
         Some(next.since(self.env.clock.now()))
     }
 

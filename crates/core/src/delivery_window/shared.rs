@@ -120,11 +120,6 @@ impl DeliveryWindow {
         matches!(self.in_flight.get(&offset), Some(Flight::Held { .. }))
     }
 
-    /// Whether the message was sent, and its answer is due.
-    pub(crate) fn awaits_ack(&self, offset: Offset) -> bool {
-        matches!(self.in_flight.get(&offset), Some(Flight::AwaitingAck { .. }))
-    }
-
     /// Whether the message is unsettled and was asked for.
     pub(crate) fn is_in_flight(&self, offset: Offset) -> bool {
         self.in_flight.contains_key(&offset)

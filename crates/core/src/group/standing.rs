@@ -56,6 +56,11 @@ impl Group {
         Some(self.topics.get(topic)?.window.cursor())
     }
 
+    /// The first offset of a topic that was never asked for.
+    pub fn next(&self, topic: &Topic) -> Option<Offset> {
+        Some(self.topics.get(topic)?.window.next())
+    }
+
     /// The topics that the group reads.
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.topics.keys()

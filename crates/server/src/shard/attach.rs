@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tidings_core::{
     CursorState, DeliveryWindow, Durability, DurableKey, Filter, Position, Recovery, ResetReason,
-    recover,
+    TopicState, recover,
 };
 use tidings_protocol::{ErrorBody, ErrorCode, ServerBody, Subscribed, UnsubscribeReason};
 use tidings_storage::{StoreError, Write};
@@ -16,16 +16,16 @@ use crate::directory::{Claim, Place};
 use crate::inbox::Letter;
 use crate::problem::store_error;
 
-/// Where a durable subscription goes on.
-struct Start {
-    cursor: CursorState,
-    begins: Begins,
+/// Where a durable or shared subscription goes on.
+pub(super) struct Start {
+    pub(super) cursor: CursorState,
+    pub(super) begins: Begins,
     /// What its client is told.
-    told: Recovery,
+    pub(super) told: Recovery,
 }
 
-/// When a durable subscription began.
-enum Begins {
+/// When a durable or shared subscription began.
+pub(super) enum Begins {
     /// Just now: its cursor was made for it.
     Now,
     /// Just now in this life of the log: its cursor is of another.
@@ -84,27 +84,12 @@ impl Shard {
             self.add(slot, sub, Kind::Waiting(Box::new(waiting)));
             return self.write(write, Some(pending));
         };
-        let after = Position { epoch: saved.epoch, offset: saved.next.previous() };
-        let recovery = recover(after, state);
-        let (cursor, goes_on) = match recovery {
-            // A window over a log that was trimmed finds that out by itself, and keeps what was
-            // acked out of order.
-            Recovery::Recovered { .. }
-            | Recovery::Reset { reason: ResetReason::Trimmed | ResetReason::Skipped, .. } => {
-                (saved, Begins::Before)
-            }
-            // Saved only once something settles, so that the reset is told again if the answer
-            // gets lost.
-            Recovery::Reset {
-                reason: ResetReason::EpochChanged | ResetReason::AheadOfHead,
-                next,
-            } => (CursorState::at(state.epoch, next), Begins::Anew),
+        let mut start = go_on(saved, state);
+        match waiting.stage {
+            Stage::Opening { start: told } => (start.told, start.begins) = (told, Begins::Now),
+            Stage::Held => {}
         };
-        let (told, begins) = match waiting.stage {
-            Stage::Opening { start } => (start, Begins::Now),
-            Stage::Held => (recovery, goes_on),
-        };
-        self.attach(slot, sub, &waiting, Start { cursor, begins, told });
+        self.attach(slot, sub, &waiting, start);
     }
 
     /// A durable subscription does not begin: whoever asked for it is told, else the operator.
@@ -171,7 +156,7 @@ impl Shard {
     ) -> Option<(Filter, WaitingDurable)> {
         let is_it = |kind: &Kind| match kind {
             Kind::Waiting(waiting) => waiting.key == *key && in_stage(waiting.stage),
-            Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Durable(_) => false,
+            Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Durable(_) | Kind::Shared(_) => false,
         };
         let active = self.connection(waiter)?.active()?;
         let at = active.subscriptions.iter().position(|s| is_it(&s.kind))?;
@@ -229,7 +214,7 @@ impl Shard {
             let mine = |s: &&Subscription| match &s.kind {
                 Kind::Durable(durable) => durable.key == *key,
                 Kind::Waiting(waiting) => waiting.key == *key,
-                Kind::Live { .. } | Kind::LiveFilter(_) => false,
+                Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Shared(_) => false,
             };
             active.subscriptions.iter().find(mine).map(|s| s.sub.clone())
         });
@@ -261,4 +246,24 @@ impl Shard {
             self.env.inboxes[next.lane as usize].post(letter);
         }
     }
+}
+
+/// Where a subscription goes on whose cursor was saved.
+pub(super) fn go_on(saved: CursorState, state: TopicState) -> Start {
+    let after = Position { epoch: saved.epoch, offset: saved.next.previous() };
+    let told = recover(after, state);
+    let (cursor, begins) = match told {
+        // A window over a log that was trimmed finds that out by itself, and keeps what was acked
+        // out of order.
+        Recovery::Recovered { .. }
+        | Recovery::Reset { reason: ResetReason::Trimmed | ResetReason::Skipped, .. } => {
+            (saved, Begins::Before)
+        }
+        // Saved only once something settles, so that the reset is told again if the answer gets
+        // lost.
+        Recovery::Reset { reason: ResetReason::EpochChanged | ResetReason::AheadOfHead, next } => {
+            (CursorState::at(state.epoch, next), Begins::Anew)
+        }
+    };
+    Start { cursor, begins, told }
 }

@@ -13,7 +13,7 @@ use super::{ConnectionKey, Shard};
 use crate::clock::Clock;
 use crate::commit::SharedMessage;
 use crate::history::history;
-use crate::inbox::{ReadDone, Want};
+use crate::inbox::{Asker, ReadDone, Want};
 use crate::problem::store_error;
 use crate::reader::ReadJob;
 
@@ -67,9 +67,14 @@ impl Shard {
 
     /// Asks the readers for messages of `topic` from `next` on.
     pub(super) fn ask_read(&self, key: ConnectionKey, want: Want, topic: &Topic, next: Offset) {
+        self.ask_read_for(Asker::Connection(key), want, topic, next);
+    }
+
+    /// The same for anybody of this shard.
+    pub(super) fn ask_read_for(&self, asker: Asker, want: Want, topic: &Topic, next: Offset) {
         self.env.readers.ask(ReadJob {
             inbox: Arc::clone(&self.inbox),
-            connection: key,
+            asker,
             want,
             topic: topic.clone(),
             from: ReadFrom::Offset(next),
@@ -101,18 +106,29 @@ impl Shard {
                         visit(LivePlace { sub, cursor, reading, replaying: false });
                     }
                 }
-                Kind::Live { .. } | Kind::Durable(_) | Kind::Waiting(_) => {}
+                Kind::Live { .. } | Kind::Durable(_) | Kind::Waiting(_) | Kind::Shared(_) => {}
             }
         }
     }
 
     /// Gives what a reader found to whom it is for.
     pub(super) fn read_done(&mut self, done: ReadDone) {
-        let ReadDone { connection, want, from, result } = done;
+        let ReadDone { asker, want, from, result } = done;
+        let connection = match asker {
+            Asker::Group(group) => {
+                if let Want::Shared { topic } = want {
+                    self.group_read(group, &topic, from, result);
+                }
+                return;
+            }
+            Asker::Connection(connection) => connection,
+        };
         if self.connection(connection).is_none() {
             return;
         }
         match want {
+            // Asked for groups only.
+            Want::Shared { .. } => {}
             Want::Live { topic } => self.live_read(connection.slot, &topic, from, result),
             Want::Durable { topic } => self.durable_read(connection.slot, &topic, from, result),
             Want::History { topic, id, position } => {
@@ -186,7 +202,9 @@ impl Shard {
                     Some(place) => (place.cursor, place.reading),
                     None => continue,
                 },
-                Kind::Live { .. } | Kind::Durable(_) | Kind::Waiting(_) => continue,
+                Kind::Live { .. } | Kind::Durable(_) | Kind::Waiting(_) | Kind::Shared(_) => {
+                    continue;
+                }
             };
             is_reading |= reading;
             if most.as_ref().is_none_or(|most| cursor.next() < most.cursor.next()) {
@@ -247,11 +265,13 @@ impl Shard {
         };
         let mut live = Vec::new();
         let mut durable = Vec::new();
+        let mut member_of = Vec::new();
         for subscription in &active.subscriptions {
             match &subscription.kind {
                 Kind::Live { topic, .. } => live.push(topic.clone()),
                 Kind::LiveFilter(lagging) => live.extend(lagging.topics.keys().cloned()),
                 Kind::Durable(held) => durable.push(held.key.topic.clone()),
+                Kind::Shared(shared) => member_of.push(shared.member),
                 Kind::Waiting(_) => {}
             }
         }
@@ -262,6 +282,9 @@ impl Shard {
         }
         for topic in durable {
             self.pump(slot, &topic, None);
+        }
+        for member in member_of {
+            self.send_unsent(slot, member);
         }
     }
 

@@ -214,6 +214,8 @@ impl Shard {
     pub(super) fn is_drained(&self) -> bool {
         let Some(drain) = &self.drain else { return false };
         let saved = self.pending.is_empty() && self.submissions.is_empty();
-        self.connections.is_empty() && (saved || drain.due <= self.now)
+        // Members on other shards still tell their groups what they leave.
+        let left = self.connections.is_empty() && self.groups.is_empty() && saved;
+        left || self.connections.is_empty() && drain.due <= self.now
     }
 }

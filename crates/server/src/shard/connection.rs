@@ -11,7 +11,7 @@ use tidings_protocol::{Codec, ServerBody, ServerFrame, encode_server_frame};
 use super::output::Output;
 use super::stream::{Hidden, Stream};
 use super::subscription::Subscription;
-use crate::commit::{SharedMessage, append_frame, append_message_frame};
+use crate::commit::{SharedMessage, append_frame, append_member_frame, append_message_frame};
 use crate::env::Seat;
 use crate::trace_log;
 use crate::websocket::Assembler;
@@ -144,7 +144,22 @@ impl Connection {
             trace_log::delivered(message, attempt, &active.principal.user);
         }
         let codec = self.codec;
-        let append = |out: &mut Vec<u8>| append_message_frame(codec, message, attempt, out);
+        self.push_with(priority, |out| append_message_frame(codec, message, attempt, out));
+    }
+
+    /// Queues a delivery to this connection as a member of the group of `sub`.
+    pub(super) fn push_to_member(
+        &mut self,
+        message: &Message,
+        attempt: u32,
+        sub: &Filter,
+        priority: Priority,
+    ) {
+        let codec = self.codec;
+        self.push_with(priority, |out| append_member_frame(codec, message, attempt, sub, out));
+    }
+
+    fn push_with(&mut self, priority: Priority, append: impl FnOnce(&mut Vec<u8>)) {
         match priority {
             Priority::Urgent => {
                 let mut frame = Vec::new();

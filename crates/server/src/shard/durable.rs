@@ -17,7 +17,11 @@ use crate::inbox::Want;
 pub(super) fn held<'c>(connection: &'c mut Connection, topic: &Topic) -> Option<&'c mut Durable> {
     connection.active()?.subscriptions.iter_mut().find_map(|s| match &mut s.kind {
         Kind::Durable(durable) if durable.key.topic == *topic => Some(&mut **durable),
-        Kind::Durable(_) | Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Waiting(_) => None,
+        Kind::Durable(_)
+        | Kind::Live { .. }
+        | Kind::LiveFilter(_)
+        | Kind::Waiting(_)
+        | Kind::Shared(_) => None,
     })
 }
 
@@ -226,6 +230,7 @@ impl Shard {
             return;
         }
         self.save_at = None;
+        self.save_group_cursors();
         for (connection, topic) in std::mem::take(&mut self.unsaved) {
             let durable = self.connection(connection).and_then(|c| held(c, &topic));
             if durable.is_some_and(|durable| durable.unsaved) {

@@ -48,6 +48,9 @@ impl Shard {
         if !self.topics.filters.is_empty() {
             self.deliver_to_filters(shared);
         }
+        if !self.groups.is_empty() {
+            self.deliver_to_groups(shared);
+        }
     }
 
     fn deliver_exact(&mut self, shared: &SharedMessage, wall: Timestamp) {
@@ -151,6 +154,7 @@ impl Shard {
             }
         }
         self.end_filter_subscriptions();
+        self.refresh_groups();
     }
 }
 

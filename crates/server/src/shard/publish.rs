@@ -85,6 +85,15 @@ impl Shard {
             PendingWrite::Open { key, connection } => {
                 self.opened(&key, connection, refused(&outcome));
             }
+            PendingWrite::GroupOpen { group, topic } => {
+                self.group_opened(group, &topic, refused(&outcome));
+            }
+            PendingWrite::GroupCursor { group, topic, reserved } => {
+                self.group_cursor_saved(group, &topic, reserved, refused(&outcome));
+            }
+            PendingWrite::GroupDeadLetter { group, topic, offset } => {
+                self.group_dead_letter_answered(group, &topic, offset, refused(&outcome));
+            }
             PendingWrite::Release { key, connection } => self.release(&key, connection),
         }
     }

@@ -9,7 +9,7 @@ use tidings_storage::{ReadFrom, ReadLimit};
 
 use super::connection::Phase;
 use super::{HISTORY_IN_FLIGHT_MAX, Shard};
-use crate::inbox::Want;
+use crate::inbox::{Asker, Want};
 use crate::problem::keeps_nothing;
 use crate::reader::ReadJob;
 
@@ -165,7 +165,7 @@ impl Shard {
         let messages = request.limit.unwrap_or(HISTORY_DEFAULT) as usize;
         self.env.readers.ask(ReadJob {
             inbox: std::sync::Arc::clone(&self.inbox),
-            connection: key,
+            asker: Asker::Connection(key),
             want: Want::History { topic: request.topic.clone(), id, position },
             topic: request.topic.clone(),
             from,

@@ -6,9 +6,24 @@ use tidings_protocol::{Ack, AckWhich, ErrorBody, ErrorCode, Extend, Nack, Reques
 use super::Shard;
 use super::durable::held;
 use super::subscription::Durable;
+use crate::group_letter::GroupWord;
 
 impl Shard {
     pub(super) fn ack(&mut self, slot: u32, id: Option<RequestId>, ack: &Ack) {
+        if let Some(member) = self.member_by(slot, &ack.sub) {
+            let offsets = match &ack.which {
+                AckWhich::Each(offsets) => offsets.clone(),
+                AckWhich::Through(_) => {
+                    let message = "`offset` would settle what other members of the group have: \
+                                   name the messages in `offsets`";
+                    let error = ErrorBody::new(ErrorCode::BadField, message);
+                    return self.send_error(slot, id, error);
+                }
+            };
+            let Some(topic) = self.topic_of(slot, id, &ack.sub, ack.topic.as_ref()) else { return };
+            let word = GroupWord::Ack { topic, offsets, id };
+            return self.answer_as_member(slot, member, id, word);
+        }
         self.settle(slot, id, &ack.sub, |durable, _| match &ack.which {
             AckWhich::Through(through) => {
                 let before = durable.window.in_flight();
@@ -28,10 +43,14 @@ impl Shard {
     }
 
     pub(super) fn nack(&mut self, slot: u32, id: Option<RequestId>, nack: Nack) {
-        // A durable subscription has one topic, its `sub`.
-        let Nack { sub, topic: _, offset, delay, reason, dead } = nack;
+        let Nack { sub, topic, offset, delay, reason, dead } = nack;
         let delay = delay.map(|delay| delay.min(limits::REDELIVERY_DELAY_MAX));
         self.env.metrics.nacks.inc();
+        if let Some(member) = self.member_by(slot, &sub) {
+            let Some(topic) = self.topic_of(slot, id, &sub, topic.as_ref()) else { return };
+            let word = GroupWord::Nack { topic, offset, delay, reason, dead, id };
+            return self.answer_as_member(slot, member, id, word);
+        }
         self.settle(slot, id, &sub, |durable, now| {
             let outcome = if dead {
                 durable.window.refused(offset)
@@ -49,9 +68,31 @@ impl Shard {
 
     pub(super) fn extend(&mut self, slot: u32, id: Option<RequestId>, extend: &Extend) {
         let by = extend.by.min(limits::REDELIVERY_DELAY_MAX);
+        if let Some(member) = self.member_by(slot, &extend.sub) {
+            let topic = self.topic_of(slot, id, &extend.sub, extend.topic.as_ref());
+            let Some(topic) = topic else { return };
+            let word = GroupWord::Extend { topic, offset: extend.offset, by, id };
+            return self.answer_as_member(slot, member, id, word);
+        }
         self.settle(slot, id, &extend.sub, |durable, now| {
             done(durable.window.extended(now, extend.offset, by))
         });
+    }
+
+    /// Which topic of a shared subscription is meant; answers if it does not say.
+    fn topic_of(
+        &mut self,
+        slot: u32,
+        id: Option<RequestId>,
+        sub: &Filter,
+        topic: Option<&Topic>,
+    ) -> Option<Topic> {
+        let topic = sub.as_topic().or_else(|| topic.cloned());
+        if topic.is_none() {
+            let message = format!("`{sub}` has wildcards: say which `topic` the message is of");
+            self.send_error(slot, id, ErrorBody::new(ErrorCode::BadField, message));
+        }
+        topic
     }
 
     fn settle(
@@ -66,7 +107,8 @@ impl Shard {
         let connection = self.connections.get_mut(slot as usize);
         let durable = topic.as_ref().zip(connection).and_then(|(topic, c)| held(c, topic));
         let (Some(durable), Some(topic)) = (durable, &topic) else {
-            let message = format!("there is no durable subscription to `{sub}` on this connection");
+            let message =
+                format!("there is no durable or shared subscription to `{sub}` on this connection");
             let error = ErrorBody::new(ErrorCode::NotSubscribed, message);
             return self.send_error(slot, id, error);
         };

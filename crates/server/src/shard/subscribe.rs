@@ -1,7 +1,7 @@
 //! Subscriptions come and go.
 
 use tidings_core::{
-    Capabilities, Departure, DurableKey, Filter, LiveCursor, Offset, Operation, Recovery,
+    Capabilities, Departure, DurableKey, Filter, GroupKey, LiveCursor, Offset, Operation, Recovery,
     ResetReason, Topic, TopicState, recover,
 };
 use tidings_protocol::{
@@ -14,7 +14,6 @@ use super::subscription::{Kind, Lagging, Stage, Subscription, WaitingDurable};
 use super::topics::{FilterSubscriber, LiveSubscriber};
 use super::{PendingWrite, Shard};
 use crate::presence::Watch;
-use crate::problem::not_offered;
 
 impl Shard {
     pub(super) fn subscribe(&mut self, slot: u32, id: RequestId, subscribe: Subscribe) {
@@ -48,8 +47,11 @@ impl Shard {
             (None, SubscribeMode::Live { from: StartFrom::New }) => {
                 self.subscribe_filter(slot, id, sub);
             }
-            (Some(_) | None, SubscribeMode::Shared { .. }) => {
-                self.send_error(slot, Some(id), not_offered("`subscribe.group`"));
+            (Some(_) | None, SubscribeMode::Shared { group, window, from }) => {
+                let window = window.unwrap_or(self.env.settings.window_default);
+                let window = window.clamp(1, self.env.settings.limits.window);
+                let key = GroupKey { group, filter: sub };
+                self.join_group(slot, id, key, window, (from, watch));
             }
             (None, SubscribeMode::Live { .. } | SubscribeMode::Durable { .. }) => {
                 let message = format!(
@@ -135,9 +137,11 @@ impl Shard {
 
     /// Ends a subscription and tells the client why.
     pub(super) fn end_subscription(&mut self, slot: u32, sub: &Filter, reason: UnsubscribeReason) {
-        let began = self.connections.get_mut(slot as usize).and_then(|c| c.active()).is_some_and(
-            |active| active.subscription(sub).is_some_and(|s| !matches!(s.kind, Kind::Waiting(_))),
-        );
+        let began = self
+            .connections
+            .get_mut(slot as usize)
+            .and_then(|c| c.active())
+            .is_some_and(|active| active.subscription(sub).is_some_and(|s| s.has_begun()));
         let departure = match reason {
             // Perhaps by the same client, on its next connection.
             UnsubscribeReason::TakenOver => Departure::Broken,
@@ -199,6 +203,7 @@ impl Shard {
                 let error = ErrorBody::new(ErrorCode::NotSubscribed, message);
                 self.refuse_durable(slot, &waiting, error);
             }
+            Kind::Shared(shared) => self.leave_group(slot, *shared, departure),
         }
     }
 

@@ -9,6 +9,7 @@ use tidings_core::{
 };
 use tidings_protocol::{RequestId, StartFrom};
 
+use super::member::Shared;
 use crate::presence::Watch;
 
 /// A subscription by the name the client gave it: its topic or filter.
@@ -29,6 +30,8 @@ pub(super) enum Kind {
     Durable(Box<Durable>),
     /// A durable subscription that is not this connection's yet.
     Waiting(Box<WaitingDurable>),
+    /// One of many: the group decides, on the shard that owns it.
+    Shared(Box<Shared>),
 }
 
 impl Kind {
@@ -37,18 +40,27 @@ impl Kind {
         match self {
             Self::Durable(durable) => Some(&durable.key),
             Self::Waiting(waiting) => Some(&waiting.key),
-            Self::Live { .. } | Self::LiveFilter(_) => None,
+            Self::Live { .. } | Self::LiveFilter(_) | Self::Shared(_) => None,
         }
     }
 }
 
 impl Subscription {
+    /// Whether the client was told that it begins.
+    pub(super) fn has_begun(&self) -> bool {
+        match &self.kind {
+            Kind::Waiting(_) => false,
+            Kind::Shared(shared) => shared.has_begun(),
+            Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Durable(_) => true,
+        }
+    }
+
     /// Whether the server subscribed, by its policy.
     pub(super) fn is_by_policy(&self) -> bool {
         match &self.kind {
             Kind::Durable(durable) => durable.by_policy,
             Kind::Waiting(waiting) => waiting.id.is_none(),
-            Kind::Live { .. } | Kind::LiveFilter(_) => false,
+            Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Shared(_) => false,
         }
     }
 }

@@ -19,6 +19,7 @@ impl Shard {
         let delivery = connection.active().and_then(|active| {
             let windows = active.subscriptions.iter().filter_map(|s| match &s.kind {
                 Kind::Durable(durable) => durable.window.next_deadline(),
+                Kind::Shared(shared) => shared.gives_back_at(),
                 Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Waiting(_) => None,
             });
             windows.min()
@@ -37,6 +38,7 @@ impl Shard {
         for key in due {
             self.deadline_passed(key);
         }
+        self.run_group_timers();
         self.drain_step();
     }
 
@@ -60,6 +62,7 @@ impl Shard {
         self.retry_failed_reads(key);
         self.keep_session(key);
         self.redeliver(key);
+        self.give_back_late(key);
         self.arm(key.slot);
     }
 
@@ -72,7 +75,9 @@ impl Shard {
             let session = active.session.clone();
             let held = active.subscriptions.iter().filter_map(|s| match &s.kind {
                 Kind::Durable(durable) => Some(durable.key.topic.clone()),
-                Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Waiting(_) => None,
+                Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Waiting(_) | Kind::Shared(_) => {
+                    None
+                }
             });
             let held: Vec<_> = held.collect();
             self.save_session(key, session);

@@ -20,6 +20,7 @@ mod races;
 mod recovery_table;
 mod revocation;
 mod schedule;
+mod shared;
 mod slow;
 mod stream;
 mod stream_slow;

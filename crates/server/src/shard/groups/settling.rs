@@ -1,0 +1,85 @@
+//! What members say of their deliveries, and what becomes of dead letters.
+
+use tidings_core::{MemberId, Offset, SettleOutcome, Topic};
+use tidings_storage::StoreError;
+
+use crate::group_letter::{Answer, GroupSlot, GroupWord, MemberWord};
+use crate::shard::Shard;
+
+impl Shard {
+    /// A member answers for messages of the group.
+    pub(super) fn settle_of_member(&mut self, slot: GroupSlot, member: MemberId, word: GroupWord) {
+        let now = self.now;
+        let Some(owned) = self.groups.get(slot) else { return };
+        let Some(joining) = owned.members.get(&member).cloned() else { return };
+        let group = &mut owned.group;
+        let (count, id, of) = match word {
+            GroupWord::Ack { topic, offsets, id } => {
+                let mut count = 0;
+                for offset in offsets {
+                    count += done(group.acked(member, &topic, offset));
+                }
+                (count, id, Answer::Final)
+            }
+            GroupWord::Nack { topic, offset, delay, reason, dead, id } => {
+                let outcome = if dead {
+                    group.refused(member, &topic, offset)
+                } else {
+                    group.nacked(now, member, &topic, offset, delay)
+                };
+                if outcome == SettleOutcome::Done
+                    && let Some(reason) = reason
+                    && let Some(topic) = owned.topics.get_mut(&topic)
+                {
+                    topic.reasons.entry(offset).or_default().push(reason);
+                }
+                (done(outcome), id, Answer::Final)
+            }
+            GroupWord::Extend { topic, offset, by, id } => {
+                (done(group.extended(now, member, &topic, offset, by)), id, Answer::Extend)
+            }
+            GroupWord::Join(_)
+            | GroupWord::Leave { .. }
+            | GroupWord::Pause { .. }
+            | GroupWord::Resume => return,
+        };
+        self.env.metrics.settled.inc_by(u64::from(count));
+        match (of, id) {
+            // Nobody waits for this answer.
+            (Answer::Final, None) => {}
+            (Answer::Final | Answer::Extend, _) => {
+                let word = MemberWord::Settled { id, count, of };
+                self.write_to_member(&joining, member, word);
+            }
+        }
+    }
+
+    pub(in crate::shard) fn group_dead_letter_answered(
+        &mut self,
+        slot: GroupSlot,
+        topic: &Topic,
+        offset: Offset,
+        refused: Option<&StoreError>,
+    ) {
+        let now = self.now;
+        let Some(owned) = self.groups.get(slot) else { return };
+        match refused {
+            None => {
+                owned.group.dead_lettered(topic, offset);
+                self.env.metrics.dead_letters.inc();
+            }
+            Some(error) => {
+                tracing::error!(%error, %topic, %offset, "a dead letter could not be written");
+                owned.group.dead_letter_failed(now, topic, offset);
+            }
+        }
+        self.pump_group(slot, &[]);
+    }
+}
+
+const fn done(outcome: SettleOutcome) -> u32 {
+    match outcome {
+        SettleOutcome::Done => 1,
+        SettleOutcome::Stale => 0,
+    }
+}
