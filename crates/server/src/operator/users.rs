@@ -7,13 +7,15 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::json;
-use tidings_core::{Timestamp, UserId};
+use serde_json::{Value, json};
+use tidings_core::{CursorKey, Session, Timestamp, UserId, last_seen};
 use tidings_protocol::ErrorCode;
+use tidings_storage::CursorsOf;
 
 use super::Operator;
 use crate::auth::RevokeError;
 use crate::clock::Clock;
+use crate::env::Env;
 use crate::inbox::Whose;
 use crate::problem::{HttpError, store_error};
 
@@ -22,6 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connections in one answer, the oldest first: nobody reads more.
 const CONNECTIONS_MAX: usize = 100;
+
+/// Sessions looked at. A user with more has them from clients that never show theirs.
+const SESSIONS_MAX: usize = 1000;
+
+/// Cursors in one answer.
+const CURSORS_MAX: usize = 1000;
 
 /// Whether a user is online on this node, and with which connections.
 ///
@@ -45,13 +53,46 @@ pub(super) async fn describe(
             "subscriptions": connection.subscriptions,
         })
     });
+    let sessions = env.store.sessions_of(&user, SESSIONS_MAX);
+    let last_seen = match connections.is_empty() {
+        true => last_seen(&sessions, env.settings.session_expiry),
+        false => Some(Clock::wall()),
+    };
     let body = json!({
         "user": user.as_str(),
         "online": !connections.is_empty(),
+        "last_seen": last_seen.map(Timestamp::as_ms),
         "connections": shown.collect::<Vec<_>>(),
         "connections_total": connections.len(),
+        "sessions": sessions.iter().map(session).collect::<Vec<_>>(),
+        "cursors": cursors(env, &user),
     });
     Ok(axum::Json(body).into_response())
+}
+
+/// A session without its id, which is a secret.
+fn session(session: &Session) -> Value {
+    json!({ "client": session.client.as_str(), "expires_at": session.expires_at.as_ms() })
+}
+
+/// Where the user's durable subscriptions stand: what waits in each, and since when nothing moved.
+fn cursors(env: &Env, user: &UserId) -> Vec<Value> {
+    let cursors = env.store.cursors(&CursorsOf::User(user.clone()), None, CURSORS_MAX);
+    let durable = cursors.into_iter().filter_map(|cursor| match cursor.key {
+        CursorKey::Durable(key) => Some((key, cursor.state, cursor.saved_at)),
+        CursorKey::Group { .. } => None,
+    });
+    let described = durable.map(|(key, state, saved_at)| {
+        let log = env.store.topic_state(&key.topic);
+        json!({
+            "durable": key.name.as_str(),
+            "topic": key.topic.as_str(),
+            "next": state.next.get(),
+            "pending": state.pending_in(&log),
+            "saved_at": saved_at.as_ms(),
+        })
+    });
+    described.collect()
 }
 
 /// Closes every connection of a user on this node, finally (4002). What the user has still to get

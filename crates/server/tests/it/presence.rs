@@ -390,3 +390,37 @@ async fn an_operator_sees_whether_a_user_is_online() {
     assert_eq!(describe("alice").await["connections_total"], 1);
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn an_operator_sees_what_waits_for_a_user_who_is_away() {
+    let server = start(config()).await;
+    let describe = async || {
+        let (_, _, body) = http(server.operator_addr(), "GET", "/v1/users/dev", &[], "").await;
+        serde_json::from_str::<Value>(&body).unwrap()
+    };
+    assert_eq!(describe().await["last_seen"], Value::Null);
+    let mut phone = Peer::open(server.public_addr()).await;
+    let reply = phone.ask(json!({"connect": {"client": "phone"}})).await;
+    let session = reply["connected"]["session"].as_str().unwrap().to_owned();
+    phone.ask(json!({"subscribe": {"topic": "user/dev", "durable": "phone"}})).await;
+    for n in 0..3 {
+        phone.ask(json!({"publish": {"topic": "user/dev", "data": n}})).await;
+    }
+    phone.ask(json!({"ack": {"sub": "user/dev", "offset": 1}})).await;
+    phone.close(1000).await;
+    let away = loop {
+        let described = describe().await;
+        if described["online"] == false && described["cursors"][0]["pending"] == 2 {
+            break described;
+        }
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let last_seen = u128::from(away["last_seen"].as_u64().unwrap());
+    assert!(now.as_millis() - last_seen < 60_000, "{away}");
+    assert_eq!(away["sessions"][0]["client"], "phone");
+    assert!(!away.to_string().contains(&session), "a session's id is a secret");
+    let cursor = &away["cursors"][0];
+    assert_eq!((&cursor["durable"], &cursor["topic"]), (&json!("phone"), &json!("user/dev")));
+    assert_eq!(cursor["next"], 2);
+    server.shutdown().await;
+}
