@@ -80,6 +80,11 @@ fn upgrade_failed(address: &Address, codec: Codec, error: tungstenite::Error) ->
     match error {
         tungstenite::Error::Http(response) => status(address, &response),
         tungstenite::Error::Io(source) => Disconnect::Lost { source: Some(Arc::new(source)) },
+        // The answer came in very many small pieces: the link's doing, and another day's link may
+        // be a better one.
+        error @ tungstenite::Error::AttackAttempt => {
+            Disconnect::Lost { source: Some(Arc::new(io::Error::other(error))) }
+        }
         // The server may have gone away in the middle of the request, with nothing wrong about
         // the address.
         tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => {
@@ -115,4 +120,16 @@ fn status(address: String, response: &Response) -> Disconnect {
         (None, _) => String::new(),
     };
     Disconnect::Status { address, status: response.status().as_u16(), hint, retry_after }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_in_crumbs_is_a_bad_link_and_not_a_wrong_address() {
+        let address = Address::parse("ws://127.0.0.1:1").unwrap();
+        let error = upgrade_failed(&address, Codec::Json, tungstenite::Error::AttackAttempt);
+        assert!(matches!(error, Disconnect::Lost { .. }), "{error}");
+    }
 }

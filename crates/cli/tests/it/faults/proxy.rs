@@ -19,7 +19,7 @@ pub(crate) enum Fault {
     CutAfter(u64, Cut),
     /// So many bytes pass, then a bit of the next one is another.
     FlipAfter(u64),
-    /// Each byte is a packet of its own.
+    /// Each byte behind the upgrade is a packet of its own.
     Slices,
     /// Every read waits so long.
     Delay(Duration),
@@ -212,6 +212,9 @@ async fn pump(
                 }
                 to.write_all(chunk).await?;
             }
+            // The upgrade stays whole: the SDK's parser takes an answer in crumbs for an attack,
+            // and would have to try again until they happen to arrive together.
+            Fault::Slices if passed == 0 => to.write_all(chunk).await?,
             Fault::Slices => {
                 for byte in chunk.iter() {
                     to.write_all(&[*byte]).await?;
