@@ -1,6 +1,5 @@
 //! How groups stand: who takes part, what waits, and for how long.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
@@ -9,8 +8,9 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidings_core::{CursorKey, Filter, GroupKey, GroupName, Topic, limits};
+use tidings_core::{Filter, GroupKey, GroupName, Topic, limits};
 use tidings_protocol::ErrorCode;
+use tidings_storage::{Cursor, CursorsOf};
 use tokio::sync::mpsc;
 
 use super::Operator;
@@ -131,7 +131,7 @@ fn in_full(group: &GroupStanding) -> Value {
     full
 }
 
-/// What waits for a group that has no members, by its saved cursors. Looks at every topic.
+/// What waits for a group that has no members, by its saved cursors.
 fn without_members(env: &Env, key: &GroupKey) -> Option<Value> {
     let mut topics = Vec::new();
     let mut lag = 0;
@@ -156,32 +156,26 @@ fn without_members(env: &Env, key: &GroupKey) -> Option<Value> {
 /// The topics in which a group has a cursor: how much waits, the cursor, the head.
 fn saved_places(env: &Env, key: &GroupKey) -> Vec<(Topic, u64, u64, u64)> {
     const LISTED: usize = 1000;
-    let mut topics = BTreeSet::new();
-    if let Some(topic) = key.filter.as_topic() {
-        topics.insert(topic);
-    } else {
-        let mut after = None;
-        loop {
-            let listed = env.store.topics(after.as_ref(), LISTED);
-            let matching = listed.iter().filter(|(topic, _)| key.filter.matches(topic));
-            topics.extend(matching.map(|(topic, _)| topic.clone()));
-            after = listed.into_iter().next_back().map(|(topic, _)| topic);
-            if after.is_none() {
-                break;
-            }
+    let of = CursorsOf::Group(key.clone());
+    let mut places = Vec::new();
+    let mut after = None;
+    loop {
+        let listed = env.store.cursors(&of, after.as_ref(), LISTED);
+        places.extend(listed.iter().map(|cursor| place(env, cursor)));
+        after = listed.into_iter().next_back().map(|cursor| cursor.key);
+        if after.is_none() {
+            return places;
         }
     }
-    let place = |topic: Topic| {
-        let cursor = CursorKey::Group { group: key.clone(), topic: topic.clone() };
-        let saved = env.store.cursor(&cursor)?;
-        let state = env.store.topic_state(&topic);
-        let next =
-            if saved.epoch == state.epoch { saved.next.max(state.first) } else { state.first };
-        let settled = saved.settled.iter().map(|(first, last)| last.next().distance_from(*first));
-        let lag = state.head.next().distance_from(next).saturating_sub(settled.sum());
-        Some((topic, lag, next.get(), state.head.get()))
-    };
-    topics.into_iter().filter_map(place).collect()
+}
+
+fn place(env: &Env, cursor: &Cursor) -> (Topic, u64, u64, u64) {
+    let (topic, saved) = (cursor.key.topic().clone(), &cursor.state);
+    let state = env.store.topic_state(&topic);
+    let next = if saved.epoch == state.epoch { saved.next.max(state.first) } else { state.first };
+    let settled = saved.settled.iter().map(|(first, last)| last.next().distance_from(*first));
+    let lag = state.head.next().distance_from(next).saturating_sub(settled.sum());
+    (topic, lag, next.get(), state.head.get())
 }
 
 fn ms(time: Duration) -> u64 {

@@ -29,7 +29,7 @@ async fn every_bad_frame_has_its_own_error_and_the_connection_goes_on() {
         (r#"{"id":1,"connect":{}}"#, "already_connected"),
         (r#"{"id":1,"unsubscribe":{"sub":"never"}}"#, "not_subscribed"),
         (r#"{"id":1,"ack":{"sub":"never","offset":1}}"#, "not_subscribed"),
-        (r#"{"id":1,"subscribe":{"topic":"a","group":"g"}}"#, "unsupported"),
+        (r#"{"id":1,"subscribe":{"filter":"a/#","group":"g","from":"last"}}"#, "bad_field"),
         (r#"{"id":1,"presence":{"topic":"a"}}"#, "unsupported"),
         (r#"{"id":1,"subscribe":{"topic":"a","presence":true}}"#, "unsupported"),
         (r#"{"presence":{"topic":"a"}}"#, "bad_field"),

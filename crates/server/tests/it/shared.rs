@@ -288,6 +288,23 @@ async fn what_a_group_cannot_do_is_refused_in_words() {
 }
 
 #[tokio::test]
+async fn members_are_present_on_their_topic() {
+    let mut config = config();
+    config.topic = vec![tidings_server::TopicSection {
+        presence: true,
+        ..tidings_server::TopicSection::new("jobs".parse().unwrap())
+    }];
+    let server = start(config).await;
+    let mut worker = member(server.public_addr(), "jobs", 4).await;
+    let present = worker.ask(json!({"presence": {"topic": "jobs"}})).await;
+    assert_eq!(present["present"]["total"], 1, "{present}");
+    worker.ask(json!({"unsubscribe": {"sub": "jobs"}})).await;
+    let present = worker.ask(json!({"presence": {"topic": "jobs"}})).await;
+    assert_eq!(present["present"]["total"], 0, "{present}");
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_group_has_a_bounded_number_of_members() {
     let server = start(config()).await;
     let most = tidings_core::limits::GROUP_MEMBERS_MAX;
