@@ -368,3 +368,32 @@ async fn a_member_that_does_not_read_holds_up_nobody() {
     assert_eq!(stuck.data(1).await, ["again"]);
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn what_waits_for_room_too_long_goes_to_others() {
+    let mut config = config();
+    config.limits.outbound_bytes = "64KiB".parse().unwrap();
+    let server = start(config).await;
+    let address = server.public_addr();
+    // Its socket and its output are full of something else.
+    let mut stuck = member(address, "jobs", 8).await;
+    stuck.ask(json!({"subscribe": {"topic": "flood"}})).await;
+    let mut publisher = Peer::connect(address).await;
+    let filler = "x".repeat(16_000);
+    for _ in 0..1_000 {
+        publisher.publish("flood", json!(filler)).await;
+    }
+    let mut fast = member(address, "jobs", 1).await;
+    for n in 0..6 {
+        publisher.publish("jobs", json!(n)).await;
+    }
+    let mut seen = BTreeSet::new();
+    while seen.len() < 6 {
+        let message = fast.message().await;
+        assert!(message.get("attempt").is_none(), "it never left: {message}");
+        seen.insert(message["data"].as_u64().unwrap());
+        settle(&mut fast, "jobs", &message).await;
+    }
+    drop(stuck);
+    server.shutdown().await;
+}
