@@ -25,6 +25,9 @@ use subject::Subject;
 
 const EPOCH: Epoch = Epoch::new(7);
 
+/// How often in a row something may become due in the moment in which it was put off.
+const ROUNDS_AT_ONCE_MAX: u32 = 8;
+
 /// Which troubles a seed has. Each seed draws its own, so that one trouble does not hide another.
 #[derive(Clone, Copy, Debug)]
 struct Troubles {
@@ -171,11 +174,17 @@ impl Scene {
 
     /// Does what is due and takes every effect, then expects nothing left to do.
     fn settle_down(&mut self) -> Result<(), Violation> {
-        if self.subject.next_deadline().is_some_and(|at| at <= self.now) {
-            self.deadline_passed();
-        }
-        while let Some(effect) = self.subject.next_effect(self.now) {
-            self.carry_out(effect)?;
+        // What could not be sent may be wanted again at once.
+        for _ in 0..ROUNDS_AT_ONCE_MAX {
+            if self.subject.next_deadline().is_some_and(|at| at <= self.now) {
+                self.deadline_passed();
+            }
+            while let Some(effect) = self.subject.next_effect(self.now) {
+                self.carry_out(effect)?;
+            }
+            if self.subject.next_deadline().is_none_or(|at| at > self.now) {
+                break;
+            }
         }
         self.check_always()?;
         self.check_settled_down()
