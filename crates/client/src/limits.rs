@@ -98,5 +98,9 @@ pub(crate) const BACKOFF_CAP: Duration = Duration::from_secs(20);
 /// clients.
 pub(crate) const READ_BUFFER_BYTES: usize = 16 * 1024;
 
+/// Bytes of the answer to the request for a WebSocket that are waited for as a whole: far more than
+/// any server or proxy says of itself.
+pub(crate) const ANSWER_HEAD_BYTES_MAX: usize = 16 * 1024;
+
 /// Largest WebSocket message taken from the server: a whole history reply with room for its JSON.
 pub(crate) const RECEIVE_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -19,6 +19,7 @@ use crate::limits::FAREWELL_MAX;
 use crate::state::Disconnect;
 
 mod open;
+mod whole_head;
 
 /// A TCP or TLS stream.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
+use super::whole_head::WholeHead;
 use super::{Socket, Stream};
 use crate::address::Address;
 use crate::limits::{READ_BUFFER_BYTES, RECEIVE_BYTES_MAX, WRITE_BYTES};
@@ -65,13 +66,15 @@ async fn connect(
         TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
     // Frames leave in batches of the SDK's making; waiting for more would only delay them.
     socket.set_nodelay(true).map_err(unreachable)?;
-    let Some(config) = tls else { return Ok(Box::new(socket)) };
+    let Some(config) = tls else {
+        return Ok(Box::new(WholeHead::new(socket)));
+    };
     let failed = |fault| Disconnect::Tls { address: address.to_string(), fault };
     let name = ServerName::try_from(address.host.clone()).map_err(|_| failed(TlsFault::NoName))?;
     let connector = TlsConnector::from(Arc::clone(config));
     let session = connector.connect(name, socket).await;
     let stream = session.map_err(|error| failed(TlsFault::of(error)))?;
-    Ok(Box::new(stream))
+    Ok(Box::new(WholeHead::new(stream)))
 }
 
 fn upgrade_failed(address: &Address, codec: Codec, error: tungstenite::Error) -> Disconnect {

@@ -208,6 +208,22 @@ async fn an_answer_that_is_no_websocket_is_explained() {
     within("ready", client.ready()).await.unwrap();
 }
 
+#[tokio::test]
+async fn an_answer_may_come_byte_by_byte() {
+    let peer = Peer::start().await;
+    let client = peer.builder().build().unwrap();
+    let (mut socket, _) = peer.listener.accept().await.unwrap();
+    socket.set_nodelay(true).unwrap();
+    let _ = socket.read(&mut [0; 4096]).await.unwrap();
+    let date = "Date: Sat, 21 Nov 2026 03:00:00 GMT\r\n".repeat(4);
+    for byte in format!("HTTP/1.1 404 Not Found\r\n{date}\r\n").bytes() {
+        socket.write_all(&[byte]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let reason = end(&client).await.to_string();
+    assert!(reason.contains("HTTP status 404"), "{reason}");
+}
+
 #[test]
 fn without_a_runtime_there_is_an_error_and_no_panic() {
     let error = Client::builder("ws://127.0.0.1:1").build().unwrap_err();
