@@ -7,6 +7,7 @@ mod dev;
 mod ending;
 mod faults;
 mod ghosts;
+mod groups;
 mod inboxes;
 mod kills;
 mod program;
