@@ -11,6 +11,7 @@ use crate::cursor_state::CursorState;
 use crate::limits::WINDOW_SPAN_FACTOR;
 use crate::offset_set::OffsetSet;
 use crate::position::{Epoch, Offset};
+use crate::presence::Departure;
 use crate::reservation::Reservation;
 use crate::time::Instant;
 
@@ -320,12 +321,16 @@ impl DeliveryWindow {
 
     /// What to save when the connection has ended: what was sent, and nothing reserved.
     ///
-    /// A connection that ends is an attempt of the first message in flight alone: if anything
+    /// A connection that breaks is an attempt of the first message in flight alone: if anything
     /// made the subscriber fail, it was that one. The others were interrupted, which is no failure
     /// of theirs, or a bad network would use up the attempts of a whole inbox; they are marked as
-    /// sent before, and no more than that.
-    pub fn last_state(&self) -> CursorState {
-        let first = self.in_flight.keys().next();
+    /// sent before, and no more than that. A subscriber that leaves in good order has failed at
+    /// nothing.
+    pub fn last_state(&self, departure: Departure) -> CursorState {
+        let first = match departure {
+            Departure::Broken => self.in_flight.keys().next(),
+            Departure::Meant | Departure::Ended => None,
+        };
         let attempts = self.in_flight.iter().filter_map(|(offset, flight)| match *flight {
             Flight::AwaitingAck { attempt, .. } if Some(offset) != first => {
                 Some((*offset, attempt - 1))

@@ -66,7 +66,10 @@ pub enum Admission {
 pub enum Departure {
     /// On purpose: it is gone at once.
     Meant,
-    /// The connection broke, or its place was taken: it may come back within the grace period.
+    /// In good order, but perhaps not for long (a page is loaded anew, the server drains, another
+    /// connection took over): it may come back within the grace period.
+    Ended,
+    /// The connection broke: it may come back within the grace period.
     Broken,
 }
 
@@ -75,7 +78,7 @@ impl Departure {
     /// a page is left, and also when it is loaded anew.
     pub const fn said_goodbye(code: Option<u16>) -> Self {
         match code {
-            Some(1001) => Self::Broken,
+            Some(1001) => Self::Ended,
             Some(_) | None => Self::Meant,
         }
     }
@@ -90,15 +93,15 @@ impl Departure {
             | CloseCode::Forbidden => Self::Meant,
             // The client is still there, on the connection that took over.
             CloseCode::TakenOver
-            | CloseCode::ProtocolError
+            | CloseCode::TokenExpired
+            | CloseCode::Draining
+            | CloseCode::Overloaded => Self::Ended,
+            CloseCode::ProtocolError
             | CloseCode::UnsupportedData
             | CloseCode::InvalidData
             | CloseCode::TooBig
-            | CloseCode::TokenExpired
             | CloseCode::HandshakeTimeout
-            | CloseCode::PongTimeout
-            | CloseCode::Draining
-            | CloseCode::Overloaded => Self::Broken,
+            | CloseCode::PongTimeout => Self::Broken,
         }
     }
 }
@@ -197,7 +200,7 @@ impl Presence {
     ) {
         let until = match departure {
             Departure::Meant => now,
-            Departure::Broken => now + self.settings.grace,
+            Departure::Ended | Departure::Broken => now + self.settings.grace,
         };
         self.change(topic, |roll, counts| match admission {
             Admission::Listed => roll.left(now, member, until, counts),

@@ -85,6 +85,8 @@ sometimes! {
         WindowShrank,
         /// A subscription was taken up from its last state.
         Reconnected,
+        /// A subscriber left in good order, and came back.
+        LeftInOrder,
         /// A subscription was taken up from an older state than the last.
         ResumedFromOlderState,
         /// A subscription was taken up with a message whose attempts were used up.

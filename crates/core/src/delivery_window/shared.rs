@@ -4,6 +4,7 @@
 use super::{DeliveryEffect, DeliveryWindow, Flight, GiveUp};
 use crate::cursor_state::CursorState;
 use crate::position::Offset;
+use crate::presence::Departure;
 use crate::time::Instant;
 
 /// Whose turn it was when the subscriber that held some messages went away.
@@ -55,7 +56,7 @@ impl DeliveryWindow {
     pub(crate) fn closing_state(&mut self) -> CursorState {
         self.reservation.close();
         self.unsaved = false;
-        self.last_state()
+        self.last_state(Departure::Broken)
     }
 
     /// Whether [`state`](Self::state) has changed since this was last asked.

@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use tidings_core::{
-    Backoff, CursorState, DeliveryEffect, DeliveryPolicy, DeliveryWindow, Epoch, GiveUp, Instant,
-    Offset, SettleOutcome,
+    Backoff, CursorState, DeliveryEffect, DeliveryPolicy, DeliveryWindow, Departure, Epoch, GiveUp,
+    Instant, Offset, SettleOutcome,
 };
 
 use crate::story::{Command, Machine, duration, moment, number, range};
@@ -33,7 +33,8 @@ impl Machine for Delivery {
         match command.name() {
             "resume" => self.resume(command)?,
             "advance" => self.advance(duration(command.word()?)?, observed)?,
-            "disconnect" => self.disconnect(command, observed)?,
+            "disconnect" => self.disconnect(command, Departure::Broken, observed)?,
+            "leave" => self.disconnect(command, Departure::Ended, observed)?,
             "saved" => self.saved()?,
             "crash" => self.crash(observed)?,
             "hold" => self.holding = true,
@@ -125,8 +126,14 @@ impl Delivery {
         Ok(())
     }
 
-    fn disconnect(&mut self, command: &Command, observed: &mut Vec<String>) -> Result<(), String> {
-        let state = self.window()?.last_state();
+    /// The connection ends, and the subscription is taken up again.
+    fn disconnect(
+        &mut self,
+        command: &Command,
+        departure: Departure,
+        observed: &mut Vec<String>,
+    ) -> Result<(), String> {
+        let state = self.window()?.last_state(departure);
         observed.push(format!("{} state {}", moment(self.now), self.written(&state)));
         let tail = self.window()?.tail();
         let (policy, mut window) = self.setup.ok_or("the story begins with `resume`")?;

@@ -69,7 +69,7 @@ impl Shard {
         };
         if active.subscription(sub).is_some_and(|s| s.is_by_policy()) {
             // The same topic under the name that was asked for: nobody goes.
-            self.take_subscription(slot, sub, Departure::Broken);
+            self.take_subscription(slot, sub, Departure::Ended);
             return Ok(());
         }
         if active.subscription(sub).is_some() {
@@ -144,7 +144,7 @@ impl Shard {
             .is_some_and(|active| active.subscription(sub).is_some_and(|s| s.has_begun()));
         let departure = match reason {
             // Perhaps by the same client, on its next connection.
-            UnsubscribeReason::TakenOver => Departure::Broken,
+            UnsubscribeReason::TakenOver => Departure::Ended,
             UnsubscribeReason::Forbidden | UnsubscribeReason::TooFarBehind => Departure::Meant,
         };
         if self.take_subscription(slot, sub, departure) && began {
@@ -184,7 +184,7 @@ impl Shard {
                 self.topics.filters.remove(&subscription.sub, mine);
             }
             Kind::Durable(mut durable) => {
-                let (key, state) = (durable.key.clone(), durable.last_state(self.now));
+                let (key, state) = (durable.key.clone(), durable.last_state(self.now, departure));
                 self.topics.remove_durable(&key.topic, durable.index, &mut self.connections);
                 self.leave(&key, connection);
                 self.depart(slot, &key.topic, departure);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings_core::{
-    CursorState, DeliveryWindow, DurableKey, Filter, GiveUp, Instant, LiveCursor, Offset, Recovery,
-    Topic,
+    CursorState, DeliveryWindow, Departure, DurableKey, Filter, GiveUp, Instant, LiveCursor,
+    Offset, Recovery, Topic,
 };
 use tidings_protocol::{RequestId, StartFrom};
 
@@ -136,9 +136,9 @@ impl Durable {
     }
 
     /// What to save when the subscription ends.
-    pub(super) fn last_state(&mut self, now: Instant) -> CursorState {
+    pub(super) fn last_state(&mut self, now: Instant, departure: Departure) -> CursorState {
         self.give_back_wanted(now, now);
-        self.window.last_state()
+        self.window.last_state(departure)
     }
 }
 

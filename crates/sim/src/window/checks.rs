@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use tidings_core::{CursorState, Offset};
+use tidings_core::{CursorState, Departure, Offset};
 
 use super::Scene;
 use super::model::{Fate, Why};
@@ -19,8 +19,10 @@ impl Scene {
         ensure(may_reserve.contains(&ours.reserved), Promise::AtLeastOnce, || {
             format!("{} are reserved instead of {may_reserve:?}", ours.reserved)
         })?;
-        let (ours, expected) = (subject.last_state(), model.last_state());
-        agree(Promise::AtLeastOnce, "the last state", &ours, &expected)?;
+        for departure in [Departure::Meant, Departure::Ended, Departure::Broken] {
+            let (ours, expected) = (subject.last_state(departure), model.last_state(departure));
+            agree(Promise::AtLeastOnce, "the last state", &ours, &expected)?;
+        }
         agree(Promise::Contract, "in flight", &subject.in_flight(), &model.in_flight())?;
         agree(Promise::Contract, "pending", &subject.pending(), &model.pending())?;
         ensure(subject.in_flight() <= model.window as usize, Promise::Bounded, || {

@@ -6,7 +6,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tidings_core::limits::{RESERVED_WINDOWS, WINDOW_SPAN_FACTOR};
-use tidings_core::{CursorState, DeliveryPolicy, Epoch, GiveUp, Instant, Offset, SettleOutcome};
+use tidings_core::{
+    CursorState, DeliveryPolicy, Departure, Epoch, GiveUp, Instant, Offset, SettleOutcome,
+};
 
 use crate::violation::{Promise, Violation, ensure};
 
@@ -382,9 +384,10 @@ impl Model {
     }
 
     /// What should be saved when its connection has ended.
-    pub(super) fn last_state(&self) -> CursorState {
+    pub(super) fn last_state(&self, departure: Departure) -> CursorState {
         let mut state = self.settled_state();
-        let first = self.first_in_flight();
+        let broke = departure == Departure::Broken;
+        let first = self.first_in_flight().filter(|_| broke);
         for (offset, fate) in self.fates() {
             let failed = match fate {
                 Fate::Settled(_) | Fate::Unsent { .. } => continue,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings_core::{Instant, Offset, SettleOutcome};
+use tidings_core::{Departure, Instant, Offset, SettleOutcome};
 
 use super::checks::agree;
 use super::model::{Fate, Letter};
@@ -202,7 +202,11 @@ impl Scene {
     /// The connection ends with its last state saved, and the subscription is taken up again.
     fn reconnect(&mut self) {
         self.coverage.met(Sometimes::Reconnected);
-        let (state, expected) = (self.subject.last_state(), self.model.last_state());
+        let in_order = self.random.chance(30);
+        self.coverage.met_if(in_order, Sometimes::LeftInOrder);
+        let departure = if in_order { Departure::Ended } else { Departure::Broken };
+        let (state, expected) =
+            (self.subject.last_state(departure), self.model.last_state(departure));
         self.resume(Saved { state, expected, model: self.model.clone() });
     }
 

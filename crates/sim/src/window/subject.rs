@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tidings_core::{
-    CursorState, DeliveryEffect, DeliveryPolicy, DeliveryWindow, Instant, Offset, SettleOutcome,
+    CursorState, DeliveryEffect, DeliveryPolicy, DeliveryWindow, Departure, Instant, Offset,
+    SettleOutcome,
 };
 
 use crate::mutation::Mutation;
@@ -181,8 +182,8 @@ impl Subject {
         state
     }
 
-    pub(super) fn last_state(&self) -> CursorState {
-        self.as_mutated(self.window.last_state())
+    pub(super) fn last_state(&self, departure: Departure) -> CursorState {
+        self.as_mutated(self.window.last_state(departure))
     }
 
     fn as_mutated(&self, mut state: CursorState) -> CursorState {

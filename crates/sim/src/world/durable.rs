@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use tidings_core::{
-    CursorState, DeliveryEffect, DeliveryWindow, Epoch, Instant, Offset, Position, Recovery,
-    ResetReason, SettleOutcome,
+    CursorState, DeliveryEffect, DeliveryWindow, Departure, Epoch, Instant, Offset, Position,
+    Recovery, ResetReason, SettleOutcome,
 };
 
 use super::World;
@@ -377,7 +377,7 @@ impl World {
     fn save_cursor(&mut self, client: usize, ended: &DurableConnection) {
         self.server.leaving.insert(client, None);
         let ticket = Ticket::LastCursor { durable: client };
-        self.submit_cursor(client, ended.window.last_state(), ticket);
+        self.submit_cursor(client, ended.window.last_state(Departure::Broken), ticket);
     }
 
     /// The last cursor of a connection is durable, or will never be.
