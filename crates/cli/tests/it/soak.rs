@@ -6,8 +6,8 @@
 //!   P5), and what anybody saw is too (P3); nobody disagrees about what is at a place (P2);
 //! - a live subscriber gets everything once and in order, or is told of a gap that there is (P2,
 //!   P6, P8);
-//! - a durable subscriber gets everything until it is acked or a dead letter (P4); what comes for
-//!   the first time comes in order, and what comes again says so;
+//! - a durable subscriber gets everything until it is acked or a dead letter (P4); what is
+//!   new comes in order, and what may have come before says so;
 //! - what it acked and got an answer for does not come again, unless the server was killed within
 //!   [`CURSOR_LAG_MAX`] after the answer;
 //! - a session that was given is taken up again, unless the server was killed just after.

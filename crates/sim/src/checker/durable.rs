@@ -86,8 +86,11 @@ impl Durable<'_> {
         published_at: Timestamp,
         wall: Timestamp,
     ) -> Result<(), Violation> {
-        let name = self.known.0.get(&(position.epoch, position.offset));
-        let ttl = name.and_then(|name| self.ttls.get(name));
+        let Some(name) = self.known.0.get(&(position.epoch, position.offset)) else {
+            // Lost with its log before anybody saw it.
+            return Ok(());
+        };
+        let ttl = self.ttls.get(name);
         let expired = ttl.is_some_and(|ttl| published_at.plus(*ttl) <= wall);
         ensure(expired, Promise::AtLeastOnce, || {
             format!("{position:?} of {published_at:?} was spared at {wall:?}, its ttl is {ttl:?}")

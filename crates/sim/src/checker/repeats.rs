@@ -1,5 +1,5 @@
-//! What a durable subscriber gets more than once: it says so (P4), what comes for the first time
-//! comes in order (P2), and what was settled stays so but for the last moments before a crash.
+//! What a durable subscriber gets more than once: it says so (P4), what is new comes in order
+//! (P2), and what was settled stays so but for the last moments before a crash.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -90,8 +90,12 @@ impl Repeats {
         let Position { epoch, offset } = position;
         let place = (subscriber, epoch, offset);
         if self.delivered.insert(place) {
-            let before = self.furthest.insert((subscriber, epoch), offset);
-            return ensure(before.is_none_or(|before| before < offset), Promise::OneOrder, || {
+            // One that says it may have been sent before was given up or lost unseen, and has come
+            // back since: only what is new has an order.
+            let furthest = self.furthest.entry((subscriber, epoch)).or_insert(Offset::ORIGIN);
+            let before = *furthest;
+            *furthest = before.max(offset);
+            return ensure(attempt > 1 || before < offset, Promise::OneOrder, || {
                 format!("{subscriber:?} got {offset} for the first time after {before:?}")
             });
         }

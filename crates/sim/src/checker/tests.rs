@@ -260,6 +260,8 @@ mod repeats {
     #[test]
     fn what_comes_first_comes_in_order() {
         assert_eq!(judged(vec![again(2, 2, 1), again(1, 1, 1)]), Some(Promise::OneOrder));
+        // Sent before, but lost; and what came after it was not.
+        assert_eq!(judged(vec![again(2, 2, 1), again(1, 1, 2)]), None);
     }
 
     #[test]
