@@ -2,6 +2,7 @@
 
 mod effect;
 mod shared;
+mod unanswered;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::position::{Epoch, Offset};
 use crate::presence::Departure;
 use crate::reservation::Reservation;
 use crate::time::Instant;
+pub use unanswered::Unanswered;
 
 pub use effect::{DeliveryEffect, GiveUp, SettleOutcome};
 pub(crate) use shared::Interrupted;
@@ -32,7 +34,7 @@ pub struct DeliveryPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flight {
     /// Sent; the answer is due.
-    AwaitingAck { attempt: u32, due: Instant },
+    AwaitingAck { attempt: u32, sent_at: Instant, due: Instant },
     /// Not acked; to be sent again.
     BackingOff { attempt: u32, until: Instant },
     /// Wanted, and held back by the group that shares this window; so often in vain before.
@@ -228,7 +230,7 @@ impl DeliveryWindow {
         let flights: Vec<_> = self.in_flight.iter().map(|(o, f)| (*o, *f)).collect();
         for (offset, flight) in flights {
             match flight {
-                Flight::AwaitingAck { attempt, due } if due <= now => {
+                Flight::AwaitingAck { attempt, due, .. } if due <= now => {
                     self.attempt_failed(now, offset, attempt, None, GiveUp::TimedOut);
                 }
                 Flight::BackingOff { attempt, until } if until <= now => {
@@ -426,7 +428,7 @@ impl DeliveryWindow {
     fn taken(&mut self, now: Instant, effect: DeliveryEffect) -> DeliveryEffect {
         let DeliveryEffect::Send { offset, attempt } = effect else { return effect };
         let due = now + self.policy.ack_timeout;
-        self.in_flight.insert(offset, Flight::AwaitingAck { attempt, due });
+        self.in_flight.insert(offset, Flight::AwaitingAck { attempt, sent_at: now, due });
         self.note_deadline(due);
         DeliveryEffect::Send { offset, attempt: self.told(offset, attempt) }
     }

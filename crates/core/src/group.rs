@@ -5,6 +5,7 @@ mod lanes;
 mod members;
 mod shared_topic;
 mod standing;
+mod unanswered;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

@@ -10,6 +10,7 @@
 //!
 //! Read [`DeliveryWindow`] first: it is the heart of the product.
 
+mod attempts;
 mod backoff;
 mod capability;
 mod close;
@@ -38,13 +39,16 @@ mod topic;
 mod trace_context;
 mod trie;
 
+pub use attempts::{Attempt, AttemptEnd, AttemptLog, Attempts};
 pub use backoff::{Backoff, Jitter};
 pub use capability::{Capabilities, Capability, Operation, Operations, Principal};
 pub use close::{CloseCode, Comeback};
 pub use connection::{Connection, ConnectionEffect, ConnectionSettings, ConnectionState};
 pub use cursor_key::{CursorKey, DurableKey, GroupKey};
 pub use cursor_state::CursorState;
-pub use delivery_window::{DeliveryEffect, DeliveryPolicy, DeliveryWindow, GiveUp, SettleOutcome};
+pub use delivery_window::{
+    DeliveryEffect, DeliveryPolicy, DeliveryWindow, GiveUp, SettleOutcome, Unanswered,
+};
 pub use filter::{Filter, FilterError};
 pub use group::{Group, GroupEffect, MemberId, MemberStanding, TopicStanding};
 pub use id::{

@@ -72,6 +72,16 @@ pub const REDELIVERY_DELAY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest reason text that a nack may carry, bytes; kept with the dead letter.
 pub const REASON_BYTES_MAX: usize = 512;
 
+/// Failed deliveries of one unsettled message that are remembered: the first ones, which tell how it
+/// began, and the last ones, which tell why it is given up. A policy may allow a thousand.
+pub const ATTEMPTS_FIRST_KEPT: usize = 4;
+/// See [`ATTEMPTS_FIRST_KEPT`].
+pub const ATTEMPTS_LAST_KEPT: usize = 12;
+
+/// Bytes of nack reasons that are remembered of one subscription's unsettled messages: 128 of the
+/// longest.
+pub const ATTEMPT_REASONS_BYTES_MAX: usize = 64 * 1024;
+
 /// Subscriptions of one connection: bounds the work of a resume and the memory of a connection.
 pub const SUBSCRIPTIONS_PER_CONNECTION_MAX: usize = 256;
 

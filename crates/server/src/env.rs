@@ -15,6 +15,7 @@ use crate::directory::Directory;
 use crate::door_lane::DoorLane;
 use crate::door_reads::DoorReads;
 use crate::inbox::{Inbox, Letter, UserConnection, Whose};
+use crate::kept_attempts::KeptAttempts;
 use crate::metrics::Metrics;
 use crate::presence::Roster;
 use crate::reader::Readers;
@@ -49,6 +50,7 @@ pub(crate) struct Env {
     pub(crate) readers: Readers,
     pub(crate) directory: Directory,
     pub(crate) roster: Roster,
+    pub(crate) attempts: KeptAttempts,
     pub(crate) authenticator: Authenticator,
     pub(crate) policies: Arc<PolicyTable>,
     pub(crate) metrics: Metrics,

@@ -20,6 +20,7 @@ mod group_letter;
 mod history;
 mod http;
 mod inbox;
+mod kept_attempts;
 mod metrics;
 mod operator;
 mod presence;

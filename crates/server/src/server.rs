@@ -27,6 +27,7 @@ use crate::door_lane::DoorLane;
 use crate::door_reads::DoorReads;
 use crate::env::{Env, Seats, Seeds, Settings};
 use crate::inbox::{Letter, Waiting, Whose};
+use crate::kept_attempts::KeptAttempts;
 use crate::metrics::Metrics;
 use crate::presence::Roster;
 use crate::reader::Readers;
@@ -150,6 +151,7 @@ impl ServerBuilder {
             readers,
             directory: Directory::default(),
             roster: Roster::new(presence_settings(&config), &inboxes),
+            attempts: KeptAttempts::default(),
             authenticator,
             door_reads: DoorReads::new(&policies),
             policies,

@@ -12,6 +12,7 @@ mod connect;
 mod connection;
 mod dead_letter;
 mod durable;
+mod failed;
 mod fan_out;
 mod groups;
 mod input;

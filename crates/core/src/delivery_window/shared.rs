@@ -80,7 +80,7 @@ impl DeliveryWindow {
             return None;
         };
         let (attempt, due) = (attempts + 1, now + self.policy.ack_timeout);
-        self.in_flight.insert(offset, Flight::AwaitingAck { attempt, due });
+        self.in_flight.insert(offset, Flight::AwaitingAck { attempt, sent_at: now, due });
         self.note_deadline(due);
         Some(self.told(offset, attempt))
     }

@@ -1,7 +1,5 @@
 //! Durable subscriptions find their holder: one connection at a time, from a saved cursor on.
 
-use std::collections::BTreeMap;
-
 use tidings_core::{
     CursorState, DeliveryWindow, Durability, DurableKey, Filter, Position, Recovery, ResetReason,
     TopicState, recover,
@@ -111,6 +109,11 @@ impl Shard {
         let state = self.env.store.topic_state(&key.topic);
         let policy = self.env.policies.policy(&key.topic).delivery;
         let seed = self.env.random_seed();
+        let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
+            return;
+        };
+        let client = active.session.client.clone();
+        let attempts = self.env.attempts.take(&key, cursor.epoch);
         let reserved = cursor.reserved;
         let mut window = DeliveryWindow::new(policy, *window, cursor, state.head, seed);
         match begins {
@@ -129,7 +132,8 @@ impl Shard {
             wanted: Vec::new(),
             reading: false,
             unsaved: false,
-            reasons: BTreeMap::new(),
+            attempts,
+            client,
             ack_timeout: policy.ack_timeout,
             by_policy,
             index,

@@ -66,7 +66,7 @@ impl Shard {
             let Some(effect) = durable.window.next_effect(now) else { break };
             match effect {
                 DeliveryEffect::SaveCursor => {
-                    durable.reasons = durable.reasons.split_off(&durable.window.cursor());
+                    durable.attempts.settled_before(durable.window.cursor());
                     moved |= !std::mem::replace(&mut durable.unsaved, true);
                 }
                 DeliveryEffect::Reserve => reserve = true,

@@ -5,6 +5,7 @@
 //! also where they are connections of this shard.
 
 mod carry_out;
+mod failed;
 mod finding;
 mod joining;
 mod saving;
@@ -18,11 +19,12 @@ use std::sync::Arc;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use slab::Slab;
 use tidings_core::{
-    FilterTrie, GiveUp, Group, GroupKey, Instant, MemberId, Message, Offset, Recovery, TimerWheel,
-    Timestamp, Topic,
+    AttemptLog, FilterTrie, GiveUp, Group, GroupKey, Instant, MemberId, Message, Offset, Recovery,
+    TimerWheel, Timestamp, Topic,
 };
 use tidings_protocol::StartFrom;
 
+use super::failed::Moment;
 use super::{Shard, TIMER_SLOT};
 use crate::group_letter::{GroupSlot, Joining, MemberLetter, MemberWord};
 use crate::inbox::Letter;
@@ -96,8 +98,8 @@ struct OwnedTopic {
     saving: u32,
     /// Its closing state is on its way, since nothing waited in it.
     closing: bool,
-    /// What nacks said of messages not settled.
-    reasons: BTreeMap<Offset, Vec<String>>,
+    /// How deliveries of messages ended that are not settled.
+    attempts: AttemptLog,
 }
 
 impl OwnedTopic {
@@ -223,6 +225,7 @@ impl Shard {
             return;
         }
         owned.hold_unsent(now, &self.env.policies);
+        owned.note_timeouts(Moment::at(now));
         owned.group.deadline_passed(now);
         let touch = owned.touch_at <= now;
         let look = owned.look_again_at.is_some_and(|at| at <= now);

@@ -1,10 +1,11 @@
 //! Acks, nacks and extensions: what clients say of their deliveries.
 
-use tidings_core::{Filter, SettleOutcome, Topic, limits};
+use tidings_core::{AttemptEnd, Filter, SettleOutcome, Topic, limits};
 use tidings_protocol::{Ack, AckWhich, ErrorBody, ErrorCode, Extend, Nack, RequestId, ServerBody};
 
 use super::Shard;
 use super::durable::held;
+use super::failed::Moment;
 use super::subscription::Durable;
 use crate::group_letter::GroupWord;
 
@@ -35,7 +36,7 @@ impl Shard {
                 let mut settled = 0;
                 for offset in offsets {
                     settled += done(durable.window.acked(*offset));
-                    durable.reasons.remove(offset);
+                    durable.attempts.settled(*offset);
                 }
                 settled
             }
@@ -52,17 +53,16 @@ impl Shard {
             return self.answer_as_member(slot, member, id, word);
         }
         self.settle(slot, id, &sub, |durable, now| {
-            let outcome = if dead {
-                durable.window.refused(offset)
+            let at = Moment::at(now);
+            done(if dead {
+                durable.not_taken(at, offset, AttemptEnd::Refused, reason, |durable| {
+                    durable.window.refused(offset)
+                })
             } else {
-                durable.window.nacked(now, offset, delay)
-            };
-            if outcome == SettleOutcome::Done
-                && let Some(reason) = reason
-            {
-                durable.reasons.entry(offset).or_default().push(reason);
-            }
-            done(outcome)
+                durable.not_taken(at, offset, AttemptEnd::Nacked, reason, |durable| {
+                    durable.window.nacked(now, offset, delay)
+                })
+            })
         });
     }
 

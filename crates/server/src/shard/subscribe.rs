@@ -10,6 +10,7 @@ use tidings_protocol::{
 };
 use tidings_storage::Write;
 
+use super::failed::Moment;
 use super::subscription::{Kind, Lagging, Stage, Subscription, WaitingDurable};
 use super::topics::{FilterSubscriber, LiveSubscriber};
 use super::{PendingWrite, Shard};
@@ -184,7 +185,9 @@ impl Shard {
                 self.topics.filters.remove(&subscription.sub, mine);
             }
             Kind::Durable(mut durable) => {
-                let (key, state) = (durable.key.clone(), durable.last_state(self.now, departure));
+                let state = durable.last_state(Moment::at(self.now), departure);
+                let key = durable.key.clone();
+                self.keep_attempts(&key, &mut durable);
                 self.topics.remove_durable(&key.topic, durable.index, &mut self.connections);
                 self.leave(&key, connection);
                 self.depart(slot, &key.topic, departure);

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings_core::{
-    CursorState, DeliveryWindow, Departure, DurableKey, Filter, GiveUp, Instant, LiveCursor,
-    Offset, Recovery, Topic,
+    AttemptLog, ClientId, CursorState, DeliveryWindow, Departure, DurableKey, Filter, GiveUp,
+    Instant, LiveCursor, Offset, Recovery, Topic,
 };
 use tidings_protocol::{RequestId, StartFrom};
 
+use super::failed::Moment;
 use super::member::Shared;
 use crate::presence::Watch;
 
@@ -88,8 +89,10 @@ pub(super) struct Durable {
     pub(super) reading: bool,
     /// The cursor moved since it was saved.
     pub(super) unsaved: bool,
-    /// What nacks said of messages not settled.
-    pub(super) reasons: BTreeMap<Offset, Vec<String>>,
+    /// How deliveries of messages ended that are not settled.
+    pub(super) attempts: AttemptLog,
+    /// Which device or process of the user reads it.
+    pub(super) client: ClientId,
     pub(super) ack_timeout: Duration,
     /// The server subscribed, by its policy: the client's own request for the same takes its place.
     pub(super) by_policy: bool,
@@ -136,8 +139,12 @@ impl Durable {
     }
 
     /// What to save when the subscription ends.
-    pub(super) fn last_state(&mut self, now: Instant, departure: Departure) -> CursorState {
-        self.give_back_wanted(now, now);
+    pub(super) fn last_state(&mut self, at: Moment, departure: Departure) -> CursorState {
+        self.give_back_wanted(at.now, at.now);
+        match departure {
+            Departure::Broken => self.note_connection_end(at),
+            Departure::Meant | Departure::Ended => {}
+        }
         self.window.last_state(departure)
     }
 }
@@ -201,7 +208,8 @@ mod tests {
             reading: false,
             unsaved: false,
             by_policy: false,
-            reasons: BTreeMap::new(),
+            attempts: AttemptLog::default(),
+            client: "phone".parse().unwrap(),
             ack_timeout: policy.ack_timeout,
             index: 0,
         };

@@ -5,6 +5,7 @@ use tidings_protocol::ServerBody;
 use tidings_storage::Write;
 
 use super::connection::Phase;
+use super::failed::Moment;
 use super::subscription::Kind;
 use super::{ConnectionKey, PendingWrite, Shard};
 use crate::clock::Clock;
@@ -109,7 +110,8 @@ impl Shard {
     }
 
     fn redeliver(&mut self, key: ConnectionKey) {
-        let now = self.now;
+        let at = Moment::at(self.now);
+        let now = at.now;
         let Some(active) = self.connection(key).and_then(|c| c.active()) else { return };
         let mut topics = Vec::new();
         for subscription in &mut active.subscriptions {
@@ -117,6 +119,7 @@ impl Shard {
                 && durable.window.next_deadline().is_some_and(|at| at <= now)
             {
                 durable.hold_unsent(now);
+                durable.note_timeouts(at);
                 durable.window.deadline_passed(now);
                 topics.push(durable.key.topic.clone());
             }

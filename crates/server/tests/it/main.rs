@@ -6,6 +6,7 @@
 mod auth;
 mod bad_input;
 mod broadcast;
+mod dead_letters;
 mod delivery;
 mod door;
 mod durable;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidings_core::{
-    GroupEffect, Instant, MemberId, Message, Offset, ResetReason, Timestamp, Topic,
+    CursorKey, GroupEffect, Instant, MemberId, Message, Offset, ResetReason, Timestamp, Topic,
 };
 use tidings_storage::{ReadBatch, StoreError};
 
@@ -14,7 +14,7 @@ use crate::group_letter::{GroupSlot, MemberWord};
 use crate::inbox::{Asker, Want};
 use crate::shard::Shard;
 use crate::shard::catch_up::READ_RETRY;
-use crate::shard::dead_letter::{Dead, GaveUp};
+use crate::shard::dead_letter::Dead;
 
 impl Shard {
     /// Carries out what the group wants done. Messages `at_hand` need not be read from the log.
@@ -138,13 +138,9 @@ impl Shard {
             Purpose::DeadLetter { attempts, reason } => {
                 owned.kept.drop_one(topic, offset);
                 let shared = owned.topics.get(topic);
-                let reasons = shared.and_then(|shared| shared.reasons.get(&offset));
-                let dead = Dead {
-                    whose: GaveUp::Group(owned.key.clone()),
-                    attempts,
-                    reason,
-                    said: reasons.cloned().unwrap_or_default(),
-                };
+                let failed = shared.and_then(|shared| shared.attempts.of(offset)).cloned();
+                let whose = CursorKey::Group { group: owned.key.clone(), topic: topic.clone() };
+                let dead = Dead { whose, attempts, reason, failed };
                 self.group_dead_letter(slot, message, dead);
             }
         }
@@ -204,7 +200,7 @@ impl OwnedGroup {
         let Some(cursor) = self.group.cursor(topic) else { return };
         self.kept.drop_before(topic, cursor);
         if let Some(shared) = self.topics.get_mut(topic) {
-            shared.reasons = shared.reasons.split_off(&cursor);
+            shared.attempts.settled_before(cursor);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::group_letter::{GroupLetter, GroupSlot, GroupWord, Joining, MemberWord};
 use crate::problem::store_error;
 use crate::shard::attach::{Begins, Start, go_on};
+use crate::shard::failed::Moment;
 use crate::shard::subscribe::{place, start};
 use crate::shard::{PendingWrite, Shard};
 
@@ -199,6 +200,7 @@ impl Shard {
     }
 
     fn leave_owned(&mut self, slot: GroupSlot, member: MemberId, unsent: &[(Topic, Offset)]) {
+        let at = Moment::at(self.now);
         let Some(owned) = self.groups.get(slot) else { return };
         for (topic, offset) in unsent {
             owned.group.returned(member, topic, *offset);
@@ -213,6 +215,7 @@ impl Shard {
         for (topic, offset) in fetching {
             owned.group.returned(member, &topic, offset);
         }
+        owned.note_left(at, member);
         owned.group.member_left(member);
         owned.members.remove(&member);
         match &mut owned.stage {

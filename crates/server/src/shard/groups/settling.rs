@@ -1,10 +1,11 @@
 //! What members say of their deliveries, and what becomes of dead letters.
 
-use tidings_core::{MemberId, Offset, SettleOutcome, Topic};
+use tidings_core::{AttemptEnd, MemberId, Offset, SettleOutcome, Topic};
 use tidings_storage::StoreError;
 
 use crate::group_letter::{Answer, GroupSlot, GroupWord, MemberWord};
 use crate::shard::Shard;
+use crate::shard::failed::Moment;
 
 impl Shard {
     /// A member answers for messages of the group.
@@ -17,21 +18,27 @@ impl Shard {
             GroupWord::Ack { topic, offsets, id } => {
                 let mut count = 0;
                 for offset in offsets {
-                    count += done(group.acked(member, &topic, offset));
+                    let outcome = group.acked(member, &topic, offset);
+                    if outcome == SettleOutcome::Done
+                        && let Some(shared) = owned.topics.get_mut(&topic)
+                    {
+                        shared.attempts.settled(offset);
+                    }
+                    count += done(outcome);
                 }
                 (count, id, Answer::Final)
             }
             GroupWord::Nack { topic, offset, delay, reason, dead, id } => {
+                let unanswered = group.unanswered_at(&topic, offset);
                 let outcome = if dead {
                     group.refused(member, &topic, offset)
                 } else {
                     group.nacked(now, member, &topic, offset, delay)
                 };
-                if outcome == SettleOutcome::Done
-                    && let Some(reason) = reason
-                    && let Some(topic) = owned.topics.get_mut(&topic)
-                {
-                    topic.reasons.entry(offset).or_default().push(reason);
+                if let (SettleOutcome::Done, Some(unanswered)) = (outcome, unanswered) {
+                    let end = if dead { AttemptEnd::Refused } else { AttemptEnd::Nacked };
+                    let about = (joining.client.clone(), end, reason);
+                    owned.failed(Moment::at(now), &topic, unanswered, about);
                 }
                 (done(outcome), id, Answer::Final)
             }
@@ -66,6 +73,9 @@ impl Shard {
         match refused {
             None => {
                 owned.group.dead_lettered(topic, offset);
+                if let Some(shared) = owned.topics.get_mut(topic) {
+                    shared.attempts.settled(offset);
+                }
                 self.env.metrics.dead_letters.inc();
             }
             Some(error) => {

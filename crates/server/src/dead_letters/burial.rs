@@ -1,0 +1,96 @@
+//! How a message becomes a dead letter.
+
+use std::fmt::Write as _;
+
+use tidings_core::{Attempts, CursorKey, Data, DedupKey, GiveUp, Message, NewMessage, Topic};
+
+use super::{DEAD_LETTERS_TOPIC, header, history};
+
+/// A message that is given up, by whom, and why.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Burial<'a> {
+    pub(crate) message: &'a Message,
+    pub(crate) by: &'a CursorKey,
+    /// How often it was delivered.
+    pub(crate) attempts: u32,
+    pub(crate) reason: GiveUp,
+    /// How those deliveries ended, as far as that is known.
+    pub(crate) failed: Option<&'a Attempts>,
+}
+
+impl Burial<'_> {
+    /// The dead letter. Its key makes a repeat after a crash the same one.
+    pub(crate) fn dead_letter(&self) -> NewMessage {
+        let content = &self.message.content;
+        let mut headers = content.headers.clone();
+        for name in header::OWN {
+            headers.remove(name);
+        }
+        headers.extend(self.about().map(|(name, value)| (name.to_owned(), value)));
+        NewMessage {
+            topic: Topic::parse(DEAD_LETTERS_TOPIC).expect("a valid topic"),
+            data: Data::clone(&content.data),
+            content_type: content.content_type.clone(),
+            headers,
+            sender: content.sender.clone(),
+            key: Some(self.key()),
+            order_key: content.order_key.clone(),
+            ttl: None,
+        }
+    }
+
+    fn about(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let Self { message, by, attempts, reason, failed } = self;
+        let of_whom = match by {
+            CursorKey::Durable(key) => {
+                [(header::USER, key.user.to_string()), (header::DURABLE, key.name.to_string())]
+            }
+            CursorKey::Group { group, .. } => [
+                (header::GROUP, group.group.to_string()),
+                (header::FILTER, group.filter.to_string()),
+            ],
+        };
+        let said = failed.iter().flat_map(|failed| failed.kept().filter_map(|a| a.reason.clone()));
+        let said: Vec<_> = said.collect();
+        let ttl = message.content.ttl.map(|ttl| (header::TTL_MS, ttl.as_millis().to_string()));
+        let always = [
+            (header::TOPIC, message.topic().to_string()),
+            (header::OFFSET, message.offset.to_string()),
+            (header::EPOCH, message.epoch.to_string()),
+            (header::ID, message.id.to_string()),
+            (header::AT, message.published_at.as_ms().to_string()),
+            (header::ATTEMPTS, attempts.to_string()),
+            (header::GAVE_UP, gave_up(*reason).to_owned()),
+            (header::REASONS, said.join("; ")),
+        ];
+        let history = failed.map(|failed| (header::HISTORY, history::to_text(failed)));
+        always.into_iter().chain(of_whom).chain(ttl).chain(history)
+    }
+
+    /// One dead letter per subscription and place of a message, whatever happens in between. Not
+    /// per message alone: one that is published again may die again.
+    fn key(&self) -> DedupKey {
+        let Message { id, epoch, offset, .. } = self.message;
+        let of_whom = match self.by {
+            CursorKey::Durable(key) => format!("{}\n{}", key.user, key.name),
+            CursorKey::Group { group, .. } => format!("\n{}\n{}", group.group, group.filter),
+        };
+        let topic = self.message.topic();
+        let name = format!("{of_whom}\n{topic}\n{id}\n{epoch}\n{offset}");
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
+        let mut text = String::from("dead-");
+        for byte in digest.as_ref() {
+            let _ = write!(text, "{byte:02x}");
+        }
+        DedupKey::parse(&text).expect("69 characters of ASCII")
+    }
+}
+
+/// The word for why a message was given up.
+pub(crate) const fn gave_up(reason: GiveUp) -> &'static str {
+    match reason {
+        GiveUp::TimedOut => "timed_out",
+        GiveUp::Nacked => "nacked",
+        GiveUp::Asked => "refused",
+    }
+}
