@@ -11,6 +11,7 @@
 //! Read [`DeliveryWindow`] first: it is the heart of the product.
 
 mod attempts;
+mod audience;
 mod backoff;
 mod capability;
 mod close;
@@ -40,6 +41,7 @@ mod trace_context;
 mod trie;
 
 pub use attempts::{Attempt, AttemptEnd, AttemptLog, Attempts};
+pub use audience::Audience;
 pub use backoff::{Backoff, Jitter};
 pub use capability::{Capabilities, Capability, Operation, Operations, Principal};
 pub use close::{CloseCode, Comeback};

@@ -230,6 +230,11 @@ impl Store for EmbeddedStore {
         self.shared.topic_state(topic)
     }
 
+    fn count_messages(&self, topic: &Topic) -> u64 {
+        let index = self.shared.index();
+        index.slot(topic.as_str()).map_or(0, |slot| index.log(slot).count_live())
+    }
+
     fn read(
         &self,
         topic: &Topic,

@@ -121,6 +121,10 @@ impl Store for MemoryStore {
         self.contents().topic_state(topic, self.clock.now())
     }
 
+    fn count_messages(&self, topic: &Topic) -> u64 {
+        self.contents().count_messages(topic, self.clock.now())
+    }
+
     fn read(
         &self,
         topic: &Topic,

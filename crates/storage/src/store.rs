@@ -313,6 +313,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// empty, in the epoch its first message will have.
     fn topic_state(&self, topic: &Topic) -> TopicState;
 
+    /// How many messages of a topic are kept: fewer than its first and head tell where some were
+    /// removed or damaged. Answers from memory.
+    fn count_messages(&self, topic: &Topic) -> u64;
+
     /// Messages of a topic in order. May block on the disk: not for a shard's thread. Damaged
     /// records are skipped, counted and logged.
     fn read(

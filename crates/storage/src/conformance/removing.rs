@@ -45,13 +45,16 @@ pub(super) fn removed_is_gone(engine: Box<dyn Engine>) {
     ] {
         save(&trial, remove("a", offset));
         assert_eq!(contents(&trial), expected, "after removing {offset}");
-        assert_eq!(trial.store().status().messages, expected.2.len() as u64 + 1);
+        let kept = expected.2.len() as u64;
+        assert_eq!(trial.store().status().messages, kept + 1);
+        assert_eq!(trial.store().count_messages(&topic("a")), kept, "after removing {offset}");
     }
     let all = trial.read("a", ReadFrom::Offset(Offset::ORIGIN), 10);
     assert_eq!(all.next, Offset::new(7));
     assert_eq!(trial.publish("a", "7").offset, Offset::new(7));
     assert_eq!(contents(&trial), holding(7, 7, &[7]));
     assert_eq!(trial.read_all("b"), [other]);
+    assert_eq!(trial.store().count_messages(&topic("c")), 0);
 }
 
 pub(super) fn reads_pass_over(engine: Box<dyn Engine>) {

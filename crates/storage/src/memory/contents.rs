@@ -207,6 +207,11 @@ impl Contents {
         }
     }
 
+    pub(super) fn count_messages(&mut self, topic: &Topic, now: Timestamp) -> u64 {
+        self.trim(topic, now);
+        self.topics.get(topic).map_or(0, |log| log.count() as u64)
+    }
+
     pub(super) fn topic_state(&mut self, topic: &Topic, now: Timestamp) -> TopicState {
         self.trim(topic, now);
         if let Some(log) = self.topics.get(topic) {
