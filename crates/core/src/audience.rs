@@ -1,6 +1,6 @@
 //! Whom a message is for, of those who read its topic.
 
-use crate::cursor_key::{CursorKey, GroupKey};
+use crate::cursor_key::{CursorKey, DurableKey, GroupKey};
 use crate::id::{SubscriptionName, UserId};
 
 /// Whom a message is for, of those who read its topic.
@@ -35,14 +35,27 @@ impl Audience {
 
     /// Whether the subscription with this cursor, which is of the message's topic, gets it.
     pub fn includes(&self, reader: &CursorKey) -> bool {
-        match (self, reader) {
-            (Self::Everybody, _) => true,
-            (Self::Durable { user, name }, CursorKey::Durable(key)) => {
-                key.user == *user && key.name == *name
-            }
-            (Self::Group(meant), CursorKey::Group { group, .. }) => group == meant,
-            (Self::Durable { .. }, CursorKey::Group { .. })
-            | (Self::Group(_), CursorKey::Durable(_)) => false,
+        match reader {
+            CursorKey::Durable(key) => self.includes_durable(key),
+            CursorKey::Group { group, .. } => self.includes_group(group),
+        }
+    }
+
+    /// The same for a durable subscription.
+    pub fn includes_durable(&self, reader: &DurableKey) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Durable { user, name } => reader.user == *user && reader.name == *name,
+            Self::Group(_) => false,
+        }
+    }
+
+    /// The same for a group.
+    pub fn includes_group(&self, reader: &GroupKey) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Durable { .. } => false,
+            Self::Group(group) => group == reader,
         }
     }
 }
@@ -50,7 +63,6 @@ impl Audience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cursor_key::DurableKey;
     use crate::id::GroupName;
     use crate::topic::Topic;
 

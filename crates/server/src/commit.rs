@@ -3,10 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use tidings_core::{Filter, Message, PolicyTable, Priority};
+use tidings_core::{Audience, Filter, Message, PolicyTable, Priority};
 use tidings_protocol::{Codec, encode_message, encode_shared_message};
 use tidings_storage::{Commit, CommitObserver, Outcome, Ticket};
 
+use crate::dead_letters::audience;
 use crate::door_lane::DoorLane;
 use crate::inbox::Inbox;
 use crate::schedule::SharedSchedule;
@@ -20,11 +21,14 @@ pub(crate) struct SharedMessage {
     pub(crate) message: Arc<Message>,
     frames: [OnceLock<Bytes>; Codec::ALL.len()],
     priority: OnceLock<Priority>,
+    /// Whom it is for: one test for each who could get it.
+    pub(crate) audience: Audience,
 }
 
 impl SharedMessage {
     pub(crate) fn new(message: Arc<Message>) -> Self {
-        Self { message, frames: Default::default(), priority: OnceLock::new() }
+        let audience = audience(&message);
+        Self { message, frames: Default::default(), priority: OnceLock::new(), audience }
     }
 
     /// What `policies` say of its topic, looked up once for all who deliver it.

@@ -29,7 +29,7 @@ mod topic;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use own_topics::own_topics;
+use own_topics::{own_defaults, own_topics};
 use serde::{Deserialize, Serialize};
 use tidings_core::{PolicyTable, TopicPolicy};
 
@@ -93,7 +93,8 @@ impl Config {
     /// The policies of topics, in order.
     pub fn policy_table(&self) -> PolicyTable {
         let rules = self.topic.iter().map(|t| (t.filter.clone(), t.policy()));
-        PolicyTable::new(own_topics().into_iter().chain(rules).collect(), TopicPolicy::default())
+        let rules = own_topics().into_iter().chain(rules).chain(own_defaults());
+        PolicyTable::new(rules.collect(), TopicPolicy::default())
     }
 }
 

@@ -5,9 +5,15 @@
 
 mod burial;
 mod history;
+mod letter;
+pub(crate) mod replay;
+pub(crate) mod selection;
 
 pub(crate) use burial::{Burial, gave_up};
-pub(crate) use history::ToldAttempt;
+pub(crate) use letter::DeadLetter;
+pub(crate) use replay::audience;
+
+use tidings_core::{CursorKey, Headers, Message, OWN_HEADER_PREFIX};
 
 /// The topic that holds them all: readable with the `sub` and `hist` operations, published to by
 /// the server alone. Headers `tidings-*` say where each came from and why it is there.
@@ -31,10 +37,25 @@ pub(crate) mod header {
     pub(crate) const HISTORY: &str = "tidings-history";
     /// Says that a message was published again, and of which dead letter.
     pub(crate) const REPLAY: &str = "tidings-replay";
+}
 
-    /// All of them: none goes from one life of a message into the next.
-    pub(crate) const OWN: [&str; 15] = [
-        TOPIC, OFFSET, EPOCH, ID, AT, TTL_MS, USER, DURABLE, GROUP, FILTER, ATTEMPTS, GAVE_UP,
-        REASONS, HISTORY, REPLAY,
-    ];
+/// The headers that a message had from its publisher: none of the server's goes from one life of a
+/// message into the next.
+fn published_headers(message: &Message) -> Headers {
+    let mut headers = message.content.headers.clone();
+    headers.retain(|name, _| !name.starts_with(OWN_HEADER_PREFIX));
+    headers
+}
+
+/// The headers that name a subscription.
+fn names_of(reader: &CursorKey) -> [(String, String); 2] {
+    let names = match reader {
+        CursorKey::Durable(key) => {
+            [(header::USER, key.user.to_string()), (header::DURABLE, key.name.to_string())]
+        }
+        CursorKey::Group { group, .. } => {
+            [(header::GROUP, group.group.to_string()), (header::FILTER, group.filter.to_string())]
+        }
+    };
+    names.map(|(name, value)| (name.to_owned(), value))
 }

@@ -10,6 +10,8 @@ mod publish;
 mod stream;
 mod trace;
 
+pub(crate) use publish::body;
+
 use std::sync::Arc;
 
 use axum::Router;

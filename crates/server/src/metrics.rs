@@ -77,6 +77,8 @@ metrics! {
         scheduled_expired = "scheduled_expired",
             "Scheduled messages that expired before the server could publish them";
         scheduled_lost = "scheduled_lost", "Scheduled messages found damaged in the log";
+        dead_letters_replayed = "dead_letters_replayed", "Dead letters published again";
+        dead_letters_purged = "dead_letters_purged", "Dead letters removed by an operator";
         resets = "resets", "Subscriptions that lost their place";
         dropped_slow = "dropped_slow", "Messages of memory topics that slow readers missed";
         skipped_slow = "skipped_slow",
@@ -100,6 +102,7 @@ metrics! {
         sessions = "sessions_connected", "Sessions with a connection";
         streams = "streams", "Event streams that are open";
         waiting_polls = "waiting_polls", "History requests that wait for a message";
+        dead_letters_kept = "dead_letters_kept", "Dead letters there are";
         subscriptions = "subscriptions", "Subscriptions of open connections";
         scheduled = "scheduled", "Messages that wait for their time";
     }

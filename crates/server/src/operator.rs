@@ -1,6 +1,7 @@
 //! The operator's listener: liveness, readiness, metrics, and what only an operator may do. Loopback
 //! unless configured.
 
+mod dead_letters;
 mod groups;
 mod scheduled;
 mod users;
@@ -15,9 +16,11 @@ use axum::routing::{delete, get, post};
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{Method, StatusCode};
 use serde_json::json;
+use tidings_core::Topic;
 use tidings_protocol::{ErrorBody, ErrorCode};
 use tokio_util::sync::CancellationToken;
 
+use crate::dead_letters::DEAD_LETTERS_TOPIC;
 use crate::env::Env;
 use crate::group_letter::Which;
 use crate::problem::{HttpError, tell};
@@ -43,6 +46,7 @@ pub(crate) fn router(env: Arc<Env>, draining: CancellationToken) -> Router {
         .route("/v1/users/{user}/revoke", post(users::revoke))
         .route("/v1/scheduled", get(scheduled::list))
         .route("/v1/scheduled/{id}", delete(scheduled::remove))
+        .merge(dead_letters::routes())
         .fallback(async || HttpError::new(ErrorCode::NotFound, "the operator has no such route"))
         .layer(from_fn_with_state(Arc::clone(&env), around))
         .with_state(Operator { env, draining })
@@ -92,6 +96,8 @@ async fn metrics(State(operator): State<Operator>) -> Response {
     let env = &operator.env;
     env.metrics.groups.set(&groups::survey(env, Which::All).await);
     env.metrics.set_presence(env.roster.counts());
+    let dead_letters = Topic::parse(DEAD_LETTERS_TOPIC).expect("a valid topic");
+    env.metrics.dead_letters_kept.set(env.store.count_messages(&dead_letters) as i64);
     let text = env.metrics.encode(env.seats.taken(), env.schedule.len(), &env.store.status());
     ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response()
 }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
-use tidings_core::Topic;
+use tidings_core::{Headers, OWN_HEADER_PREFIX, Topic};
 use tidings_protocol::http::{PROBLEM_CONTENT_TYPE, Problem};
 use tidings_protocol::{ErrorBody, ErrorCode};
 use tidings_storage::StoreError;
@@ -47,6 +47,17 @@ pub(crate) fn reserved(topic: &Topic) -> ErrorBody {
     let message =
         format!("`{topic}`: topics that start with `$` are the server's; nobody publishes to them");
     ErrorBody::new(ErrorCode::PermissionDenied, message)
+}
+
+/// Refuses headers whose names are the server's: by some of them it decides who gets a message.
+pub(crate) fn unreserved(headers: &Headers) -> Result<(), ErrorBody> {
+    let Some(name) = headers.keys().find(|name| name.starts_with(OWN_HEADER_PREFIX)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "the header `{name}`: names that start with `{OWN_HEADER_PREFIX}` are the server's"
+    );
+    Err(ErrorBody::new(ErrorCode::BadField, message))
 }
 
 /// What whoever reads the past of a topic is told that keeps none.

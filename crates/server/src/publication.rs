@@ -1,10 +1,11 @@
 //! What a publish becomes, whichever door it came through: a write for the log, now or for later.
 
-use tidings_core::{NewMessage, OWN_HEADER_PREFIX, Timestamp, UserId};
+use tidings_core::{NewMessage, Timestamp, UserId};
 use tidings_protocol::{ErrorBody, ErrorCode, Publish};
 use tidings_storage::Write;
 
 use crate::env::Env;
+use crate::problem::unreserved;
 use crate::schedule::to_entry;
 
 /// A publish that may be submitted.
@@ -29,12 +30,7 @@ pub(crate) fn publication(
             format!("the data has {bytes} bytes, {bytes_max} are allowed (`limits.message_bytes`)");
         return Err(ErrorBody::new(ErrorCode::TooLarge, message));
     }
-    if let Some(name) = publish.headers.keys().find(|name| name.starts_with(OWN_HEADER_PREFIX)) {
-        let message = format!(
-            "the header `{name}`: names that start with `{OWN_HEADER_PREFIX}` are the server's"
-        );
-        return Err(ErrorBody::new(ErrorCode::BadField, message));
-    }
+    unreserved(&publish.headers)?;
     // What is due by now needs no schedule.
     let deliver_at = publish.deliver_at.filter(|time| *time > now);
     let durability = env.policies.policy(&publish.topic).durability;

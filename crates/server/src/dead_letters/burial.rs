@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tidings_core::{Attempts, CursorKey, Data, DedupKey, GiveUp, Message, NewMessage, Topic};
 
-use super::{DEAD_LETTERS_TOPIC, header, history};
+use super::{DEAD_LETTERS_TOPIC, header, history, names_of, published_headers};
 
 /// A message that is given up, by whom, and why.
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +22,8 @@ impl Burial<'_> {
     /// The dead letter. Its key makes a repeat after a crash the same one.
     pub(crate) fn dead_letter(&self) -> NewMessage {
         let content = &self.message.content;
-        let mut headers = content.headers.clone();
-        for name in header::OWN {
-            headers.remove(name);
-        }
-        headers.extend(self.about().map(|(name, value)| (name.to_owned(), value)));
+        let mut headers = published_headers(self.message);
+        headers.extend(self.about());
         NewMessage {
             topic: Topic::parse(DEAD_LETTERS_TOPIC).expect("a valid topic"),
             data: Data::clone(&content.data),
@@ -39,17 +36,8 @@ impl Burial<'_> {
         }
     }
 
-    fn about(&self) -> impl Iterator<Item = (&'static str, String)> {
+    fn about(&self) -> impl Iterator<Item = (String, String)> {
         let Self { message, by, attempts, reason, failed } = self;
-        let of_whom = match by {
-            CursorKey::Durable(key) => {
-                [(header::USER, key.user.to_string()), (header::DURABLE, key.name.to_string())]
-            }
-            CursorKey::Group { group, .. } => [
-                (header::GROUP, group.group.to_string()),
-                (header::FILTER, group.filter.to_string()),
-            ],
-        };
         let said = failed.iter().flat_map(|failed| failed.kept().filter_map(|a| a.reason.clone()));
         let said: Vec<_> = said.collect();
         let ttl = message.content.ttl.map(|ttl| (header::TTL_MS, ttl.as_millis().to_string()));
@@ -64,7 +52,8 @@ impl Burial<'_> {
             (header::REASONS, said.join("; ")),
         ];
         let history = failed.map(|failed| (header::HISTORY, history::to_text(failed)));
-        always.into_iter().chain(of_whom).chain(ttl).chain(history)
+        let about = always.into_iter().chain(ttl).chain(history);
+        about.map(|(name, value)| (name.to_owned(), value)).chain(names_of(by))
     }
 
     /// One dead letter per subscription and place of a message, whatever happens in between. Not

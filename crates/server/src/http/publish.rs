@@ -148,7 +148,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<DedupKey>, HttpError> {
     Ok(Some(key))
 }
 
-async fn body(env: &Env, request: Request) -> Result<Bytes, HttpError> {
+pub(crate) async fn body(env: &Env, request: Request) -> Result<Bytes, HttpError> {
     let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_json = media_type.is_none_or(|text| {
         text.split(';')

@@ -12,6 +12,7 @@ use super::topics::{FilterSubscriber, LiveSubscriber};
 use super::{ConnectionKey, Shard};
 use crate::clock::Clock;
 use crate::commit::SharedMessage;
+use crate::dead_letters::audience;
 use crate::history::history;
 use crate::inbox::{Asker, ReadDone, Want};
 use crate::problem::store_error;
@@ -227,7 +228,8 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         let mut sent = 0;
         for message in &batch.messages {
-            if message.offset >= cursor.next() && !message.is_expired(wall) {
+            let is_wanted = message.offset >= cursor.next() && !message.is_expired(wall);
+            if is_wanted && audience(message).includes_live() {
                 connection.push_message(message, 1, priority);
                 sent += 1;
             }
@@ -331,6 +333,9 @@ impl Shard {
                 };
             }
             (None, _) => {}
+        }
+        if !shared.audience.includes_live() {
+            return;
         }
         if has_room {
             connection.last_fan_out = fan_out;

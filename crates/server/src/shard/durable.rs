@@ -11,6 +11,7 @@ use super::subscription::{Durable, Kind, Purpose, Wanted};
 use super::{CURSOR_SAVE_INTERVAL, ConnectionKey, PendingWrite, Shard};
 use crate::clock::Clock;
 use crate::commit::SharedMessage;
+use crate::dead_letters::audience;
 use crate::inbox::Want;
 
 /// The durable subscription of a connection to `topic`, if it holds one.
@@ -31,8 +32,13 @@ impl Shard {
         let topic = shared.message.topic();
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         let Some(durable) = held(connection, topic) else { return };
-        durable.window.tail_advanced(shared.message.offset);
-        let at_hand = (!shared.message.is_expired(wall)).then_some(shared);
+        let offset = shared.message.offset;
+        durable.window.tail_advanced(offset);
+        let is_ours = shared.audience.includes_durable(&durable.key);
+        if !is_ours {
+            durable.window.missing(offset, offset);
+        }
+        let at_hand = (is_ours && !shared.message.is_expired(wall)).then_some(shared);
         self.pump(slot, topic, at_hand);
     }
 
@@ -184,7 +190,11 @@ impl Shard {
                 return self.arm(slot);
             }
         };
-        let trimmed = settle_gaps(&mut durable.window, from, &batch, wall);
+        let key = durable.key.clone();
+        let is_ours = |message: &Message| {
+            !message.is_expired(wall) && audience(message).includes_durable(&key)
+        };
+        let trimmed = settle_gaps(&mut durable.window, from, &batch, is_ours);
         let (mut resolved, open): (Vec<_>, Vec<_>) = std::mem::take(&mut durable.wanted)
             .into_iter()
             .partition(|wanted| (from..batch.next).contains(&wanted.offset));
@@ -193,7 +203,7 @@ impl Shard {
         for wanted in resolved {
             let found = batch.messages.binary_search_by_key(&wanted.offset, |m| m.offset);
             let Some(message) = found.ok().and_then(|at| batch.messages.get(at)) else { continue };
-            if !message.is_expired(wall) {
+            if is_ours(message) {
                 self.fulfil(slot, topic, wanted, message);
             }
         }
@@ -251,13 +261,13 @@ impl Shard {
     }
 }
 
-/// Settles what the log no longer has of the part that was read, and what has expired. Returns
-/// whether something was gone that had not expired.
+/// Settles what the log no longer has of the part that was read, and what has expired or is for
+/// others. Returns whether something was gone.
 fn settle_gaps(
     window: &mut DeliveryWindow,
     from: Offset,
     batch: &ReadBatch,
-    wall: Timestamp,
+    is_ours: impl Fn(&Message) -> bool,
 ) -> bool {
     let mut expected = from;
     let mut trimmed = false;
@@ -266,7 +276,7 @@ fn settle_gaps(
             window.missing(expected, message.offset.previous());
             trimmed = true;
         }
-        if message.is_expired(wall) {
+        if !is_ours(message) {
             window.missing(message.offset, message.offset);
         }
         expected = message.offset.next();

@@ -103,9 +103,11 @@ impl Shard {
         let mut cursor = subscriber.cursor;
         match cursor.appended(head_before, shared.message.offset) {
             LiveStep::Deliver => {
-                connection.push_shared(shared, priority);
-                connection.queue_flush(subscriber.slot, &mut self.unflushed);
-                self.env.metrics.deliveries.inc();
+                if shared.audience.includes_live() {
+                    connection.push_shared(shared, priority);
+                    connection.queue_flush(subscriber.slot, &mut self.unflushed);
+                    self.env.metrics.deliveries.inc();
+                }
                 subscriber.cursor = cursor;
                 subscriber.replaying = false;
                 false

@@ -1,5 +1,7 @@
 //! Messages that were given up: what is known of them, and what an operator does with them.
 
+mod operating;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -10,6 +10,7 @@ use tidings_storage::{ReadBatch, StoreError};
 
 use super::{OwnedGroup, Purpose, Stage, Wanted};
 use crate::clock::Clock;
+use crate::dead_letters::audience;
 use crate::group_letter::{GroupSlot, MemberWord};
 use crate::inbox::{Asker, Want};
 use crate::shard::Shard;
@@ -122,7 +123,7 @@ impl Shard {
     ) {
         let (topic, offset) = (message.topic(), message.offset);
         let Some(owned) = self.groups.get(slot) else { return };
-        if message.is_expired(wall) {
+        if !owned.is_for_it(message, wall) {
             owned.kept.drop_one(topic, offset);
             return owned.group.missing(topic, offset, offset);
         }
@@ -216,8 +217,13 @@ impl OwnedGroup {
         }
     }
 
-    /// Settles what the log no longer has of the part that was read, and what has expired. Returns
-    /// whether something was gone that had not expired.
+    /// Whether a message is worth delivering, and to this group.
+    fn is_for_it(&self, message: &Message, wall: Timestamp) -> bool {
+        !message.is_expired(wall) && audience(message).includes_group(&self.key)
+    }
+
+    /// Settles what the log no longer has of the part that was read, and what has expired or is for
+    /// others. Returns whether something was gone.
     fn settle_gaps(
         &mut self,
         topic: &Topic,
@@ -232,7 +238,7 @@ impl OwnedGroup {
                 self.group.missing(topic, expected, message.offset.previous());
                 trimmed = true;
             }
-            if message.is_expired(wall) {
+            if !self.is_for_it(message, wall) {
                 self.group.missing(topic, message.offset, message.offset);
             }
             expected = message.offset.next();

@@ -1,0 +1,108 @@
+//! Publishing dead letters again.
+
+use tidings_core::{
+    Audience, ContentType, Data, DedupKey, Durability, GroupKey, Headers, Message, NewMessage,
+    PolicyTable, Topic,
+};
+use tidings_protocol::{ErrorBody, ErrorCode};
+use tidings_storage::{Store, Write};
+
+use super::{DeadLetter, header, names_of};
+
+/// Whom a dead letter is published to again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recipients {
+    /// The subscription that gave it up. Others were delivered it the first time.
+    Subscription,
+    /// Whoever reads the topic.
+    Everybody,
+}
+
+/// What is published in the place of what died.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Edit {
+    pub(crate) topic: Option<Topic>,
+    pub(crate) data: Option<Data>,
+    pub(crate) content_type: Option<ContentType>,
+    pub(crate) headers: Option<Headers>,
+}
+
+/// Whom a message is for: read off its headers, which nobody but the server can give it.
+pub(crate) fn audience(message: &Message) -> Audience {
+    let headers = &message.content.headers;
+    if headers.is_empty() || !headers.contains_key(header::REPLAY) {
+        return Audience::Everybody;
+    }
+    let said = |name: &str| headers.get(name).map(String::as_str);
+    let durable = || {
+        let user = said(header::USER)?.parse().ok()?;
+        Some(Audience::Durable { user, name: said(header::DURABLE)?.parse().ok()? })
+    };
+    let group = || {
+        let group = said(header::GROUP)?.parse().ok()?;
+        Some(Audience::Group(GroupKey { group, filter: said(header::FILTER)?.parse().ok()? }))
+    };
+    durable().or_else(group).unwrap_or_default()
+}
+
+/// The writes that publish a dead letter again and then remove it. To be submitted together: a
+/// crash can leave both the message and the dead letter, never neither, and the key makes a second
+/// replay the same message.
+pub(crate) fn replay(letter: &DeadLetter, edit: Edit, to: Recipients) -> [Write; 2] {
+    let content = &letter.message.content;
+    let mut headers = edit.headers.unwrap_or_else(|| letter.published_headers());
+    headers.insert(header::REPLAY.to_owned(), letter.message.offset.to_string());
+    match to {
+        Recipients::Everybody => {}
+        Recipients::Subscription => headers.extend(names_of(&letter.by)),
+    }
+    let message = NewMessage {
+        topic: edit.topic.unwrap_or_else(|| letter.topic.clone()),
+        data: edit.data.unwrap_or_else(|| content.data.clone()),
+        content_type: edit.content_type.or_else(|| content.content_type.clone()),
+        headers,
+        sender: content.sender.clone(),
+        key: Some(key(letter)),
+        order_key: content.order_key.clone(),
+        ttl: letter.ttl,
+    };
+    let publish = Write::Publish { message, durability: Durability::Sync, id: Some(letter.id) };
+    let topic = letter.message.topic().clone();
+    [publish, Write::Remove { topic, offset: letter.message.offset }]
+}
+
+/// Why a dead letter cannot be published again like this, if it cannot.
+pub(crate) fn check(
+    letter: &DeadLetter,
+    topic: &Topic,
+    to: Recipients,
+    (store, policies): (&dyn Store, &PolicyTable),
+) -> Result<(), ErrorBody> {
+    if policies.policy(topic).durability == Durability::Memory {
+        let message = format!(
+            "`{topic}` keeps nothing (`durability = \"memory\"`), so the message could be lost: \
+             name another `topic`"
+        );
+        return Err(ErrorBody::new(ErrorCode::Unsupported, message));
+    }
+    match to {
+        Recipients::Everybody => Ok(()),
+        Recipients::Subscription if *topic != letter.topic => {
+            let message = "the subscription that gave the message up does not read another \
+                           `topic`: replay it there to `all`";
+            Err(ErrorBody::new(ErrorCode::BadField, message))
+        }
+        Recipients::Subscription if store.cursor(&letter.by).is_none() => {
+            let message = "the subscription that gave the message up is gone, so nobody would get \
+                           it: replay it to `all`, or purge it";
+            Err(ErrorBody::new(ErrorCode::NotFound, message))
+        }
+        Recipients::Subscription => Ok(()),
+    }
+}
+
+/// One replay of each dead letter, however often it is asked for.
+fn key(letter: &DeadLetter) -> DedupKey {
+    DedupKey::parse(&format!("tidings-replay-{}", letter.message.id))
+        .expect("41 letters and digits")
+}
