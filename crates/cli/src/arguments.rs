@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::completions::Completions;
 use crate::configuration::Configuration;
+use crate::dead_letters::DeadLetters;
 use crate::dev::Dev;
 use crate::history::History;
 use crate::publish::Publish;
@@ -38,6 +39,9 @@ pub(crate) enum Command {
     Subscribe(Subscribe),
     /// Print messages of the past
     History(History),
+    /// Look at messages that were given up, publish them again, or remove them
+    #[command(name = "dead-letters", visible_alias = "dlq")]
+    DeadLetters(DeadLetters),
     /// Make a token for a user
     Token(Token),
     /// Check, show and explain the configuration
@@ -57,6 +61,7 @@ impl Command {
             Self::Publish(publish) => publish.run(),
             Self::Subscribe(subscribe) => subscribe.run(),
             Self::History(history) => history.run(),
+            Self::DeadLetters(dead_letters) => dead_letters.run(),
             Self::Token(token) => token.run(),
             Self::Tour(tour) => tour.run(),
             Self::Config(configuration) => configuration.run(),
@@ -91,6 +96,13 @@ mod tests {
             "sub room/42 --durable phone --no-ack",
             "history room/42 --since 10m --limit 5 --json",
             "history room/42 --after Zr3:18",
+            "dead-letters list --topic jobs/# --user alice --reason db --since 1h --limit 5 --json",
+            "dead-letters show 17 --json --operator http://127.0.0.1:8001",
+            "dead-letters replay 17 --edit",
+            "dead-letters replay 17 --data 1 --into repaired --to-all",
+            "dlq replay --all --topic jobs/# --to-all",
+            "dlq purge 17",
+            "dlq purge --all --until 7d --yes",
             "token --user alice --cap room/#:pub,sub --cap jobs/1:sub --ttl 1h",
             "token --user alice -c tidings.toml",
             "config check tidings.toml",
@@ -114,6 +126,11 @@ mod tests {
             "sub a/#/b",
             "sub room/42 --from yesterday",
             "history room/42 --since 10m --after Zr3:18",
+            "dead-letters replay",
+            "dead-letters replay 17 --all",
+            "dead-letters replay --all --edit",
+            "dead-letters replay 17 --edit --data 1",
+            "dead-letters purge",
             "token",
             "token --user alice -c a --secret-file b",
             "config",

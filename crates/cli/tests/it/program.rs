@@ -318,6 +318,10 @@ impl Server {
         format!("ws://127.0.0.1:{}/v1/ws", self.port)
     }
 
+    pub(crate) fn operator_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.operator_port)
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

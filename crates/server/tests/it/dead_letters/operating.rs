@@ -60,12 +60,14 @@ async fn listed(server: &RunningServer, query: &str, count: usize) -> Vec<u64> {
 async fn dead_letters_are_listed_filtered_paged_and_shown() {
     let server = server().await;
     let mut sender = Peer::connect(server.public_addr()).await;
-    for (topic, reason) in [("jobs/a", "db down"), ("jobs/b", "bad input"), ("jobs/a", "db slow")] {
+    let deaths = [("jobs/a", "db down"), ("jobs/b", "bad input"), ("jobs/a", "db slow")];
+    for (count, (topic, reason)) in (1..).zip(deaths) {
         let mut worker = worker(&server, topic, "w").await;
         let publish =
             json!({"topic": topic, "data": {"n": 1}, "headers": {"k": "v"}, "ttl_ms": 600_000});
         sender.ask(json!({"publish": publish})).await;
         bury(&mut worker, topic, reason).await;
+        listed(&server, "", count).await;
         worker.ask(json!({"unsubscribe": {"sub": topic}})).await;
     }
     assert_eq!(listed(&server, "", 3).await, [1, 2, 3]);
@@ -203,6 +205,7 @@ async fn many_are_replayed_and_purged_in_pieces() {
         sender.publish("jobs/a", json!(n)).await;
         bury(&mut failing, "jobs/a", "no").await;
     }
+    listed(&server, "", 25).await;
     for n in 0..5 {
         sender.publish("jobs/b", json!(n)).await;
         bury(&mut other, "jobs/b", "no").await;

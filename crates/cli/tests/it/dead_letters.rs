@@ -1,0 +1,156 @@
+//! `tidings dead-letters`: what an operator does with messages that were given up.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+
+use crate::program::{Process, Server, finish, text, tidings, wait_for};
+
+/// Jobs are given up after one delivery that was not acked in time.
+const GIVES_UP: &str = r##"
+[auth]
+open = true
+[[topic]]
+match = "jobs/#"
+attempts_max = 1
+ack_timeout = "200ms"
+"##;
+
+/// Has `count` messages of `jobs/1` given up by `worker`.
+fn bury(server: &Server, count: usize) {
+    let lines: Vec<_> = (0..count).map(|n| format!("{{\"n\":{n}}}")).collect();
+    let file = server.path("jobs.txt");
+    std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+    let file = file.display().to_string();
+    server.client(&["pub", "jobs/1", "--json", "--file", &file]);
+    let mut worker = tidings();
+    worker.args(["sub", "jobs/1", "--durable", "worker", "--no-ack", "--window", "512"]);
+    worker.args(["--url", &server.url()]).stdout(Stdio::null());
+    let worker = Process::start(worker, server.directory.path(), "worker");
+    wait_for("the dead letters", || (list(server, &[]).len() == count).then_some(()));
+    assert!(worker.stop().success());
+}
+
+/// A command for the operator's port, run to its end.
+fn operate(server: &Server, arguments: &[&str], editor: Option<&str>) -> Output {
+    let mut command = tidings();
+    command.arg("dead-letters").args(arguments).env("TIDINGS_OPERATOR", server.operator_url());
+    command.env_remove("VISUAL").env("TMPDIR", server.directory.path());
+    if let Some(editor) = editor {
+        command.env("EDITOR", editor);
+    }
+    finish(&mut command)
+}
+
+fn succeed(server: &Server, arguments: &[&str]) -> String {
+    let output = operate(server, arguments, None);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn list(server: &Server, arguments: &[&str]) -> Vec<Value> {
+    let all = [&["list", "--limit", "0", "--json"], arguments].concat();
+    succeed(server, &all).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Everything in the log of a topic.
+fn history(server: &Server, topic: &str) -> Vec<Value> {
+    let lines = server.client(&["history", topic, "--limit", "0", "--json"]);
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn dead_letters_are_listed_shown_edited_replayed_and_purged() {
+    let mut server = Server::serve(GIVES_UP);
+    server.start();
+    bury(&server, 5);
+    let table = succeed(&server, &["list", "--limit", "2"]);
+    let lines: Vec<_> = table.lines().collect();
+    assert!(lines[0].starts_with("OFFSET  WHEN"), "{table}");
+    assert!(lines[1].contains("jobs/1 #1") && lines[1].contains("dev/worker"), "{table}");
+    assert!(lines[1].ends_with("1 attempt  timed out"), "{table}");
+    assert_eq!(lines.len(), 3, "{table}");
+    assert_eq!(list(&server, &["--topic", "jobs/+", "--reason", "timed_out"]).len(), 5);
+    assert!(list(&server, &["--user", "nobody"]).is_empty());
+    let shown = succeed(&server, &["show", "1"]);
+    assert!(shown.contains("#1 to ") && shown.contains("timed out after 2"), "{shown}");
+    assert!(shown.ends_with("{\n  \"n\": 0\n}\n"), "{shown}");
+
+    // An editor that changes what it is given, one that does not, and one that breaks it.
+    let editor = |name: &str, does: &str| {
+        let file = server.path(name);
+        std::fs::write(&file, format!("#!/bin/sh\n{does}\n")).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        file.display().to_string()
+    };
+    let changes = editor("changes", "sed -i 's/0/\"fixed\"/' \"$1\"");
+    let output = operate(&server, &["replay", "1", "--edit"], Some(&changes));
+    assert!(text(&output.stdout).ends_with("as jobs/1 #6\n"), "{output:?}");
+    let replayed = history(&server, "jobs/1").pop().unwrap();
+    assert_eq!(replayed["data"]["n"], "fixed");
+    assert_eq!(replayed["headers"]["tidings-durable"], "worker");
+    let output = operate(&server, &["replay", "2", "--edit"], Some("true"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("nothing was changed"), "{output:?}");
+    let breaks = editor("breaks", "echo '{' > \"$1\"");
+    let output = operate(&server, &["replay", "2", "--edit"], Some(&breaks));
+    let told = text(&output.stderr);
+    let kept = told.split("it is in ").nth(1).unwrap().split(':').next().unwrap();
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), "{\n", "no work is lost");
+    assert_eq!(list(&server, &[]).len(), 4);
+
+    succeed(&server, &["replay", "2", "--data", "7", "--into", "repaired"]);
+    assert_eq!(history(&server, "repaired")[0]["data"], 7);
+    // Removing many wants to be meant.
+    let output = operate(&server, &["purge", "--all"], None);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output.stderr).contains("--yes"), "{output:?}");
+    assert_eq!(succeed(&server, &["purge", "3"]), "purged 1 dead letter\n");
+    let all = ["purge", "--all", "--topic", "jobs/#", "--yes", "--json"];
+    assert_eq!(succeed(&server, &all), "{\"failed\":0,\"purged\":2}\n");
+    assert!(list(&server, &[]).is_empty());
+    let output = operate(&server, &["show", "3"], None);
+    assert!(text(&output.stderr).contains("(not_found)"), "{output:?}");
+    assert!(server.stop().success());
+    let output = operate(&server, &["list"], None);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("operator port?"), "{output:?}");
+}
+
+/// The promise of a replay: durable first, then removed; a second one is the same message.
+#[test]
+fn a_kill_in_the_middle_of_a_replay_loses_nothing_and_repeats_nothing() {
+    const COUNT: usize = 1500;
+    let mut server = Server::serve(GIVES_UP);
+    server.start();
+    bury(&server, COUNT);
+    let before = history(&server, "jobs/1");
+    for _ in 0..3 {
+        let replay = ["dead-letters", "replay", "--all", "--topic", "jobs/#", "--operator"];
+        let url = server.operator_url();
+        let mut command = tidings();
+        command.args(replay).arg(&url).stdout(Stdio::null());
+        let replay = Process::start(command, server.directory.path(), "replay");
+        let head =
+            || server.client(&["history", "jobs/1", "--limit", "0", "--json"]).lines().count();
+        let at_least = head() + 100;
+        wait_for("some to be replayed", || (head() >= at_least.min(2 * COUNT)).then_some(()));
+        server.kill();
+        drop(replay);
+        server.start();
+    }
+    succeed(&server, &["replay", "--all"]);
+    assert!(list(&server, &[]).is_empty());
+    let mut replays: BTreeMap<String, usize> = BTreeMap::new();
+    for message in history(&server, "jobs/1").split_off(COUNT) {
+        assert!(message["headers"]["tidings-replay"].is_string(), "{message}");
+        *replays.entry(message["id"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    for message in &before {
+        let times = replays.get(message["id"].as_str().unwrap());
+        assert_eq!(times, Some(&1), "{message}");
+    }
+    assert_eq!(replays.len(), COUNT);
+}
