@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::ask::{Ask, Start};
 use crate::clock::Clock;
+use crate::dead_letters::audience;
 use crate::env::Env;
 use crate::http::access;
 use crate::metrics::Held;
@@ -234,7 +235,9 @@ impl Source {
         }
         let now = Clock::wall();
         let mut sent = 0;
-        for message in batch.messages.iter().filter(|message| !message.is_expired(now)) {
+        let is_for_it =
+            |message: &Message| !message.is_expired(now) && audience(message).includes_live();
+        for message in batch.messages.iter().filter(|message| is_for_it(message)) {
             self.append_message(index, message, &mut out);
             sent += 1;
         }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tidings_server::RunningServer;
 
 use super::{connect_as, jobs, now};
+use crate::events::Events;
 use crate::peer::{Peer, http, metric, start};
 
 /// A server whose jobs are given up at once.
@@ -119,9 +120,12 @@ async fn a_replay_goes_to_the_subscription_that_gave_up_and_to_nobody_else() {
     let mut absent = connect_as(address, "absent").await;
     absent.ask(json!({"subscribe": {"topic": "jobs/a", "durable": "absent"}})).await;
     absent.ask(json!({"unsubscribe": {"sub": "jobs/a"}})).await;
+    let mut stream = Events::open(address, "topic=jobs/a", &[]).await;
+    stream.expect("ready").await;
     let mut sender = Peer::connect(address).await;
     let published = sender.publish("jobs/a", json!("x")).await;
     bury(&mut failing, "jobs/a", "not now").await;
+    assert_eq!(stream.expect("message").await.data["data"], "x");
     for peer in [&mut sound, &mut live, &mut filter] {
         assert_eq!(peer.message().await["data"], "x");
     }
@@ -140,6 +144,7 @@ async fn a_replay_goes_to_the_subscription_that_gave_up_and_to_nobody_else() {
         let next = peer.message().await;
         assert_eq!((&next["data"], &next["offset"]), (&json!("y"), &json!(3)));
     }
+    assert_eq!(stream.expect("message").await.data["data"], "y");
     // Those who read it later as well: the log is read for them.
     absent.ask(json!({"subscribe": {"topic": "jobs/a", "durable": "absent"}})).await;
     assert_eq!(absent.data(2).await, ["x", "y"]);
