@@ -12,6 +12,7 @@ use crate::serve::Serve;
 use crate::subscribe::Subscribe;
 use crate::token::Token;
 use crate::tour::Tour;
+use crate::trace::Trace;
 
 /// Real-time messages that are not lost.
 #[derive(Debug, Parser)]
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     /// Look at messages that were given up, publish them again, or remove them
     #[command(name = "dead-letters", visible_alias = "dlq")]
     DeadLetters(DeadLetters),
+    /// Show what became of a message
+    Trace(Trace),
     /// Make a token for a user
     Token(Token),
     /// Check, show and explain the configuration
@@ -62,6 +65,7 @@ impl Command {
             Self::Subscribe(subscribe) => subscribe.run(),
             Self::History(history) => history.run(),
             Self::DeadLetters(dead_letters) => dead_letters.run(),
+            Self::Trace(trace) => trace.run(),
             Self::Token(token) => token.run(),
             Self::Tour(tour) => tour.run(),
             Self::Config(configuration) => configuration.run(),
@@ -102,6 +106,7 @@ mod tests {
             "dead-letters replay 17 --data 1 --into repaired --to-all",
             "dlq replay --all --topic jobs/# --to-all",
             "dlq purge 17",
+            "trace 01JD0M2Q8G00Z0000000000003 --json --operator http://127.0.0.1:8001",
             "dlq purge --all --until 7d --yes",
             "token --user alice --cap room/#:pub,sub --cap jobs/1:sub --ttl 1h",
             "token --user alice -c tidings.toml",
@@ -131,6 +136,7 @@ mod tests {
             "dead-letters replay --all --edit",
             "dead-letters replay 17 --edit --data 1",
             "dead-letters purge",
+            "trace 17",
             "token",
             "token --user alice -c a --secret-file b",
             "config",

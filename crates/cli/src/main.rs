@@ -22,6 +22,7 @@ mod standard_output;
 mod subscribe;
 mod token;
 mod tour;
+mod trace;
 
 use std::process::ExitCode;
 

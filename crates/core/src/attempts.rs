@@ -165,7 +165,7 @@ mod tests {
             sent_at: Timestamp::from_ms(u64::from(number) * 10),
             ended_at: Timestamp::from_ms(u64::from(number) * 10 + 5),
             end: AttemptEnd::Nacked,
-            reason: Some(reason.into()).filter(|reason: &Box<str>| !reason.is_empty()),
+            reason: (!reason.is_empty()).then(|| reason.into()),
         }
     }
 

@@ -25,6 +25,7 @@ mod server;
 mod storage;
 mod text;
 mod topic;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ pub use secret::Secret;
 pub use server::{ServerSection, TlsSection};
 pub use storage::StorageSection;
 pub use topic::TopicSection;
+pub use trace::TraceSection;
 
 /// Everything that can be configured.
 ///
@@ -68,6 +70,8 @@ pub struct Config {
     pub inbox: InboxSection,
     /// The HTTP interface.
     pub http: HttpSection,
+    /// What is remembered for the story of a message.
+    pub trace: TraceSection,
     /// What the server writes about itself.
     pub log: LogSection,
     /// Policies of topics; the first section that matches decides.

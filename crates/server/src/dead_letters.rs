@@ -10,6 +10,7 @@ pub(crate) mod replay;
 pub(crate) mod selection;
 
 pub(crate) use burial::{Burial, gave_up};
+pub(crate) use history::ToldAttempt;
 pub(crate) use letter::DeadLetter;
 pub(crate) use replay::audience;
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tidings_core::{ConnectionSettings, Jitter, MessageId, NodeId, PolicyTable, UserId};
+use tidings_core::{
+    ConnectionSettings, Jitter, MessageId, NodeId, Offset, PolicyTable, Topic, UserId,
+};
 use tidings_protocol::ConnectionLimits;
 use tidings_storage::Store;
 use tokio::sync::oneshot;
@@ -14,7 +16,7 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::door_lane::DoorLane;
 use crate::door_reads::DoorReads;
-use crate::inbox::{Inbox, Letter, UserConnection, Whose};
+use crate::inbox::{Inbox, Letter, Recalled, UserConnection, Whose};
 use crate::kept_attempts::KeptAttempts;
 use crate::metrics::Metrics;
 use crate::presence::Roster;
@@ -39,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) http_body_bytes: usize,
     pub(crate) token_in_query: bool,
     pub(crate) request_timeout: Duration,
+    /// Delivery events that each shard remembers.
+    pub(crate) record_events: usize,
 }
 
 /// Components shared by shards and door.
@@ -109,6 +113,22 @@ impl Env {
             connections.extend(answer.await.unwrap_or_default());
         }
         connections
+    }
+
+    /// What each shard knows of the message at this place.
+    pub(crate) async fn recall(&self, topic: &Topic, offset: Offset) -> Vec<Recalled> {
+        let ask = |inbox: &Arc<Inbox>| {
+            let (reply, answer) = oneshot::channel();
+            inbox.post(Letter::Recall { topic: topic.clone(), offset, reply });
+            answer
+        };
+        let answers: Vec<_> = self.inboxes.iter().map(ask).collect();
+        let mut recalled = Vec::new();
+        for answer in answers {
+            // A shard that has ended has forgotten.
+            recalled.extend(answer.await);
+        }
+        recalled
     }
 
     /// When a client that is sent away may come back.

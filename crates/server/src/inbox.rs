@@ -3,12 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidings_core::{ClientId, DurableKey, Instant, Offset, Position, Timestamp, Topic, UserId};
+use tidings_core::{
+    ClientId, CursorKey, DurableKey, Instant, Offset, Position, Timestamp, Topic, UserId,
+};
 use tidings_protocol::RequestId;
 use tidings_storage::{ReadBatch, StoreError, Ticket};
 use tokio::sync::oneshot;
 
 use crate::commit::SharedCommit;
+use crate::dead_letters::ToldAttempt;
+use crate::delivery_record::{Happening, Reader};
 use crate::group_letter::{GroupLetter, GroupSlot, MemberLetter, Survey};
 use crate::presence::SharedNews;
 use crate::shard::{ConnectionKey, Handoff};
@@ -46,6 +50,8 @@ pub(crate) enum Letter {
     Found(FoundTopics),
     /// Somebody asks how the groups of this shard stand.
     Survey(Survey),
+    /// Tell what is known of the message at this place.
+    Recall { topic: Topic, offset: Offset, reply: oneshot::Sender<Recalled> },
     /// Close everything in waves until `due`, then stop.
     Drain { due: Instant },
 }
@@ -85,6 +91,36 @@ pub(crate) struct FoundTopics {
     pub(crate) topics: Vec<(Topic, Offset)>,
     /// There are more than were asked for.
     pub(crate) more: bool,
+}
+
+/// What a shard knows of one message.
+#[derive(Clone, Debug)]
+pub(crate) struct Recalled {
+    /// From when on no event is missing; `None` if none are remembered.
+    pub(crate) since: Option<Timestamp>,
+    /// Oldest first.
+    pub(crate) events: Vec<RecalledEvent>,
+    pub(crate) unsettled: Vec<Unsettled>,
+}
+
+/// Something that happened to a delivery.
+#[derive(Clone, Debug)]
+pub(crate) struct RecalledEvent {
+    pub(crate) at: Timestamp,
+    pub(crate) reader: Reader,
+    /// Which delivery, from 1; 0 where that is not known.
+    pub(crate) attempt: u32,
+    pub(crate) what: Happening,
+}
+
+/// How a message stands with a subscription that has a connection and has not settled it.
+#[derive(Clone, Debug)]
+pub(crate) struct Unsettled {
+    pub(crate) key: CursorKey,
+    pub(crate) client: ClientId,
+    /// Which delivery waits for an answer, and since when.
+    pub(crate) sent: Option<(u32, Timestamp)>,
+    pub(crate) failed: Vec<ToldAttempt>,
 }
 
 /// The outcome of a [`crate::reader::ReadJob`].

@@ -10,6 +10,7 @@ mod clock;
 mod commit;
 mod config;
 mod dead_letters;
+mod delivery_record;
 mod directory;
 mod door;
 mod door_lane;

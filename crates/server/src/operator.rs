@@ -4,6 +4,7 @@
 mod dead_letters;
 mod groups;
 mod scheduled;
+mod story;
 mod users;
 
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub(crate) fn router(env: Arc<Env>, draining: CancellationToken) -> Router {
         .route("/v1/scheduled", get(scheduled::list))
         .route("/v1/scheduled/{id}", delete(scheduled::remove))
         .merge(dead_letters::routes())
+        .route("/v1/messages/{id}", get(story::story))
         .fallback(async || HttpError::new(ErrorCode::NotFound, "the operator has no such route"))
         .layer(from_fn_with_state(Arc::clone(&env), around))
         .with_state(Operator { env, draining })

@@ -426,6 +426,7 @@ fn settings(config: &Config) -> Settings {
         },
         drain_timeout: config.server.drain_timeout.max(Duration::from_millis(100)),
         http_body_bytes: config.http.body_bytes.as_usize(),
+        record_events: config.trace.events,
         token_in_query: config.auth.token_in_query,
         request_timeout: config.http.request_timeout,
     }

@@ -21,6 +21,7 @@ mod output;
 mod own_inbox;
 mod presence;
 mod publish;
+mod recall;
 mod requests;
 mod settle;
 mod stream;
@@ -39,6 +40,7 @@ use tidings_core::{CloseCode, DurableKey, Instant, Priority, TimerWheel, Timesta
 use tidings_protocol::{ErrorBody, RequestId, ServerBody, ServerFrame};
 use tidings_storage::{Submission, Ticket, Write};
 
+use crate::delivery_record::DeliveryRecord;
 use crate::env::Env;
 use crate::group_letter::GroupSlot;
 use crate::inbox::{Inbox, Letter, Waiting};
@@ -158,6 +160,8 @@ pub(crate) struct Shard {
     save_at: Option<Instant>,
     drain: Option<close::Drain>,
     read_buffer: Box<[u8]>,
+    /// The latest durable deliveries.
+    record: DeliveryRecord,
     now: Instant,
 }
 
@@ -188,6 +192,7 @@ const READ_BUFFER_BYTES: usize = 128 * 1024;
 impl Shard {
     pub(crate) fn new(env: Arc<Env>, seat: ShardSeat) -> Self {
         let now = env.clock.now();
+        let record_events = env.settings.record_events;
         Self {
             env,
             inbox: seat.inbox,
@@ -207,6 +212,7 @@ impl Shard {
             save_at: None,
             drain: None,
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
+            record: DeliveryRecord::new(record_events, now),
             now,
         }
     }
@@ -290,6 +296,7 @@ impl Shard {
             Letter::ToMember(letter) => self.tell_member(letter),
             Letter::Found(found) => self.topics_found(found),
             Letter::Survey(survey) => self.answer_survey(survey),
+            Letter::Recall { topic, offset, reply } => self.recall(&topic, offset, reply),
             Letter::Drain { due } => self.start_drain(due),
         }
     }

@@ -119,6 +119,38 @@ fn dead_letters_are_listed_shown_edited_replayed_and_purged() {
     assert!(text(&output.stderr).contains("operator port?"), "{output:?}");
 }
 
+#[test]
+fn a_trace_tells_what_became_of_a_message() {
+    let mut server = Server::serve(GIVES_UP);
+    server.start();
+    bury(&server, 1);
+    let id = history(&server, "jobs/1")[0]["id"].as_str().unwrap().to_owned();
+    let trace = |arguments: &[&str]| {
+        let mut command = tidings();
+        command.args(["trace", &id, "--operator", &server.operator_url()]).args(arguments);
+        let output = finish(&mut command);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let told = trace(&[]);
+    let lines: Vec<_> = told.lines().map(str::trim).collect();
+    assert_eq!(lines[0], id);
+    assert!(lines[2].starts_with("+0 ms  published to jobs/1 #1, by dev"), "{told}");
+    for part in ["sent to dev/worker on", "timed out: dev/worker", "dead letter 1 for dev/worker"] {
+        assert_eq!(told.matches(part).count(), 1, "{part} in {told}");
+    }
+    assert!(told.contains("dev/worker: settled"), "{told}");
+    let story: Value = serde_json::from_str(&trace(&["--json"])).unwrap();
+    assert_eq!(story["dead_letters"][0]["gave_up"], "timed_out");
+    // After a restart the log still tells, and the record says that it begins later.
+    server.kill();
+    server.start();
+    let output = finish(tidings().args(["trace", &id, "--operator", &server.operator_url()]));
+    let told = text(&output.stdout);
+    assert!(told.contains("deliveries are recorded since"), "{told}");
+    assert!(told.contains("dead letter 1 for dev/worker") && !told.contains("sent to"), "{told}");
+}
+
 /// The promise of a replay: durable first, then removed; a second one is the same message.
 #[test]
 fn a_kill_in_the_middle_of_a_replay_loses_nothing_and_repeats_nothing() {

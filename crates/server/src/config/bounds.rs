@@ -22,6 +22,10 @@ const DAY: u64 = 24 * HOUR;
 /// Event loops. Beyond the cores of any machine they only cost memory.
 pub(super) const SHARDS: RangeInclusive<usize> = 0..=256;
 
+/// Delivery events that an event loop remembers: at most 24 MiB of memory each, which takes a few
+/// milliseconds to look through.
+pub(super) const TRACE_EVENTS: RangeInclusive<usize> = 0..=1_000_000;
+
 /// Connections. A process has no more file descriptors than this in practice.
 pub(super) const CONNECTIONS: RangeInclusive<usize> = 1..=10_000_000;
 

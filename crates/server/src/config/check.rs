@@ -280,6 +280,7 @@ fn check_envelope(key: &str, value: ByteSize, config: &Config, found: &mut Probl
 }
 
 fn check_http(config: &Config, found: &mut Problems) {
+    found.range("trace.events", config.trace.events, &bounds::TRACE_EVENTS);
     check_origins("http.cors_origins", &config.http.cors_origins, found);
     check_envelope("http.body_bytes", config.http.body_bytes, config, found);
     found.range("http.request_timeout", config.http.request_timeout, &bounds::REQUEST);

@@ -42,8 +42,8 @@ mod tests {
         let age = |config: &Config, name: &str| {
             config.policy_table().policy(&Topic::parse(name).unwrap()).retention.age
         };
-        let mut config = Config::default();
-        config.topic = vec![TopicSection::new(Filter::parse("#").unwrap())];
+        let section = TopicSection::new(Filter::parse("#").unwrap());
+        let mut config = Config { topic: vec![section], ..Config::default() };
         assert_eq!(age(&config, DEAD_LETTERS_TOPIC), Duration::from_secs(14 * 86_400));
         let mut section = TopicSection::new(Filter::parse(DEAD_LETTERS_TOPIC).unwrap());
         section.retention_age = Duration::from_secs(60);

@@ -167,6 +167,13 @@ impl DeadLetter {
         }
     }
 
+    /// Everything but the data and headers, as JSON.
+    pub(crate) fn told_with_history(&self) -> serde_json::Value {
+        let mut told = serde_json::json!(self.told());
+        told["history"] = serde_json::json!(self.history());
+        told
+    }
+
     /// Everything.
     pub(crate) fn told_in_full(&self) -> ToldInFull<'_> {
         let content = &self.message.content;

@@ -2,7 +2,7 @@
 
 use tidings_core::{
     Audience, ContentType, Data, DedupKey, Durability, GroupKey, Headers, Message, NewMessage,
-    PolicyTable, Topic,
+    Offset, PolicyTable, Position, Topic,
 };
 use tidings_protocol::{ErrorBody, ErrorCode};
 use tidings_storage::{Store, Write};
@@ -52,6 +52,13 @@ pub(crate) fn replay(letter: &DeadLetter, edit: Edit, to: Recipients) -> [Write;
     let content = &letter.message.content;
     let mut headers = edit.headers.unwrap_or_else(|| letter.published_headers());
     headers.insert(header::REPLAY.to_owned(), letter.message.offset.to_string());
+    // Where it was before: the way back, for whoever follows the message.
+    let before = [
+        (header::TOPIC, letter.topic.to_string()),
+        (header::EPOCH, letter.place.epoch.to_string()),
+        (header::OFFSET, letter.place.offset.to_string()),
+    ];
+    headers.extend(before.map(|(name, value)| (name.to_owned(), value)));
     match to {
         Recipients::Everybody => {}
         Recipients::Subscription => headers.extend(names_of(&letter.by)),
@@ -69,6 +76,16 @@ pub(crate) fn replay(letter: &DeadLetter, edit: Edit, to: Recipients) -> [Write;
     let publish = Write::Publish { message, durability: Durability::Sync, id: Some(letter.id) };
     let topic = letter.message.topic().clone();
     [publish, Write::Remove { topic, offset: letter.message.offset }]
+}
+
+/// Of which dead letter a message was published again, and where it had been before.
+pub(crate) fn origin(message: &Message) -> Option<(Offset, Topic, Position)> {
+    let said = |name: &str| message.content.headers.get(name).map(String::as_str);
+    let number = |name: &str| said(name)?.parse().ok().map(Offset::new);
+    let letter = number(header::REPLAY)?;
+    let place =
+        Position { epoch: said(header::EPOCH)?.parse().ok()?, offset: number(header::OFFSET)? };
+    Some((letter, Topic::parse(said(header::TOPIC)?).ok()?, place))
 }
 
 /// Why a dead letter cannot be published again like this, if it cannot.

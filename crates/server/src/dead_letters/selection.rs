@@ -202,6 +202,18 @@ pub(crate) fn find(
     Ok(Found { letters, cursor })
 }
 
+/// What is known of a message's deaths: the dead letters of it, at most a page, and whether all were
+/// looked at. Blocks on the disk.
+pub(crate) fn of_message(
+    store: &dyn Store,
+    id: MessageId,
+) -> Result<(Vec<DeadLetter>, bool), ErrorBody> {
+    let selection = Selection { id: Some(id), ..Selection::default() };
+    let page = Page { limit: LIMIT_DEFAULT, cursor: None };
+    let found = find(store, &selection, page)?;
+    Ok((found.letters, found.cursor.is_none()))
+}
+
 /// The dead letter at this offset of `$dead-letters`. Blocks on the disk.
 pub(crate) fn at(store: &dyn Store, offset: Offset) -> Result<DeadLetter, ErrorBody> {
     let topic = Topic::parse(DEAD_LETTERS_TOPIC).expect("a valid topic");

@@ -162,7 +162,7 @@ fn refused(outcome: Option<&Outcome>) -> HttpError {
 }
 
 /// Reads the log where that may block.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     operator: &Operator,
     read: impl FnOnce(&dyn Store) -> Result<T, ErrorBody> + Send + 'static,
 ) -> Result<T, ErrorBody> {

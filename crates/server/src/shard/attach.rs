@@ -113,7 +113,7 @@ impl Shard {
             return;
         };
         let client = active.session.client.clone();
-        let attempts = self.env.attempts.take(&key, cursor.epoch);
+        let attempts = self.env.attempts.take(key, cursor.epoch);
         let reserved = cursor.reserved;
         let mut window = DeliveryWindow::new(policy, *window, cursor, state.head, seed);
         match begins {
@@ -133,6 +133,7 @@ impl Shard {
             reading: false,
             unsaved: false,
             attempts,
+            reader: None,
             client,
             ack_timeout: policy.ack_timeout,
             by_policy,

@@ -6,6 +6,7 @@ use tidings_storage::{StoreError, Write};
 use super::durable::held;
 use super::{ConnectionKey, PendingWrite, Shard};
 use crate::dead_letters::{Burial, gave_up};
+use crate::delivery_record::Happening;
 
 /// Why a message is set aside.
 #[derive(Debug)]
@@ -81,10 +82,13 @@ impl Shard {
         refused: Option<&StoreError>,
     ) {
         let now = self.now;
-        let Some(durable) = self.connection(key).and_then(|c| held(c, topic)) else { return };
+        let connection = self.connections.get_mut(key.slot as usize);
+        let connection = connection.filter(|c| c.generation == key.generation);
+        let Some(durable) = connection.and_then(|c| held(c, topic)) else { return };
         match refused {
             None => {
                 durable.window.dead_lettered(offset);
+                durable.note(&mut self.record, now, offset, 0, Happening::GivenUp);
                 durable.attempts.settled(offset);
                 self.env.metrics.dead_letters.inc();
             }

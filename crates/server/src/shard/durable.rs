@@ -12,6 +12,7 @@ use super::{CURSOR_SAVE_INTERVAL, ConnectionKey, PendingWrite, Shard};
 use crate::clock::Clock;
 use crate::commit::SharedMessage;
 use crate::dead_letters::audience;
+use crate::delivery_record::Happening;
 use crate::inbox::Want;
 
 /// The durable subscription of a connection to `topic`, if it holds one.
@@ -84,6 +85,7 @@ impl Shard {
                     Some(shared)
                         if shared.message.offset == offset && durable.wanted.is_empty() =>
                     {
+                        durable.note(&mut self.record, now, offset, attempt, Happening::Sent);
                         match attempt {
                             1 => connection.push_shared(shared, priority),
                             _ => connection.push_message(&shared.message, attempt, priority),
@@ -223,6 +225,10 @@ impl Shard {
             Purpose::Send { attempt } => {
                 let Some(connection) = self.connections.get_mut(slot as usize) else { return };
                 connection.push_message(message, attempt, priority);
+                if let Some(durable) = held(connection, topic) {
+                    let record = &mut self.record;
+                    durable.note(record, self.now, message.offset, attempt, Happening::Sent);
+                }
                 self.env.metrics.deliveries.inc();
                 if attempt > 1 {
                     self.env.metrics.redeliveries.inc();

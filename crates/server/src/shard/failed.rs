@@ -2,11 +2,13 @@
 //! one connection of a subscription to the next.
 
 use tidings_core::{
-    Attempt, AttemptEnd, DurableKey, Instant, Offset, SettleOutcome, Timestamp, Unanswered,
+    Attempt, AttemptEnd, CursorKey, DurableKey, Instant, Offset, SettleOutcome, Timestamp,
+    Unanswered,
 };
 
 use super::subscription::Durable;
 use crate::clock::Clock;
+use crate::delivery_record::{DeliveryRecord, Happening, Reader};
 
 /// The same moment on both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -31,15 +33,16 @@ impl Durable {
     pub(super) fn not_taken(
         &mut self,
         at: Moment,
-        offset: Offset,
-        end: AttemptEnd,
-        reason: Option<String>,
+        record: &mut DeliveryRecord,
+        (offset, end, reason): (Offset, AttemptEnd, Option<String>),
         decide: impl FnOnce(&mut Self) -> SettleOutcome,
     ) -> SettleOutcome {
         let unanswered = self.window.unanswered_at(offset);
         let outcome = decide(self);
         match (outcome, unanswered) {
-            (SettleOutcome::Done, Some(unanswered)) => self.failed(at, unanswered, end, reason),
+            (SettleOutcome::Done, Some(unanswered)) => {
+                self.failed(at, record, unanswered, end, reason);
+            }
             (SettleOutcome::Done, None) => self.refused_later(at, offset, reason),
             (SettleOutcome::Stale, _) => {}
         }
@@ -50,19 +53,22 @@ impl Durable {
     pub(super) fn failed(
         &mut self,
         at: Moment,
+        record: &mut DeliveryRecord,
         unanswered: Unanswered,
         end: AttemptEnd,
         reason: Option<String>,
     ) {
+        let Unanswered { offset, attempt, .. } = unanswered;
+        self.note(record, at.now, offset, attempt, Happening::Failed(end));
         let attempt = Attempt {
-            number: unanswered.attempt,
+            number: attempt,
             client: self.client.clone(),
             sent_at: at.wall_at(unanswered.sent_at),
             ended_at: at.wall,
             end,
             reason: reason.map(Into::into),
         };
-        self.attempts.failed(unanswered.offset, attempt);
+        self.attempts.failed(offset, attempt);
     }
 
     /// A message whose delivery has failed already is refused while it waits for the next one: why
@@ -77,22 +83,45 @@ impl Durable {
     }
 
     /// Deliveries that were not answered in time. To be asked before the window is told the time.
-    pub(super) fn note_timeouts(&mut self, at: Moment) {
+    pub(super) fn note_timeouts(&mut self, at: Moment, record: &mut DeliveryRecord) {
         let overdue: Vec<_> = self.window.unanswered().filter(|u| u.due <= at.now).collect();
         for unanswered in overdue {
-            self.failed(at, unanswered, AttemptEnd::TimedOut, None);
+            self.failed(at, record, unanswered, AttemptEnd::TimedOut, None);
         }
     }
 
     /// The connection broke. That is an attempt of the first message alone; of the others it is kept
     /// where they have failed before.
-    pub(super) fn note_connection_end(&mut self, at: Moment) {
+    pub(super) fn note_connection_end(&mut self, at: Moment, record: &mut DeliveryRecord) {
         let first = self.window.cursor();
-        let counts = |u: &Unanswered| u.offset == first || self.attempts.of(u.offset).is_some();
-        let ended: Vec<_> = self.window.unanswered().filter(counts).collect();
-        for unanswered in ended {
-            self.failed(at, unanswered, AttemptEnd::ConnectionEnded, None);
+        let cut: Vec<_> = self.window.unanswered().collect();
+        let end = AttemptEnd::ConnectionEnded;
+        for unanswered in cut {
+            let Unanswered { offset, attempt, .. } = unanswered;
+            if offset == first || self.attempts.of(offset).is_some() {
+                self.failed(at, record, unanswered, end, None);
+            } else {
+                self.note(record, at.now, offset, attempt, Happening::Failed(end));
+            }
         }
+    }
+
+    /// Has the shard remember what happened to a delivery.
+    pub(super) fn note(
+        &mut self,
+        record: &mut DeliveryRecord,
+        at: Instant,
+        offset: Offset,
+        attempt: u32,
+        what: Happening,
+    ) {
+        let Self { reader, key, client, .. } = self;
+        let who = || Reader {
+            key: CursorKey::Durable(key.clone()),
+            user: key.user.clone(),
+            client: client.clone(),
+        };
+        record.note(reader, who, (at, offset, attempt), what);
     }
 }
 

@@ -1,12 +1,13 @@
 //! Acks, nacks and extensions: what clients say of their deliveries.
 
-use tidings_core::{AttemptEnd, Filter, SettleOutcome, Topic, limits};
+use tidings_core::{AttemptEnd, Filter, Instant, SettleOutcome, Topic, limits};
 use tidings_protocol::{Ack, AckWhich, ErrorBody, ErrorCode, Extend, Nack, RequestId, ServerBody};
 
 use super::Shard;
 use super::durable::held;
 use super::failed::Moment;
 use super::subscription::Durable;
+use crate::delivery_record::{DeliveryRecord, Happening};
 use crate::group_letter::GroupWord;
 
 impl Shard {
@@ -25,18 +26,24 @@ impl Shard {
             let word = GroupWord::Ack { topic, offsets, id };
             return self.answer_as_member(slot, member, id, word);
         }
-        self.settle(slot, id, &ack.sub, |durable, _| match &ack.which {
+        self.settle(slot, id, &ack.sub, |durable, record, now| match &ack.which {
             AckWhich::Through(through) => {
                 let before = durable.window.in_flight();
-                durable.window.acked_through(*through);
+                if durable.window.acked_through(*through) == SettleOutcome::Done {
+                    durable.note(record, now, *through, 0, Happening::AckedThrough);
+                }
                 // In flight are at most a window's, which is a `u32`.
                 (before - durable.window.in_flight()) as u32
             }
             AckWhich::Each(offsets) => {
                 let mut settled = 0;
                 for offset in offsets {
-                    settled += done(durable.window.acked(*offset));
-                    durable.attempts.settled(*offset);
+                    let outcome = durable.window.acked(*offset);
+                    if outcome == SettleOutcome::Done {
+                        durable.note(record, now, *offset, 0, Happening::Acked);
+                        durable.attempts.settled(*offset);
+                    }
+                    settled += done(outcome);
                 }
                 settled
             }
@@ -52,14 +59,14 @@ impl Shard {
             let word = GroupWord::Nack { topic, offset, delay, reason, dead, id };
             return self.answer_as_member(slot, member, id, word);
         }
-        self.settle(slot, id, &sub, |durable, now| {
+        self.settle(slot, id, &sub, |durable, record, now| {
             let at = Moment::at(now);
             done(if dead {
-                durable.not_taken(at, offset, AttemptEnd::Refused, reason, |durable| {
+                durable.not_taken(at, record, (offset, AttemptEnd::Refused, reason), |durable| {
                     durable.window.refused(offset)
                 })
             } else {
-                durable.not_taken(at, offset, AttemptEnd::Nacked, reason, |durable| {
+                durable.not_taken(at, record, (offset, AttemptEnd::Nacked, reason), |durable| {
                     durable.window.nacked(now, offset, delay)
                 })
             })
@@ -74,7 +81,7 @@ impl Shard {
             let word = GroupWord::Extend { topic, offset: extend.offset, by, id };
             return self.answer_as_member(slot, member, id, word);
         }
-        self.settle(slot, id, &extend.sub, |durable, now| {
+        self.settle(slot, id, &extend.sub, |durable, _, now| {
             done(durable.window.extended(now, extend.offset, by))
         });
     }
@@ -100,7 +107,7 @@ impl Shard {
         slot: u32,
         id: Option<RequestId>,
         sub: &Filter,
-        decide: impl FnOnce(&mut Durable, tidings_core::Instant) -> u32,
+        decide: impl FnOnce(&mut Durable, &mut DeliveryRecord, Instant) -> u32,
     ) {
         let now = self.now;
         let topic = Topic::parse(sub.as_str()).ok();
@@ -112,7 +119,7 @@ impl Shard {
             let error = ErrorBody::new(ErrorCode::NotSubscribed, message);
             return self.send_error(slot, id, error);
         };
-        let count = decide(durable, now);
+        let count = decide(durable, &mut self.record, now);
         self.env.metrics.settled.inc_by(u64::from(count));
         if id.is_some() {
             self.send(slot, id, ServerBody::Settled { count });

@@ -185,7 +185,8 @@ impl Shard {
                 self.topics.filters.remove(&subscription.sub, mine);
             }
             Kind::Durable(mut durable) => {
-                let state = durable.last_state(Moment::at(self.now), departure);
+                let at = Moment::at(self.now);
+                let state = durable.last_state(at, departure, &mut self.record);
                 let key = durable.key.clone();
                 self.keep_attempts(&key, &mut durable);
                 self.topics.remove_durable(&key.topic, durable.index, &mut self.connections);

@@ -11,6 +11,7 @@ use tidings_protocol::{RequestId, StartFrom};
 
 use super::failed::Moment;
 use super::member::Shared;
+use crate::delivery_record::{DeliveryRecord, ReaderId};
 use crate::presence::Watch;
 
 /// A subscription by the name the client gave it: its topic or filter.
@@ -91,6 +92,8 @@ pub(super) struct Durable {
     pub(super) unsaved: bool,
     /// How deliveries of messages ended that are not settled.
     pub(super) attempts: AttemptLog,
+    /// Its name in the shard's record, from its first event on.
+    pub(super) reader: Option<ReaderId>,
     /// Which device or process of the user reads it.
     pub(super) client: ClientId,
     pub(super) ack_timeout: Duration,
@@ -139,12 +142,18 @@ impl Durable {
     }
 
     /// What to save when the subscription ends.
-    pub(super) fn last_state(&mut self, at: Moment, departure: Departure) -> CursorState {
+    pub(super) fn last_state(
+        &mut self,
+        at: Moment,
+        departure: Departure,
+        record: &mut DeliveryRecord,
+    ) -> CursorState {
         self.give_back_wanted(at.now, at.now);
         match departure {
-            Departure::Broken => self.note_connection_end(at),
+            Departure::Broken => self.note_connection_end(at, record),
             Departure::Meant | Departure::Ended => {}
         }
+        record.left(self.reader.take());
         self.window.last_state(departure)
     }
 }
@@ -210,6 +219,7 @@ mod tests {
             by_policy: false,
             attempts: AttemptLog::default(),
             client: "phone".parse().unwrap(),
+            reader: None,
             ack_timeout: policy.ack_timeout,
             index: 0,
         };

@@ -112,14 +112,16 @@ impl Shard {
     fn redeliver(&mut self, key: ConnectionKey) {
         let at = Moment::at(self.now);
         let now = at.now;
-        let Some(active) = self.connection(key).and_then(|c| c.active()) else { return };
+        let connection = self.connections.get_mut(key.slot as usize);
+        let connection = connection.filter(|c| c.generation == key.generation);
+        let Some(active) = connection.and_then(|c| c.active()) else { return };
         let mut topics = Vec::new();
         for subscription in &mut active.subscriptions {
             if let Kind::Durable(durable) = &mut subscription.kind
                 && durable.window.next_deadline().is_some_and(|at| at <= now)
             {
                 durable.hold_unsent(now);
-                durable.note_timeouts(at);
+                durable.note_timeouts(at, &mut self.record);
                 durable.window.deadline_passed(now);
                 topics.push(durable.key.topic.clone());
             }

@@ -23,6 +23,7 @@ mod revocation;
 mod schedule;
 mod shared;
 mod slow;
+mod story;
 mod stream;
 mod stream_slow;
 mod tls;

@@ -182,7 +182,13 @@ async fn a_replay_can_be_edited_and_sent_to_all_and_may_die_again() {
     assert_eq!(post(&server, "/v1/dead-letters/1/replay", edit).await["to"], "all");
     let message = live.message().await;
     assert_eq!(message["data"], json!({"fixed": true}));
-    assert_eq!(message["headers"], json!({"why": "typo", "tidings-replay": "1"}));
+    let headers = &message["headers"];
+    assert_eq!((&headers["why"], &headers["tidings-replay"]), (&json!("typo"), &json!("1")));
+    assert_eq!(
+        (&headers["tidings-topic"], &headers["tidings-offset"]),
+        (&json!("jobs/a"), &json!("1"))
+    );
+    assert_eq!(headers.get("tidings-durable"), None, "it is for everybody");
     assert_eq!(message["id"], published["id"]);
     // It fails again: that is a dead letter again, of the same message.
     bury(&mut failing, "jobs/a", "still no").await;
@@ -316,4 +322,53 @@ async fn two_replays_at_once_publish_one_message() {
         failing.ask(json!({"ack": {"sub": "jobs/a", "offset": 2 * round}})).await;
     }
     server.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_a_group_gave_up_goes_back_to_that_group_alone() {
+    let server = server().await;
+    let address = server.public_addr();
+    let member = async |group: &str| {
+        let mut peer = connect_as(address, group).await;
+        peer.ask(json!({"subscribe": {"topic": "jobs/a", "group": group}})).await;
+        peer
+    };
+    let (mut workers, mut others) = (member("workers").await, member("others").await);
+    let mut durable = worker(&server, "jobs/a", "w").await;
+    let mut sender = Peer::connect(address).await;
+    let id = sender.publish("jobs/a", json!("x")).await["id"].clone();
+    for peer in [&mut others, &mut durable] {
+        assert_eq!(peer.message().await["data"], "x");
+    }
+    bury(&mut workers, "jobs/a", "no").await;
+    let offset = listed(&server, "?group=workers", 1).await[0];
+    assert!(listed(&server, "?durable=w", 0).await.is_empty());
+    let shown = get(&server, &format!("/v1/dead-letters/{offset}")).await;
+    assert_eq!(
+        (&shown["filter"], &shown["history"][0]["client"]),
+        (&json!("jobs/a"), &json!("workers"))
+    );
+    assert_eq!(shown["history"][0]["reason"], "no");
+    post(&server, &format!("/v1/dead-letters/{offset}/replay"), "").await;
+    assert_eq!(workers.message().await["id"], id);
+    sender.publish("jobs/a", json!("y")).await;
+    for peer in [&mut others, &mut durable] {
+        assert_eq!(peer.message().await["data"], "y", "and nothing before it");
+    }
+    // And what a durable subscription gave up is not for groups.
+    let again = durable_dies(&server, &mut durable).await;
+    post(&server, &format!("/v1/dead-letters/{again}/replay"), "").await;
+    assert_eq!(durable.message().await["data"], "y");
+    sender.publish("jobs/a", json!("z")).await;
+    for peer in [&mut others, &mut durable] {
+        assert_eq!(peer.message().await["data"], "z");
+    }
+    server.shutdown().await;
+}
+
+/// Has the durable subscription give its second message up.
+async fn durable_dies(server: &RunningServer, durable: &mut Peer) -> u64 {
+    let nack = json!({"sub": "jobs/a", "offset": 3, "dead": true});
+    durable.ask(json!({"nack": nack})).await;
+    listed(server, "?durable=w", 1).await[0]
 }
