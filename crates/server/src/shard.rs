@@ -76,7 +76,7 @@ enum PendingWrite {
     },
     DeadLetter {
         connection: ConnectionKey,
-        topic: tidings_core::Topic,
+        key: DurableKey,
         offset: tidings_core::Offset,
     },
     /// A first cursor: the durable subscription begins once it is saved.
@@ -87,7 +87,7 @@ enum PendingWrite {
     /// A cursor on its way: saved again if it could not be, else so much may be sent.
     Cursor {
         connection: ConnectionKey,
-        topic: tidings_core::Topic,
+        key: DurableKey,
         reserved: tidings_core::Offset,
     },
     /// A session on its way: saved again later if it could not be.
@@ -158,6 +158,8 @@ pub(crate) struct Shard {
     /// Durable subscriptions whose cursor moved since it was saved.
     unsaved: Vec<(ConnectionKey, tidings_core::Topic)>,
     save_at: Option<Instant>,
+    /// The store refused a cursor: none is saved before.
+    saves_rest_until: Instant,
     drain: Option<close::Drain>,
     read_buffer: Box<[u8]>,
     /// The latest durable deliveries.
@@ -210,6 +212,7 @@ impl Shard {
             unread: Vec::new(),
             unsaved: Vec::new(),
             save_at: None,
+            saves_rest_until: now,
             drain: None,
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             record: DeliveryRecord::new(record_events, now),

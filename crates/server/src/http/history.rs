@@ -76,8 +76,10 @@ pub(super) async fn history(
     let (from, position) = start(&params)?;
     let limit = ReadLimit { messages: limit(params.limit)?, bytes: limits::READ_BYTES_MAX };
     let wait = long_poll::wait(params.wait_ms)?;
+    let still_counts = || access::principal(&env, &headers).map(drop);
     let page = Page { topic, from, position, limit };
-    let Read { history, next } = long_poll::read(&env, &principal, &page, wait).await?;
+    let Read { history, next } =
+        long_poll::read(&env, &principal, &page, wait, still_counts).await?;
     let next = Position { epoch: history.epoch, offset: next.previous() };
     let mut out = Vec::new();
     HistoryReply { history, cursor: Some(cursor(next)) }.encode(&mut out);

@@ -12,12 +12,13 @@ use crate::env::Env;
 use crate::metrics::Held;
 use crate::problem::{HttpError, cannot_wait, no_longer};
 
-/// Reads `page`, and if it has nothing for the client waits until it has or `wait` is over.
+/// Reads `page` for whom `still_counts` says that they may, and if it has nothing for the client waits until it has or `wait` is over.
 pub(super) async fn read(
     env: &Arc<Env>,
     principal: &Arc<Principal>,
     page: &Page,
     wait: Duration,
+    still_counts: impl Fn() -> Result<(), HttpError>,
 ) -> Result<Read, HttpError> {
     let read = page.read(env).await?;
     if wait.is_zero() || is_news(&read.history) {
@@ -27,6 +28,8 @@ pub(super) async fn read(
     let due = Instant::now() + super::access::time_left(principal).map_or(wait, |it| it.min(wait));
     let topics = [page.topic.clone()];
     let watch = env.watchers.watch(principal, topics).map_err(|why| cannot_wait(env, why))?;
+    // A token that was revoked before the watch was there to be ended is seen now.
+    still_counts()?;
     let _held = Held::new(&env.metrics.waiting_polls);
     let mut read = read;
     loop {

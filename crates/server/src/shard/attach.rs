@@ -90,14 +90,20 @@ impl Shard {
         self.attach(slot, sub, &waiting, start);
     }
 
-    /// A durable subscription does not begin: whoever asked for it is told, else the operator.
+    /// A durable subscription does not begin: its client is told.
     pub(super) fn refuse_durable(&mut self, slot: u32, waiting: &WaitingDurable, error: ErrorBody) {
         match waiting.id {
-            Some(id) => self.send_error(slot, Some(id), error),
+            Some(id) => {
+                self.send_error(slot, Some(id), error);
+                if waiting.instead_of_policy {
+                    // What it was to take the place of goes on.
+                    self.subscribe_own_inbox(slot);
+                }
+            }
             None => {
-                self.env.metrics.errors(error.code).inc();
                 let (code, DurableKey { user, name, .. }) = (error.code.as_str(), &waiting.key);
                 tracing::warn!(%user, durable = %name, code, "an inbox could not be subscribed");
+                self.send_error(slot, None, error);
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Messages that were given up: kept in the open, then settled.
 
-use tidings_core::{Attempts, CursorKey, Durability, GiveUp, Message, Offset, Topic};
+use tidings_core::{Attempts, CursorKey, Durability, DurableKey, GiveUp, Message, Offset, Topic};
 use tidings_storage::{StoreError, Write};
 
-use super::durable::held;
+use super::durable::{held, held_as};
 use super::{ConnectionKey, PendingWrite, Shard};
 use crate::dead_letters::{Burial, gave_up};
 use crate::delivery_record::Happening;
@@ -36,8 +36,8 @@ impl Shard {
         };
         let failed = durable.attempts.of(message.offset).cloned();
         let dead = Dead { whose: durable.key.clone().into(), attempts, reason, failed };
-        let pending =
-            PendingWrite::DeadLetter { connection, topic: topic.clone(), offset: message.offset };
+        let (key, offset) = (durable.key.clone(), message.offset);
+        let pending = PendingWrite::DeadLetter { connection, key, offset };
         if !self.append_dead_letter(message, dead, pending)
             && let Some(durable) =
                 self.connections.get_mut(slot as usize).and_then(|c| held(c, topic))
@@ -77,14 +77,14 @@ impl Shard {
     pub(super) fn dead_letter_answered(
         &mut self,
         key: ConnectionKey,
-        topic: &Topic,
+        durable: &DurableKey,
         offset: Offset,
         refused: Option<&StoreError>,
     ) {
-        let now = self.now;
+        let (now, topic) = (self.now, &durable.topic);
         let connection = self.connections.get_mut(key.slot as usize);
         let connection = connection.filter(|c| c.generation == key.generation);
-        let Some(durable) = connection.and_then(|c| held(c, topic)) else { return };
+        let Some(durable) = connection.and_then(|c| held_as(c, durable)) else { return };
         match refused {
             None => {
                 durable.window.dead_lettered(offset);

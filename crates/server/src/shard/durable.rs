@@ -1,7 +1,7 @@
 //! Durable subscriptions: carrying out what the delivery window decides.
 
 use tidings_core::{
-    DeliveryEffect, DeliveryWindow, Message, Offset, ResetReason, Timestamp, Topic,
+    DeliveryEffect, DeliveryWindow, DurableKey, Message, Offset, ResetReason, Timestamp, Topic,
 };
 use tidings_storage::{ReadBatch, StoreError, Write};
 
@@ -25,6 +25,15 @@ pub(super) fn held<'c>(connection: &'c mut Connection, topic: &Topic) -> Option<
         | Kind::Waiting(_)
         | Kind::Shared(_) => None,
     })
+}
+
+/// The durable subscription of a connection under this name and no other: one that took its place
+/// in the topic must not take its answers.
+pub(super) fn held_as<'c>(
+    connection: &'c mut Connection,
+    key: &DurableKey,
+) -> Option<&'c mut Durable> {
+    held(connection, &key.topic).filter(|durable| durable.key == *key)
 }
 
 impl Shard {
@@ -104,7 +113,7 @@ impl Shard {
             self.env.metrics.deliveries.inc_by(sent);
         }
         if reserve {
-            self.save_cursor(key, topic.clone());
+            self.save_cursor(key, topic);
         } else if moved {
             self.save_soon(key, topic);
         }
@@ -126,25 +135,37 @@ impl Shard {
 
     fn save_soon(&mut self, key: ConnectionKey, topic: &Topic) {
         self.unsaved.push((key, topic.clone()));
-        let due = self.now + CURSOR_SAVE_INTERVAL;
+        let due = (self.now + CURSOR_SAVE_INTERVAL).max(self.saves_rest_until);
         self.save_at = Some(self.save_at.map_or(due, |at| at.min(due)));
     }
 
     /// A cursor could not be saved: it is tried again. Until then nothing is sent that the last
-    /// one does not reserve.
-    pub(super) fn cursor_refused(&mut self, key: ConnectionKey, topic: &Topic, error: &StoreError) {
-        tracing::debug!(%error, %topic, "a cursor could not be saved; trying again");
-        if self.connection(key).is_some() {
-            self.touch_cursor(key.slot, topic);
+    /// one does not reserve. What refuses one cursor refuses all, so they rest together.
+    pub(super) fn cursor_refused(
+        &mut self,
+        connection: ConnectionKey,
+        key: &DurableKey,
+        error: &StoreError,
+    ) {
+        tracing::debug!(%error, topic = %key.topic, "a cursor could not be saved; trying again");
+        self.saves_rest_until = self.now + READ_RETRY;
+        if self.connection(connection).and_then(|c| held_as(c, key)).is_some() {
+            self.touch_cursor(connection.slot, &key.topic);
         }
     }
 
     /// A cursor is saved: what it reserves may be sent.
-    pub(super) fn cursor_saved(&mut self, key: ConnectionKey, topic: &Topic, reserved: Offset) {
-        let Some(durable) = self.connection(key).and_then(|c| held(c, topic)) else { return };
+    pub(super) fn cursor_saved(
+        &mut self,
+        connection: ConnectionKey,
+        key: &DurableKey,
+        reserved: Offset,
+    ) {
+        let held = self.connection(connection).and_then(|c| held_as(c, key));
+        let Some(durable) = held else { return };
         durable.window.saved(reserved);
         if durable.window.next() <= durable.window.tail() {
-            self.pump(key.slot, topic, None);
+            self.pump(connection.slot, &key.topic, None);
         }
     }
 
@@ -250,19 +271,20 @@ impl Shard {
         for (connection, topic) in std::mem::take(&mut self.unsaved) {
             let durable = self.connection(connection).and_then(|c| held(c, &topic));
             if durable.is_some_and(|durable| durable.unsaved) {
-                self.save_cursor(connection, topic);
+                self.save_cursor(connection, &topic);
             }
         }
     }
 
     /// Saves a cursor in this turn.
-    fn save_cursor(&mut self, connection: ConnectionKey, topic: Topic) {
-        let Some(durable) = self.connection(connection).and_then(|c| held(c, &topic)) else {
+    fn save_cursor(&mut self, connection: ConnectionKey, topic: &Topic) {
+        let Some(durable) = self.connection(connection).and_then(|c| held(c, topic)) else {
             return;
         };
         durable.unsaved = false;
         let (key, state) = (durable.key.clone(), durable.window.state());
-        let pending = PendingWrite::Cursor { connection, topic, reserved: state.reserved };
+        let reserved = state.reserved;
+        let pending = PendingWrite::Cursor { connection, key: key.clone(), reserved };
         self.write(Write::SaveCursor { key: key.into(), state }, Some(pending));
     }
 }

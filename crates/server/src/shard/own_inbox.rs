@@ -22,6 +22,7 @@ impl Shard {
         }
         let sub = Filter::from(&topic);
         let waiting = WaitingDurable {
+            instead_of_policy: false,
             id: None,
             key: DurableKey { user, name, topic },
             window: self.env.settings.window_default,

@@ -70,12 +70,12 @@ impl Shard {
             PendingWrite::Schedule { connection, id, deliver_at } => {
                 self.schedule_answered((connection, id), deliver_at, &outcome);
             }
-            PendingWrite::DeadLetter { connection, topic, offset } => {
-                self.dead_letter_answered(connection, &topic, offset, refused(&outcome));
+            PendingWrite::DeadLetter { connection, key, offset } => {
+                self.dead_letter_answered(connection, &key, offset, refused(&outcome));
             }
-            PendingWrite::Cursor { connection, topic, reserved } => match refused(&outcome) {
-                Some(error) => self.cursor_refused(connection, &topic, error),
-                None => self.cursor_saved(connection, &topic, reserved),
+            PendingWrite::Cursor { connection, key, reserved } => match refused(&outcome) {
+                Some(error) => self.cursor_refused(connection, &key, error),
+                None => self.cursor_saved(connection, &key, reserved),
             },
             PendingWrite::Session { connection } => {
                 if refused(&outcome).is_some() {

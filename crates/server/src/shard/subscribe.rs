@@ -26,9 +26,10 @@ impl Shard {
             return;
         }
         let watch = if presence { Watch::Yes } else { Watch::No };
-        if let Err(error) = self.check_subscribe(slot, &sub) {
-            return self.send_error(slot, Some(id), error);
-        }
+        let instead_of_policy = match self.check_subscribe(slot, &sub) {
+            Ok(instead_of_policy) => instead_of_policy,
+            Err(error) => return self.send_error(slot, Some(id), error),
+        };
         match (sub.as_topic(), mode) {
             (Some(topic), SubscribeMode::Live { from }) => {
                 self.subscribe_live(slot, id, sub, &topic, (from, watch));
@@ -42,7 +43,8 @@ impl Shard {
                 let window = window.unwrap_or(self.env.settings.window_default);
                 let window = window.clamp(1, self.env.settings.limits.window);
                 let (id, stage) = (Some(id), Stage::Held);
-                let waiting = WaitingDurable { id, key, window, from, watch, stage };
+                let waiting =
+                    WaitingDurable { instead_of_policy, id, key, window, from, watch, stage };
                 self.claim_durable(slot, sub, waiting);
             }
             (None, SubscribeMode::Live { from: StartFrom::New }) => {
@@ -64,14 +66,16 @@ impl Shard {
         }
     }
 
-    fn check_subscribe(&mut self, slot: u32, sub: &Filter) -> Result<(), ErrorBody> {
+    /// Whether there is room for another subscription; one of the server's own makes room. Returns
+    /// whether one did.
+    fn check_subscribe(&mut self, slot: u32, sub: &Filter) -> Result<bool, ErrorBody> {
         let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
             return Err(ErrorBody::new(ErrorCode::NotConnected, "not connected"));
         };
         if active.subscription(sub).is_some_and(|s| s.is_by_policy()) {
             // The same topic under the name that was asked for: nobody goes.
             self.take_subscription(slot, sub, Departure::Ended);
-            return Ok(());
+            return Ok(true);
         }
         if active.subscription(sub).is_some() {
             let message = format!("there is a subscription to `{sub}` on this connection already");
@@ -82,7 +86,7 @@ impl Shard {
             let message = format!("a connection has at most {max} subscriptions");
             return Err(ErrorBody::new(ErrorCode::LimitReached, message));
         }
-        Ok(())
+        Ok(false)
     }
 
     pub(super) fn add(&mut self, slot: u32, sub: Filter, kind: Kind) {

@@ -175,6 +175,8 @@ pub(super) enum Purpose {
 /// A request for a durable subscription that cannot be answered yet.
 #[derive(Debug)]
 pub(super) struct WaitingDurable {
+    /// It is to take the place of a subscription of the server's own.
+    pub(super) instead_of_policy: bool,
     /// The request to answer; none if the server itself subscribes, by its policy.
     pub(super) id: Option<RequestId>,
     pub(super) key: DurableKey,

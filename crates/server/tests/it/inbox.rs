@@ -124,3 +124,22 @@ async fn who_may_not_or_has_no_name_goes_without() {
     assert_eq!(metric(&server, "tidings_subscriptions").await, 0.0);
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_request_that_is_refused_does_not_cost_the_inbox() {
+    let mut config = with_inboxes();
+    config.limits.cursors_per_user = 1;
+    let server = start(config).await;
+    let (mut phone, _) = device(&server, "phone").await;
+    let subscribe = json!({"topic": "user/dev", "durable": "another"});
+    let refused = phone.ask(json!({"subscribe": subscribe})).await;
+    assert_eq!(refused["error"]["code"], "limit_reached");
+    assert_eq!(phone.frame().await["subscribed"]["durable"], "phone", "the inbox goes on");
+    phone.publish("user/dev", json!(1)).await;
+    assert_eq!(phone.message().await["data"], 1);
+    // A device that there is no cursor for is told, though it did not ask.
+    let (_, told) = device(&server, "laptop").await;
+    assert_eq!(told["error"]["code"], "limit_reached", "{told}");
+    assert!(told.get("id").is_none());
+    server.shutdown().await;
+}
