@@ -17,7 +17,7 @@ use crate::reservation::Reservation;
 use crate::time::Instant;
 pub use unanswered::Unanswered;
 
-pub use effect::{DeliveryEffect, GiveUp, SettleOutcome};
+pub use effect::{DeliveryEffect, GiveUp, SettleOutcome, Standing};
 pub(crate) use shared::Interrupted;
 
 /// How a durable subscription is delivered to.

@@ -49,7 +49,7 @@ pub use connection::{Connection, ConnectionEffect, ConnectionSettings, Connectio
 pub use cursor_key::{CursorKey, DurableKey, GroupKey};
 pub use cursor_state::CursorState;
 pub use delivery_window::{
-    DeliveryEffect, DeliveryPolicy, DeliveryWindow, GiveUp, SettleOutcome, Unanswered,
+    DeliveryEffect, DeliveryPolicy, DeliveryWindow, GiveUp, SettleOutcome, Standing, Unanswered,
 };
 pub use filter::{Filter, FilterError};
 pub use group::{Group, GroupEffect, MemberId, MemberStanding, TopicStanding};
@@ -73,5 +73,7 @@ pub use session::{ConnectDecision, Session, SessionError, decide_connect, last_s
 pub use time::{Instant, Timestamp};
 pub use timer_wheel::TimerWheel;
 pub use topic::{Topic, TopicError};
-pub use trace_context::{TRACEPARENT, TRACESTATE, TraceId};
+pub use trace_context::{
+    Sampling, TRACEPARENT, TRACESTATE, TRACESTATE_BYTES_MAX, TraceId, TraceParent,
+};
 pub use trie::FilterTrie;

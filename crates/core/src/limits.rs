@@ -125,6 +125,13 @@ pub const STREAM_TOPICS_MAX: usize = 16;
 /// an answer that is not begun after about a minute.
 pub const HISTORY_WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// Spans of traces that wait to be exported, about 1 kB each: enough for a collector that restarts,
+/// and a bound on what one that is gone costs. More are dropped, and counted.
+pub const TRACE_SPANS_WAITING_MAX: usize = 8192;
+/// Spans in one request to the collector: with the largest topics and names about 1 MB, of the 4 MiB
+/// that collectors commonly take.
+pub const TRACE_SPANS_PER_REQUEST_MAX: usize = 512;
+
 /// Time from accepting a socket to its `connect` frame. Long enough for a bad mobile network,
 /// short enough that silent sockets do not pile up.
 pub const HANDSHAKE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);

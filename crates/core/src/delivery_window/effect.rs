@@ -52,3 +52,14 @@ pub enum SettleOutcome {
     /// The message is settled already, or was never sent on this subscription: nothing to do.
     Stale,
 }
+
+/// Where a message is between its delivery and being settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its delivery waits for an answer.
+    AwaitingAck,
+    /// It is not with the subscriber, and will be sent later.
+    Waiting,
+    /// It is on its way to the dead letters.
+    GivenUp(GiveUp),
+}

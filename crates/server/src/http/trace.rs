@@ -1,11 +1,7 @@
 //! The trace that a publish by HTTP belongs to (W3C Trace Context).
 
 use http::HeaderMap;
-use tidings_core::{Headers, TRACEPARENT, TRACESTATE, TraceId, limits};
-
-/// Longest `tracestate` that is passed on: what every system has to be able to (§3.3.1.5). A longer
-/// one is left out, which the standard prefers to a part of it.
-const TRACESTATE_BYTES_MAX: usize = 512;
+use tidings_core::{Headers, TRACEPARENT, TRACESTATE, TRACESTATE_BYTES_MAX, TraceId, limits};
 
 /// What a request says of its trace.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +22,8 @@ impl Trace {
         };
         let parent = parent.filter(|text| TraceId::of_traceparent(text).is_some());
         let Some(parent) = parent else { return Self::default() };
-        // Several lines are one list (RFC 9110 §5.3).
+        // Several lines are one list (RFC 9110 §5.3). One that is too long is left out, which the
+        // standard prefers to a part of it.
         let lines = headers.get_all(TRACESTATE).iter().map(|line| line.to_str().ok());
         let state = lines.collect::<Option<Vec<_>>>().map(|lines| lines.join(","));
         let state = state.filter(|text| (1..=TRACESTATE_BYTES_MAX).contains(&text.len()));
