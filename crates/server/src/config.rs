@@ -70,7 +70,7 @@ pub struct Config {
     pub inbox: InboxSection,
     /// The HTTP interface.
     pub http: HttpSection,
-    /// What is remembered for the story of a message.
+    /// What is remembered for the story of a message, and where its spans go.
     pub trace: TraceSection,
     /// What the server writes about itself.
     pub log: LogSection,

@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::presence::Roster;
 use crate::reader::Readers;
 use crate::schedule::{ScheduleLimits, SharedSchedule};
+use crate::spans::Spans;
 use crate::watchers::Watchers;
 
 /// Settings as the shards and the door use them.
@@ -58,6 +59,7 @@ pub(crate) struct Env {
     pub(crate) authenticator: Authenticator,
     pub(crate) policies: Arc<PolicyTable>,
     pub(crate) metrics: Metrics,
+    pub(crate) spans: Spans,
     pub(crate) inboxes: Vec<Arc<Inbox>>,
     pub(crate) door_lane: Arc<DoorLane>,
     pub(crate) schedule: Arc<SharedSchedule>,
@@ -75,6 +77,11 @@ impl Seeds {
     pub(crate) const fn from(first: u64) -> Self {
         Self(AtomicU64::new(first))
     }
+
+    /// Another one each time.
+    pub(crate) fn next(&self) -> u64 {
+        Jitter::new(self.0.fetch_add(1, Ordering::Relaxed)).next_u64()
+    }
 }
 
 /// Clients that are sent away come back within this time, spread evenly.
@@ -83,7 +90,7 @@ const COMEBACK_SPREAD: Duration = Duration::from_secs(5);
 impl Env {
     /// Another seed each time.
     pub(crate) fn random_seed(&self) -> u64 {
-        Jitter::new(self.seeds.0.fetch_add(1, Ordering::Relaxed)).next_u64()
+        self.seeds.next()
     }
 
     /// A name for one HTTP request, unique enough to be found in the log.

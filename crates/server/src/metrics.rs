@@ -95,6 +95,8 @@ metrics! {
         presence_resets = "presence_resets",
             "Announcements with too many changes to name anybody";
         presence_missed = "presence_missed", "Announcements that slow readers missed";
+        trace_spans_exported = "trace_spans_exported", "Spans that a collector has taken";
+        trace_spans_dropped = "trace_spans_dropped", "Spans that no collector has taken";
         connections_refused = "connections_refused", "Sockets refused for want of a free seat";
     }
     gauges {

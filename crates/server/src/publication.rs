@@ -7,6 +7,7 @@ use tidings_storage::Write;
 use crate::env::Env;
 use crate::problem::unreserved;
 use crate::schedule::to_entry;
+use crate::spans::PublishSpan;
 
 /// A publish that may be submitted.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(crate) struct Publication {
     pub(crate) write: Write,
     /// When it is to be published, if that is not now.
     pub(crate) deliver_at: Option<Timestamp>,
+    /// Ends when the publisher is answered.
+    pub(crate) span: PublishSpan,
 }
 
 /// Checks everything but whether `user` may publish to the topic, and whether there is room for it
@@ -24,6 +27,22 @@ pub(crate) fn publication(
     publish: Publish,
     now: Timestamp,
 ) -> Result<Publication, ErrorBody> {
+    let span = env.spans.publish(&publish, user);
+    match checked(env, user, publish, now) {
+        Ok((write, deliver_at)) => Ok(Publication { write, deliver_at, span }),
+        Err(error) => {
+            span.refused(error.code);
+            Err(error)
+        }
+    }
+}
+
+fn checked(
+    env: &Env,
+    user: &UserId,
+    publish: Publish,
+    now: Timestamp,
+) -> Result<(Write, Option<Timestamp>), ErrorBody> {
     let (bytes, bytes_max) = (publish.data.bytes().len(), env.settings.limits.message_bytes);
     if bytes > bytes_max as usize {
         let message =
@@ -51,5 +70,5 @@ pub(crate) fn publication(
             to_entry(message, deliver_at, now)?
         }
     };
-    Ok(Publication { write, deliver_at })
+    Ok((write, deliver_at))
 }

@@ -14,6 +14,7 @@ use tidings_storage::{
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,8 +34,12 @@ use crate::presence::Roster;
 use crate::reader::Readers;
 use crate::schedule::{ScheduleLimits, SharedSchedule};
 use crate::shard::{Shard, ShardSeat};
+use crate::spans::{CollectorError, Export, Exporter, Spans};
 use crate::watchers::Watchers;
 use crate::{engine, http, operator};
+
+/// Time that the export of spans has at the end, however long the drain took.
+const EXPORT_LEAST: Duration = Duration::from_millis(500);
 
 /// Which store a server keeps its topics in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +66,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Spans cannot be sent to the collector that is named.
+    #[error(transparent)]
+    Trace(#[from] CollectorError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -144,6 +152,9 @@ impl ServerBuilder {
         authenticator.revocations().load(store.as_ref())?;
         schedule.load(store.as_ref())?;
         let (readers, mut threads) = Readers::start(&store, &policies)?;
+        let metrics = Metrics::new();
+        let (spans, exporter) =
+            Spans::new(&config.trace, &config.server.node, random_u64(), &metrics)?;
         let env = Arc::new(Env {
             settings: settings(&config),
             clock: Clock::start(),
@@ -155,7 +166,8 @@ impl ServerBuilder {
             authenticator,
             door_reads: DoorReads::new(&policies),
             policies,
-            metrics: Metrics::new(),
+            metrics,
+            spans,
             inboxes,
             door_lane,
             schedule,
@@ -170,6 +182,7 @@ impl ServerBuilder {
             operator_addr: operator.local_addr()?,
             env: Arc::clone(&env),
             threads,
+            export: exporter.map(Exporter::start),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             stopped: CancellationToken::new(),
@@ -195,6 +208,8 @@ pub struct RunningServer {
     operator_addr: SocketAddr,
     env: Arc<Env>,
     threads: Vec<JoinHandle<()>>,
+    /// Spans on their way to a collector.
+    export: Option<Export>,
     tasks: TaskTracker,
     /// No new connections; readiness is off.
     draining: CancellationToken,
@@ -242,6 +257,7 @@ impl RunningServer {
         self.draining.cancel();
         self.env.watchers.drain();
         let due = self.env.clock.now() + timeout;
+        let deadline = Instant::now() + timeout;
         for inbox in &self.env.inboxes {
             inbox.post(Letter::Drain { due });
         }
@@ -250,7 +266,7 @@ impl RunningServer {
             tracing::warn!("some HTTP requests were cut off by the drain's deadline");
         }
         self.env.readers.close();
-        let Self { env, threads, stopped, .. } = self;
+        let Self { env, threads, export, stopped, .. } = self;
         let join = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 let name = thread.thread().name().unwrap_or("?").to_owned();
@@ -266,6 +282,10 @@ impl RunningServer {
         });
         if let Err(error) = join.await {
             tracing::error!(%error, "stopping failed");
+        }
+        if let Some(export) = export {
+            // The last spans end with the last connections, which may have taken all of the time.
+            export.close(deadline.max(Instant::now() + EXPORT_LEAST)).await;
         }
         stopped.cancel();
         tracing::info!("stopped");

@@ -29,6 +29,7 @@ mod subscribe;
 mod subscription;
 mod timers;
 mod topics;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use crate::delivery_record::DeliveryRecord;
 use crate::env::Env;
 use crate::group_letter::GroupSlot;
 use crate::inbox::{Inbox, Letter, Waiting};
+use crate::spans::PublishSpan;
 use connection::{Connection, Phase};
 use groups::Groups;
 pub(crate) use stream::{Handoff, Hidden, Stream};
@@ -67,12 +69,14 @@ enum PendingWrite {
     Publish {
         connection: ConnectionKey,
         id: RequestId,
+        span: PublishSpan,
     },
     /// A message for later.
     Schedule {
         connection: ConnectionKey,
         id: RequestId,
         deliver_at: Timestamp,
+        span: PublishSpan,
     },
     DeadLetter {
         connection: ConnectionKey,

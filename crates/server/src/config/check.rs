@@ -17,6 +17,7 @@ use super::quantity::{ByteSize, duration_to_text};
 use super::secret::Secret;
 use super::{Config, bounds};
 use crate::auth::Authenticator;
+use crate::spans::{Collector, CollectorError};
 
 /// Everything that is wrong with `config` as a whole.
 pub(super) fn problems(config: &Config) -> Vec<ConfigProblem> {
@@ -26,6 +27,7 @@ pub(super) fn problems(config: &Config) -> Vec<ConfigProblem> {
     check_auth(config, &mut found);
     check_limits(config, &mut found);
     check_http(config, &mut found);
+    check_trace(config, &mut found);
     check_topics(config, &mut found);
     found.0
 }
@@ -280,11 +282,22 @@ fn check_envelope(key: &str, value: ByteSize, config: &Config, found: &mut Probl
 }
 
 fn check_http(config: &Config, found: &mut Problems) {
-    found.range("trace.events", config.trace.events, &bounds::TRACE_EVENTS);
     check_origins("http.cors_origins", &config.http.cors_origins, found);
     check_envelope("http.body_bytes", config.http.body_bytes, config, found);
     found.range("http.request_timeout", config.http.request_timeout, &bounds::REQUEST);
     found.range("http.streams_max", config.http.streams_max, &bounds::CONNECTIONS);
+}
+
+fn check_trace(config: &Config, found: &mut Problems) {
+    found.range("trace.events", config.trace.events, &bounds::TRACE_EVENTS);
+    // The value is not shown: a URL may hold a password.
+    if let Err(CollectorError { key, what }) = Collector::of(&config.trace) {
+        found.add(key, what);
+    }
+    if config.trace.otlp_url.is_none() && config.trace.otlp_headers_file.is_some() {
+        let what = "has no use without trace.otlp_url: say where spans go, or leave it out";
+        found.add("trace.otlp_headers_file", what);
+    }
 }
 
 fn check_topics(config: &Config, found: &mut Problems) {

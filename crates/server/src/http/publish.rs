@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::env::Env;
 use crate::problem::{HttpError, reserved, store_error};
 use crate::publication::{Publication, publication};
+use crate::spans::PublishSpan;
 use crate::trace_log;
 
 pub(super) async fn publish(
@@ -37,9 +38,9 @@ pub(super) async fn publish(
     publish.key = publish.key.or(key);
     trace.add_to(&mut publish.headers);
     let topic = publish.topic.clone();
-    let Publication { write, deliver_at } = checked(&env, &principal, publish)?;
+    let Publication { write, deliver_at, span } = checked(&env, &principal, publish)?;
     let mut outcomes = env.door_lane.submit(env.store.as_ref(), vec![write]).await?;
-    let outcome = answer(&env, deliver_at, outcomes.pop())?;
+    let outcome = answer(&env, deliver_at, outcomes.pop(), span)?;
     let mut out = Vec::new();
     PublishReply { topic, outcome }.encode(&mut out);
     Ok(json(out))
@@ -88,15 +89,15 @@ async fn publish_each(
             let topic = publish.topic.clone();
             Ok((topic, checked(env, principal, publish).map_err(|error| error.0)?))
         });
-        results.push(checked.map(|(topic, Publication { write, deliver_at })| {
+        results.push(checked.map(|(topic, Publication { write, deliver_at, span })| {
             writes.push(write);
-            (topic, deliver_at)
+            (topic, deliver_at, span)
         }));
     }
     let mut outcomes = pieces::submit(env, writes).await?.into_iter();
     let results = results.into_iter().map(|result| {
-        let (topic, deliver_at) = result?;
-        let outcome = answer(env, deliver_at, outcomes.next()).map_err(|error| error.0)?;
+        let (topic, deliver_at, span) = result?;
+        let outcome = answer(env, deliver_at, outcomes.next(), span).map_err(|error| error.0)?;
         Ok(PublishReply { topic, outcome })
     });
     let mut out = Vec::new();
@@ -112,8 +113,24 @@ fn checked(env: &Env, principal: &Principal, publish: Publish) -> Result<Publica
     Ok(publication(env, &principal.user, publish, Clock::wall())?)
 }
 
-/// What the publisher is told. A repeat of a message that was scheduled is told when that one is due.
+/// What the publisher is told, and its trace.
 fn answer(
+    env: &Env,
+    deliver_at: Option<Timestamp>,
+    outcome: Option<Outcome>,
+    span: PublishSpan,
+) -> Result<PublishOutcome, HttpError> {
+    let told = told(env, deliver_at, outcome);
+    match &told {
+        Ok(PublishOutcome::Published(published)) => span.published(published),
+        Ok(PublishOutcome::Scheduled(scheduled)) => span.scheduled(scheduled),
+        Err(HttpError(error)) => span.refused(error.code),
+    }
+    told
+}
+
+/// What the publisher is told. A repeat of a message that was scheduled is told when that one is due.
+fn told(
     env: &Env,
     deliver_at: Option<Timestamp>,
     outcome: Option<Outcome>,

@@ -9,6 +9,7 @@ use tidings_storage::{StoreError, Write};
 
 use super::subscribe::{place, start};
 use super::subscription::{Durable, Kind, Stage, Subscription, WaitingDurable};
+use super::trace::TracedDeliveries;
 use super::{ConnectionKey, PendingWrite, Shard};
 use crate::directory::{Claim, Place};
 use crate::inbox::Letter;
@@ -143,6 +144,7 @@ impl Shard {
             client,
             ack_timeout: policy.ack_timeout,
             by_policy,
+            traced: TracedDeliveries::default(),
             index,
         };
         self.add(slot, sub.clone(), Kind::Durable(Box::new(durable)));

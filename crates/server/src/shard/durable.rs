@@ -8,7 +8,7 @@ use tidings_storage::{ReadBatch, StoreError, Write};
 use super::catch_up::{CATCH_UP, READ_RETRY};
 use super::connection::Connection;
 use super::subscription::{Durable, Kind, Purpose, Wanted};
-use super::{CURSOR_SAVE_INTERVAL, ConnectionKey, PendingWrite, Shard};
+use super::{CURSOR_SAVE_INTERVAL, ConnectionKey, PendingWrite, Shard, trace};
 use crate::clock::Clock;
 use crate::commit::SharedMessage;
 use crate::dead_letters::audience;
@@ -95,6 +95,7 @@ impl Shard {
                         if shared.message.offset == offset && durable.wanted.is_empty() =>
                     {
                         durable.note(&mut self.record, now, offset, attempt, Happening::Sent);
+                        trace::sent(&self.env.spans, connection, &shared.message, attempt);
                         match attempt {
                             1 => connection.push_shared(shared, priority),
                             _ => connection.push_message(&shared.message, attempt, priority),
@@ -218,6 +219,7 @@ impl Shard {
             !message.is_expired(wall) && audience(message).includes_durable(&key)
         };
         let trimmed = settle_gaps(&mut durable.window, from, &batch, is_ours);
+        trace::ended(durable, trace::Cause::Read);
         let (mut resolved, open): (Vec<_>, Vec<_>) = std::mem::take(&mut durable.wanted)
             .into_iter()
             .partition(|wanted| (from..batch.next).contains(&wanted.offset));
@@ -245,6 +247,7 @@ impl Shard {
         match wanted.purpose {
             Purpose::Send { attempt } => {
                 let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+                trace::sent(&self.env.spans, connection, message, attempt);
                 connection.push_message(message, attempt, priority);
                 if let Some(durable) = held(connection, topic) {
                     let record = &mut self.record;

@@ -10,6 +10,7 @@ use super::{ConnectionKey, PendingWrite, Shard};
 use crate::clock::Clock;
 use crate::problem::{reserved, store_error};
 use crate::publication::{Publication, publication};
+use crate::spans::PublishSpan;
 
 impl Shard {
     pub(super) fn publish(&mut self, slot: u32, id: RequestId, publish: Publish) {
@@ -27,15 +28,15 @@ impl Shard {
             return;
         };
         let user = &active.principal.user;
-        let Publication { write, deliver_at } =
+        let Publication { write, deliver_at, span } =
             match publication(&self.env, user, publish, Clock::wall()) {
                 Ok(publication) => publication,
                 Err(error) => return self.send_error(slot, Some(id), error),
             };
         active.publishes_in_flight += 1;
         let pending = match deliver_at {
-            None => PendingWrite::Publish { connection, id },
-            Some(deliver_at) => PendingWrite::Schedule { connection, id, deliver_at },
+            None => PendingWrite::Publish { connection, id, span },
+            Some(deliver_at) => PendingWrite::Schedule { connection, id, deliver_at, span },
         };
         self.write(write, Some(pending));
     }
@@ -64,11 +65,11 @@ impl Shard {
     pub(super) fn write_done(&mut self, tag: u64, outcome: Result<Published, &Outcome>) {
         let Some(pending) = self.pending.try_remove(tag as usize) else { return };
         match pending {
-            PendingWrite::Publish { connection, id } => {
-                self.publish_answered(connection, id, outcome);
+            PendingWrite::Publish { connection, id, span } => {
+                self.publish_answered((connection, id), outcome, span);
             }
-            PendingWrite::Schedule { connection, id, deliver_at } => {
-                self.schedule_answered((connection, id), deliver_at, &outcome);
+            PendingWrite::Schedule { connection, id, deliver_at, span } => {
+                self.schedule_answered((connection, id), deliver_at, &outcome, span);
             }
             PendingWrite::DeadLetter { connection, key, offset } => {
                 self.dead_letter_answered(connection, &key, offset, refused(&outcome));
@@ -109,6 +110,7 @@ impl Shard {
         (key, request): (ConnectionKey, RequestId),
         deliver_at: Timestamp,
         outcome: &Result<Published, &Outcome>,
+        span: PublishSpan,
     ) {
         let answer = match outcome {
             Ok(Published { id, .. }) => Ok(Scheduled { id: *id, deliver_at, duplicate: false }),
@@ -119,14 +121,18 @@ impl Shard {
             Err(Outcome::Refused(error)) => Err(store_error(error)),
             Err(Outcome::Published(_) | Outcome::Saved) => return,
         };
+        match &answer {
+            Ok(scheduled) => span.scheduled(scheduled),
+            Err(error) => span.refused(error.code),
+        }
         self.answer_publisher(key, request, answer.map(ServerBody::Scheduled));
     }
 
     fn publish_answered(
         &mut self,
-        key: ConnectionKey,
-        id: RequestId,
+        (key, request): (ConnectionKey, RequestId),
         outcome: Result<Published, &Outcome>,
+        span: PublishSpan,
     ) {
         let answer = match outcome {
             Ok(published) => Ok(published),
@@ -136,7 +142,11 @@ impl Shard {
             Err(Outcome::Refused(error)) => Err(store_error(error)),
             Err(Outcome::Published(_) | Outcome::Saved) => return,
         };
-        self.answer_publisher(key, id, answer.map(ServerBody::Published));
+        match &answer {
+            Ok(published) => span.published(published),
+            Err(error) => span.refused(error.code),
+        }
+        self.answer_publisher(key, request, answer.map(ServerBody::Published));
     }
 
     fn answer_publisher(

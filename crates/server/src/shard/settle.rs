@@ -3,10 +3,10 @@
 use tidings_core::{AttemptEnd, Filter, Instant, SettleOutcome, Topic, limits};
 use tidings_protocol::{Ack, AckWhich, ErrorBody, ErrorCode, Extend, Nack, RequestId, ServerBody};
 
-use super::Shard;
 use super::durable::held;
 use super::failed::Moment;
 use super::subscription::Durable;
+use super::{Shard, trace};
 use crate::delivery_record::{DeliveryRecord, Happening};
 use crate::group_letter::GroupWord;
 
@@ -120,6 +120,7 @@ impl Shard {
             return self.send_error(slot, id, error);
         };
         let count = decide(durable, &mut self.record, now);
+        trace::ended(durable, trace::Cause::Answered);
         self.env.metrics.settled.inc_by(u64::from(count));
         if id.is_some() {
             self.send(slot, id, ServerBody::Settled { count });

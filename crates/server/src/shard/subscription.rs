@@ -11,6 +11,7 @@ use tidings_protocol::{RequestId, StartFrom};
 
 use super::failed::Moment;
 use super::member::Shared;
+use super::trace::TracedDeliveries;
 use crate::delivery_record::{DeliveryRecord, ReaderId};
 use crate::presence::Watch;
 
@@ -99,6 +100,7 @@ pub(super) struct Durable {
     pub(super) ack_timeout: Duration,
     /// The server subscribed, by its policy: the client's own request for the same takes its place.
     pub(super) by_policy: bool,
+    pub(super) traced: TracedDeliveries,
     /// Its place in the topic's array of durable subscribers.
     pub(super) index: u32,
 }
@@ -219,6 +221,7 @@ mod tests {
             reading: false,
             unsaved: false,
             by_policy: false,
+            traced: TracedDeliveries::default(),
             attempts: AttemptLog::default(),
             client: "phone".parse().unwrap(),
             reader: None,

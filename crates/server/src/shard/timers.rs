@@ -7,7 +7,7 @@ use tidings_storage::Write;
 use super::connection::Phase;
 use super::failed::Moment;
 use super::subscription::Kind;
-use super::{ConnectionKey, PendingWrite, Shard};
+use super::{ConnectionKey, PendingWrite, Shard, trace};
 use crate::clock::Clock;
 
 impl Shard {
@@ -123,6 +123,7 @@ impl Shard {
                 durable.hold_unsent(now);
                 durable.note_timeouts(at, &mut self.record);
                 durable.window.deadline_passed(now);
+                trace::ended(durable, trace::Cause::Deadline);
                 topics.push(durable.key.topic.clone());
             }
         }

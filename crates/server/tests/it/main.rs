@@ -6,6 +6,7 @@
 mod auth;
 mod bad_input;
 mod broadcast;
+mod collector;
 mod dead_letters;
 mod delivery;
 mod door;
@@ -27,3 +28,4 @@ mod story;
 mod stream;
 mod stream_slow;
 mod tls;
+mod trace;

@@ -258,3 +258,24 @@ fn certificate_and_key_are_loaded() {
         "{garbled:?}"
     );
 }
+
+#[test]
+fn faults_of_trace_are_named_without_their_secrets() {
+    each(&[
+        (
+            "trace = { otlp_url = \"https://collector/v1/traces\" }",
+            "trace.otlp_url: is an https URL",
+        ),
+        ("trace = { otlp_url = \"collector:4318\" }", "trace.otlp_url: is not an http URL"),
+        (
+            "trace = { otlp_url = \"http://c/\", otlp_headers_file = \"/no/such\" }",
+            "trace.otlp_headers_file: cannot be read (/no/such)",
+        ),
+        (
+            "trace = { otlp_headers_file = \"/dev/null\" }",
+            "trace.otlp_headers_file: has no use without trace.otlp_url",
+        ),
+    ]);
+    let found = check("trace = { otlp_url = \"http://me:canary@collector/\" }");
+    assert!(found[0].contains("authorization") && !found[0].contains("canary"), "{found:?}");
+}
