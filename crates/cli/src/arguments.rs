@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::completions::Completions;
 use crate::configuration::Configuration;
+use crate::data::Data;
 use crate::dead_letters::DeadLetters;
 use crate::dev::Dev;
 use crate::history::History;
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Token(Token),
     /// Check, show and explain the configuration
     Config(Configuration),
+    /// Say how a data directory came where it is: moved, or restored from a backup
+    Data(Data),
     /// Show how a message reaches somebody who was offline
     Tour(Tour),
     /// Print completions for a shell
@@ -69,6 +72,7 @@ impl Command {
             Self::Token(token) => token.run(),
             Self::Tour(tour) => tour.run(),
             Self::Config(configuration) => configuration.run(),
+            Self::Data(data) => data.run(),
             Self::Completions(completions) => completions.run(),
         }
     }
@@ -113,6 +117,8 @@ mod tests {
             "config check tidings.toml",
             "config default",
             "config env",
+            "data moved ./tidings-data",
+            "data restored ./tidings-data",
             "completions bash",
         ] {
             let words = std::iter::once("tidings").chain(line.split(' '));
@@ -140,6 +146,7 @@ mod tests {
             "token",
             "token --user alice -c a --secret-file b",
             "config",
+            "data moved",
         ] {
             let words = std::iter::once("tidings").chain(line.split(' '));
             let error = Arguments::try_parse_from(words).expect_err(line);

@@ -5,6 +5,7 @@ mod clock_text;
 mod completions;
 mod configuration;
 mod connect;
+mod data;
 mod dead_letters;
 mod dev;
 mod failure;

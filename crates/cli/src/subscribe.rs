@@ -290,7 +290,7 @@ impl Run<'_> {
     fn describe(&self, reset: &Reset) -> String {
         let Reset { topic, first, epoch, .. } = reset;
         let what = match reset.reason {
-            ResetReason::EpochChanged => "the log was lost or rebuilt".to_owned(),
+            ResetReason::EpochChanged => "the log was lost, rebuilt or restored".to_owned(),
             ResetReason::Trimmed => format!("messages before #{first} are gone"),
             ResetReason::AheadOfHead => match self.subscribe.from {
                 Some(parse::From::After(Position { epoch, offset })) => {

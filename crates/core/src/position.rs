@@ -56,8 +56,8 @@ impl fmt::Display for Offset {
     }
 }
 
-/// The life of a topic's log. A log that was lost or rebuilt has another epoch, so that a client
-/// that comes back with a position of the old one is told instead of served other content.
+/// The life of a topic's log. A log that was lost, rebuilt or restored has another epoch, so that a
+/// client that comes back with a position of the old one is told instead of served other content.
 ///
 /// As text it is base 62, at most eleven characters (`Zr3`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -23,7 +23,7 @@ impl TopicState {
 /// Why a subscriber cannot go on from its position. The words are part of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ResetReason {
-    /// The log was lost or rebuilt since.
+    /// The log was lost, rebuilt or restored since.
     EpochChanged,
     /// Messages after the position have been trimmed by retention.
     Trimmed,

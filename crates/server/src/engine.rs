@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidings_core::PolicyTable;
 use tidings_storage::{
-    CommitObserver, Damage, EmbeddedConfig, EmbeddedStore, OpenError, Recovered, Store,
+    CommitObserver, Damage, EmbeddedConfig, EmbeddedStore, OpenError, Origin, Recovered, Store,
 };
 
 use crate::config::StorageSection;
@@ -30,13 +30,29 @@ pub(crate) fn open_embedded(
     Ok(Arc::new(store))
 }
 
-/// Says what was found: a line in any case, and one for each damaged place.
+/// Says what was found: a line in any case, one for each damaged place, and one if offsets of
+/// before may mean something else now, or that could not be told.
 fn tell(section: &StorageSection, recovered: &Recovered) {
+    let directory = section.directory.display();
+    match recovered.origin {
+        Origin::Here => {}
+        Origin::Copied => tracing::warn!(
+            %directory,
+            "the data directory is a copy, and more may have been written to the original: every \
+             topic has a new epoch, and all subscribers are told; if it was moved, stop the \
+             server, copy again and run `tidings data moved` before the start"
+        ),
+        Origin::Unknown => tracing::info!(
+            %directory,
+            "it cannot be told whether the data directory is a copy: after restoring a backup, run \
+             `tidings data restored` before the start"
+        ),
+    }
     for Damage { file, position, bytes, records } in &recovered.damage {
         tracing::warn!(file, position, bytes, records, "a part of the log is damaged");
     }
     tracing::info!(
-        directory = %section.directory.display(),
+        %directory,
         messages = recovered.messages,
         topics = recovered.topics,
         cut_bytes = recovered.cut_bytes,

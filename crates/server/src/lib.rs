@@ -43,3 +43,4 @@ pub use dead_letters::DEAD_LETTERS_TOPIC;
 pub use door::{ListenError, TlsError};
 pub use server::{Engine, RunningServer, Server, ServerBuilder, StartError};
 pub use spans::CollectorError;
+pub use tidings_storage::{AdoptError, Arrival, Origin, adopt};

@@ -17,6 +17,7 @@ use crate::store::{
     StoreStatus, Submission,
 };
 
+mod adopt;
 mod batch;
 mod checkpoint;
 mod disk;
@@ -39,7 +40,8 @@ mod tests;
 mod upkeep;
 mod writer;
 
-pub use error::{Damage, OpenError, Recovered};
+pub use adopt::{AdoptError, Arrival, adopt};
+pub use error::{Damage, OpenError, Origin, Recovered};
 
 use disk::{Disk, RealDisk};
 use meta::{Left, Meta};

@@ -19,7 +19,9 @@ mod store;
 mod unlogged;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use embedded::{Damage, EmbeddedConfig, EmbeddedStore, OpenError, Recovered};
+pub use embedded::{
+    AdoptError, Arrival, Damage, EmbeddedConfig, EmbeddedStore, OpenError, Origin, Recovered, adopt,
+};
 pub use memory::{MemoryConfig, MemoryStore};
 pub use store::{
     Commit, CommitObserver, Committed, Cursor, CursorsOf, Outcome, ReadBatch, ReadFrom, ReadLimit,

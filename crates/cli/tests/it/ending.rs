@@ -88,7 +88,7 @@ fn errors_say_what_is_wrong_once() {
     let mut line = String::new();
     BufReader::new(first.stdout()).read_line(&mut line).unwrap();
     assert!(first.wait().success());
-    assert!(first.stderr().contains("a: the log was lost or rebuilt; starting with #1"));
+    assert!(first.stderr().contains("a: the log was lost, rebuilt or restored; starting with #1"));
 }
 
 #[test]

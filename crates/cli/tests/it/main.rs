@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod configuration;
+mod copies;
 mod dead_letters;
 mod dev;
 mod ending;

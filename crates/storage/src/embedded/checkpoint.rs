@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 
-use tidings_core::{Epoch, MessageId, Offset, OffsetSet, Position, Timestamp};
+use tidings_core::{MessageId, Offset, OffsetSet, Position, Timestamp};
 
 use super::batch::{SegmentId, put_log_end, read_log_end};
 use super::disk::{Disk, DiskFile, read_up_to};
@@ -245,8 +245,10 @@ fn read_keys(reader: &mut Reader<'_>, state: &mut State) -> Result<(), Malformed
     for n in 0..count as u64 {
         let hash = KeyHash([keys.u64()?, keys.u64()?]);
         let id = MessageId::from_bits(keys.u128()?);
-        let (epoch, offset) = (Epoch::new(keys.u64()?), Offset::new(keys.u64()?));
-        let first = First { id, position: Position { epoch, offset } };
+        // The epoch is the one of when it was written. A repeat is answered with the place where
+        // the message can be read, and a copy of a store has another epoch.
+        let (_, offset) = (keys.u64()?, Offset::new(keys.u64()?));
+        let first = First { id, position: Position { epoch: state.reading.epoch, offset } };
         let at = times.get(&n).copied().unwrap_or(Timestamp::from_ms(id.time_ms()));
         state.dedup.remember(hash, first, at);
     }

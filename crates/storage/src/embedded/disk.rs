@@ -4,8 +4,9 @@
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use super::error::OpenError;
 
@@ -43,6 +44,19 @@ pub(crate) trait DiskFile: Send + Sync + fmt::Debug {
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
     /// Makes what was written last, with the length but without times (`fdatasync`).
     fn sync(&self) -> io::Result<()>;
+    /// What tells it from its copies; nothing if the file system does not say.
+    fn identity(&self) -> io::Result<Option<FileIdentity>>;
+}
+
+/// What a file keeps when it is renamed or its disk gets another name, and no copy of it has: when
+/// it was made, which nobody can set. Its number is there for two made in one tick of the clock; by
+/// itself it would say little, since numbers of removed files are given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileIdentity {
+    /// The inode.
+    pub(crate) number: u64,
+    /// Nanoseconds since 1970.
+    pub(crate) made_at: u64,
 }
 
 /// A directory of the file system, locked against other servers.
@@ -163,6 +177,15 @@ impl DiskFile for RealFile {
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
+
+    fn identity(&self) -> io::Result<Option<FileIdentity>> {
+        let metadata = self.0.metadata()?;
+        // File systems that do not keep it fail here, or say 1970.
+        let made = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let made_at = made.and_then(|since| u64::try_from(since.as_nanos()).ok());
+        let identity = |made_at| FileIdentity { number: metadata.ino(), made_at };
+        Ok(made_at.filter(|at| *at > 0).map(identity))
+    }
 }
 
 /// Reads at most `count` bytes from `position`.
@@ -174,11 +197,17 @@ pub(crate) fn read_up_to(file: &dyn DiskFile, position: u64, count: usize) -> io
     Ok(bytes)
 }
 
-/// Writes a small file so that after a crash there is either the old or the new one.
-pub(crate) fn replace(disk: &dyn Disk, dir: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+/// Writes a small file so that after a crash there is either the old or the new one. What is in it
+/// may depend on the file that it is written to.
+pub(crate) fn replace(
+    disk: &dyn Disk,
+    dir: &str,
+    name: &str,
+    bytes: impl FnOnce(&dyn DiskFile) -> io::Result<Vec<u8>>,
+) -> io::Result<()> {
     let temporary = format!("{name}.new");
     let file = disk.create(&temporary)?;
-    file.write_at(bytes, 0)?;
+    file.write_at(&bytes(file.as_ref())?, 0)?;
     file.sync()?;
     disk.rename(&temporary, name)?;
     disk.sync_dir(dir)

@@ -90,6 +90,19 @@ pub struct Damage {
     pub records: u64,
 }
 
+/// Whether a store is where it was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// In the files that it was written to, or new.
+    #[default]
+    Here,
+    /// In copies of them: what was written to the originals since is not in it.
+    Copied,
+    /// The file system that it was written on does not say when files were made, so it cannot be
+    /// told.
+    Unknown,
+}
+
 /// What opening a store found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
@@ -109,6 +122,9 @@ pub struct Recovered {
     pub damaged_checkpoints: u64,
     /// Whether the store had not been closed properly.
     pub unclean: bool,
+    /// Whether the store is a copy. A copy has a new epoch: its next offsets may have been given to
+    /// other messages in the original.
+    pub origin: Origin,
     /// How long it took.
     pub duration: Duration,
 }

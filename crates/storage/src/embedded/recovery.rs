@@ -10,8 +10,8 @@ use super::EmbeddedConfig;
 use super::batch::{LOG_DIR, Owner, SegmentId};
 use super::checkpoint::{self, CHECKPOINT_DIR};
 use super::disk::Disk;
-use super::error::{Damage, OpenError, Recovered};
-use super::meta::{Left, Meta};
+use super::error::{Damage, OpenError, Origin, Recovered};
+use super::meta::{Found, Left, Meta};
 use super::preparer::Preparer;
 use super::queue::Queue;
 use super::read::KnownDamage;
@@ -52,10 +52,10 @@ impl Opening<'_> {
         let started = Instant::now();
         let disk = self.disk.as_ref();
         make_dirs(disk).map_err(self.failed("make the directories of"))?;
-        let mut meta = Meta::load(disk)?;
+        let Found { mut meta, origin } = Meta::load(disk)?;
         let segments = open_segments(disk).map_err(self.failed("open the segments of"))?;
         check_owner(disk, &segments, &meta)?;
-        let mut loaded = self.load(&mut meta, &segments)?;
+        let mut loaded = self.load(&mut meta, origin, &segments)?;
         let state = &mut loaded.state;
         // Where a store that was closed ends is known: what is missing before that is damage.
         let until = match meta.left {
@@ -69,6 +69,7 @@ impl Opening<'_> {
             cut_bytes: replayed.cut.map_or(0, |cut| cut.bytes as u64),
             damaged_checkpoints: loaded.damaged,
             unclean: meta.left == Left::Open,
+            origin,
             ..Recovered::default()
         };
         std::mem::take(&mut replayed.damage).into_iter().for_each(|found| recovered.note(found));
@@ -101,13 +102,22 @@ impl Opening<'_> {
     }
 
     /// The newest checkpoint, or an empty state for a log that is there from its beginning.
-    fn load(&self, meta: &mut Meta, segments: &[Arc<Segment>]) -> Result<Loaded, OpenError> {
+    fn load(
+        &self,
+        meta: &mut Meta,
+        origin: Origin,
+        segments: &[Arc<Segment>],
+    ) -> Result<Loaded, OpenError> {
         let disk = self.disk.as_ref();
         let has_checkpoints =
             !checkpoint::list(disk).map_err(self.failed("list the checkpoints of"))?.is_empty();
         if meta.lives > 0 && segments.is_empty() && !has_checkpoints {
             tracing::error!(directory = disk.place(), "the log is gone: beginning a new one");
             meta.epoch = Epoch::new(self.random()?);
+        }
+        match origin {
+            Origin::Here | Origin::Unknown => {}
+            Origin::Copied => meta.epoch = Epoch::new(self.random()?),
         }
         let reading = Reading {
             epoch: meta.epoch,

@@ -1,6 +1,7 @@
 //! The embedded store on a simulated disk: crashes, damage, failures, and a disk that is full.
 
 mod cleaning;
+mod copied;
 mod crashes;
 mod damage;
 mod failures;

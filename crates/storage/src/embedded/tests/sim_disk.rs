@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::embedded::disk::{Disk, DiskFile};
+use crate::embedded::disk::{Disk, DiskFile, FileIdentity};
 
 /// Writes that are not synced are kept or lost in units of this.
 const SECTOR: usize = 512;
@@ -170,6 +170,19 @@ impl SimDisk {
         Self(Arc::new(Mutex::new(inner)))
     }
 
+    /// A copy of all files as they are, made by another program.
+    pub(super) fn copied(&self) -> Self {
+        let mut inner = self.after_kill().lock().clone();
+        // Files are told apart by their numbers, so that copies must have others.
+        let files = std::mem::take(&mut inner.files);
+        let shift = files.len();
+        inner.files = vec![FileState::default(); shift];
+        inner.files.extend(files);
+        inner.names.values_mut().for_each(|file| *file += shift);
+        inner.synced_names.clone_from(&inner.names);
+        Self(Arc::new(Mutex::new(inner)))
+    }
+
     pub(super) fn set_fault(&self, fault: Fault, after: u32) {
         self.lock().fault = Some((fault, after));
     }
@@ -319,5 +332,9 @@ impl DiskFile for SimFile {
         }
         inner.files[self.file].sync();
         Ok(())
+    }
+
+    fn identity(&self) -> io::Result<Option<FileIdentity>> {
+        Ok(Some(FileIdentity { number: self.file as u64, made_at: 1 }))
     }
 }
