@@ -3,12 +3,13 @@
 //! so that memory given back by one does not flatter the next.
 //!
 //!     cargo run --release -p tidings-storage --example keep_bench -- fill DIR 1000000
-//!     cargo run --release -p tidings-storage --example keep_bench -- cursors DIR 1000000
+//!     cargo run --release -p tidings-storage --example keep_bench -- open DIR 1000000
+//!     cargo run --release -p tidings-storage --example keep_bench -- idle DIR 1000000
 //!     cargo run --release -p tidings-storage --example keep_bench -- find DIR 100000
 //!     cargo run --release -p tidings-storage --example keep_bench -- remove DIR 100000
 //!
-//! DIR is made and must not exist, but for `cursors`, which opens what `fill` made. Nothing is
-//! deleted. Times are CPU times, so that what else the machine does matters little. Linux only, for
+//! DIR is made and must not exist, but for `open` and `idle`, which open what `fill` made; `idle` then
+//! watches it for five minutes. Nothing is deleted. Times are CPU times, so that what else the machine does matters little. Linux only, for
 //! `/proc`.
 
 use std::path::Path;
@@ -29,27 +30,36 @@ type Failure = Box<dyn std::error::Error>;
 
 /// Writes submitted at once.
 const PORTION: u64 = 1000;
-/// How long an idle store is watched.
-const WATCHED: Duration = Duration::from_secs(10);
+/// How long an idle store is watched in steps of how long. Space that an earlier life freed is given
+/// back after two checkpoints, one and two minutes after the start, and upkeep takes 100 s to look at
+/// a million cursors once: the rest has room for both.
+const WATCHED: Duration = Duration::from_secs(300);
+const STEP: Duration = Duration::from_secs(1);
+/// How long after a checkpoint was last seen to be made the store counts as idle.
+const SETTLED: usize = 5;
 /// How many lookups a mean is of.
 const LOOKED_UP: usize = 10_000;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [mode, directory, count] = &arguments[..] else {
-        return Err("usage: keep_bench fill|cursors|find|remove DIR COUNT".into());
+        return Err("usage: keep_bench fill|open|idle|find|remove DIR COUNT".into());
     };
     let directory = Path::new(directory);
-    if directory.exists() != (mode == "cursors") {
-        return Err("`cursors` opens what `fill` made; the others need a new directory".into());
+    if directory.exists() != ["open", "idle"].contains(&mode.as_str()) {
+        return Err("`open` and `idle` open what `fill` made; others need a new directory".into());
     }
     let count = count.parse()?;
     match mode.as_str() {
         "fill" => fill(directory, count),
-        "cursors" => cursors(directory, count),
+        "open" => open_cursors(directory, count).map(drop),
+        "idle" => {
+            let _store = open_cursors(directory, count)?;
+            watch_idle(&directory.join("checkpoint"))
+        }
         "find" => find(directory, count),
         "remove" => remove(directory, count),
-        other => Err(format!("unknown mode {other}: fill, cursors, find or remove").into()),
+        other => Err(format!("unknown mode {other}: fill, open, idle, find or remove").into()),
     }
 }
 
@@ -126,25 +136,35 @@ fn memory() -> Result<u64, Failure> {
     Ok(kib * 1024)
 }
 
-/// CPU time of the process so far.
-fn cpu() -> Result<Duration, Failure> {
-    let mut nanos = 0;
-    for task in std::fs::read_dir("/proc/self/task")? {
-        let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
-        nanos += text.split(' ').next().ok_or("no time")?.parse::<u64>()?;
-    }
-    Ok(Duration::from_nanos(nanos))
+/// Which threads count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Threads {
+    All,
+    /// Without the one that measures.
+    OfTheStore,
 }
 
-/// How often its threads woke up.
-fn wakeups() -> Result<u64, Failure> {
-    let mut wakeups = 0;
+/// CPU time of threads so far, and how often they woke up.
+fn spent(threads: Threads) -> Result<(Duration, u64), Failure> {
+    let (mut nanos, mut wakeups) = (0, 0);
+    let own = std::process::id().to_string();
     for task in std::fs::read_dir("/proc/self/task")? {
-        let status = std::fs::read_to_string(task?.path().join("status"))?;
+        let path = task?.path();
+        if threads == Threads::OfTheStore && path.ends_with(&own) {
+            continue;
+        }
+        let text = std::fs::read_to_string(path.join("schedstat"))?;
+        nanos += text.split(' ').next().ok_or("no time")?.parse::<u64>()?;
+        let status = std::fs::read_to_string(path.join("status"))?;
         let count = status.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
         wakeups += count.ok_or("no switches")?.trim().parse::<u64>()?;
     }
-    Ok(wakeups)
+    Ok((Duration::from_nanos(nanos), wakeups))
+}
+
+/// CPU time of the process so far.
+fn cpu() -> Result<Duration, Failure> {
+    Ok(spent(Threads::All)?.0)
 }
 
 /// The `n`-th cursor: a phone that reads its user's inbox.
@@ -171,17 +191,11 @@ fn fill(directory: &Path, count: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-fn cursors(directory: &Path, count: u64) -> Result<(), Failure> {
-    let (before, cpu_before) = (memory()?, cpu()?);
+fn open_cursors(directory: &Path, count: u64) -> Result<EmbeddedStore, Failure> {
+    let (before, cpu_before, started) = (memory()?, cpu()?, Instant::now());
     let (store, _) = open(directory)?;
-    let opened = cpu()?.saturating_sub(cpu_before);
+    let (took, opened) = (started.elapsed(), cpu()?.saturating_sub(cpu_before));
     let each = memory()?.saturating_sub(before) as f64 / count as f64;
-    std::thread::sleep(Duration::from_secs(2));
-    let (cpu_before, wakeups_before) = (cpu()?, wakeups()?);
-    std::thread::sleep(WATCHED);
-    let seconds = WATCHED.as_secs_f64();
-    let idle = cpu()?.saturating_sub(cpu_before).as_secs_f64() * 1000.0 / seconds;
-    let woken = (wakeups()? - wakeups_before) as f64 / seconds;
     let (page, middle) = (100, key(count / 2)?);
     let of = [CursorsOf::User(middle.user.clone()), CursorsOf::Topic(middle.topic)];
     let cpu_before = cpu()?;
@@ -191,8 +205,45 @@ fn cursors(directory: &Path, count: u64) -> Result<(), Failure> {
     }
     let listing = cpu()?.saturating_sub(cpu_before) / LOOKED_UP as u32;
     println!(
-        "{count} cursors: {each:.0} bytes each, opened with {opened:.1?} of CPU, idle {idle:.2} ms of \
-         CPU and {woken:.1} wakeups a second, listing one takes {listing:.1?}"
+        "{count} cursors: {each:.0} bytes each, opened in {took:.1?} with {opened:.1?} of CPU, listing \
+         one takes {listing:.1?}"
+    );
+    Ok(store)
+}
+
+/// What the store's threads do while nobody asks for anything, and apart from it what checkpoints
+/// of the first minutes take.
+fn watch_idle(checkpoints: &Path) -> Result<(), Failure> {
+    let made = || -> Result<Vec<_>, Failure> {
+        let entries: Result<Vec<_>, _> = std::fs::read_dir(checkpoints)?.collect();
+        let mut names: Vec<_> = entries?.iter().map(std::fs::DirEntry::file_name).collect();
+        names.sort();
+        Ok(names)
+    };
+    let mut seen = made()?;
+    let mut spent_at = vec![spent(Threads::OfTheStore)?];
+    let mut changed_at = Vec::new();
+    for step in 1..=WATCHED.as_secs() / STEP.as_secs() {
+        std::thread::sleep(STEP);
+        spent_at.push(spent(Threads::OfTheStore)?);
+        let now = made()?;
+        if now != seen {
+            changed_at.push(step as usize);
+            seen = now;
+        }
+    }
+    let settled = changed_at.last().map_or(0, |last| last + SETTLED);
+    let [.., (cpu_last, wakeups_last)] = spent_at[..] else { return Err("not watched".into()) };
+    let (cpu_first, wakeups_first) = *spent_at.get(settled).ok_or("it did not settle")?;
+    let seconds = (spent_at.len() - 1 - settled) as f64 * STEP.as_secs_f64();
+    let steps = spent_at[settled..].windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].0));
+    println!(
+        "checkpoints changed {changed_at:?} s after the start, with {:.1?} of CPU up to {settled} s; in \
+         the {seconds} s after that: {:.3} ms of CPU and {:.2} wakeups a second, at most {:.1?} in one",
+        cpu_first.saturating_sub(spent_at[0].0),
+        (cpu_last.saturating_sub(cpu_first)).as_secs_f64() * 1000.0 / seconds,
+        (wakeups_last - wakeups_first) as f64 / seconds,
+        steps.max().unwrap_or_default(),
     );
     Ok(())
 }
