@@ -34,8 +34,10 @@ impl Index {
         self.given.places.insert(id, (slot, offset));
         if self.given.places.len() > self.given.cleaned_at.max(NOTED_MIN) {
             let mut places = std::mem::take(&mut self.given.places);
-            // The newest one may not be shown yet.
-            places.retain(|noted, (slot, offset)| *noted == id || self.holds(*slot, *offset));
+            // Those after the head are about to be shown: messages of a batch are noted first.
+            places.retain(|_, (slot, offset)| {
+                *offset > self.log(*slot).head || self.holds(*slot, *offset)
+            });
             self.given = Given { cleaned_at: 2 * places.len(), places };
         }
     }
@@ -97,5 +99,25 @@ mod tests {
         // The store's own ids are found by their time.
         index.note_given(slot, head, MessageId::new(1000, 0, 1), time);
         assert_eq!(index.all_given().len(), 11);
+    }
+    #[test]
+    fn ids_that_are_given_together_are_all_kept() {
+        let mut index = Index::default();
+        let slot = index.slot_or_insert(&Topic::parse("a").unwrap());
+        let time = Timestamp::from_ms(1000);
+        let id = |n: u64| MessageId::new(5, 0, n);
+        let mut next = 1;
+        for group in [800, 512] {
+            for n in next..next + group {
+                index.note_given(slot, Offset::new(n), id(n), time);
+            }
+            for n in next..next + group {
+                let run = Run::of_one(Offset::new(n), time, SegmentId(n), 4096, 4196);
+                index.append(slot, run, Waited::ForSync);
+            }
+            next += group;
+        }
+        let lost = (1..next).filter(|n| index.given(id(*n)).is_none()).count();
+        assert_eq!(lost, 0);
     }
 }
