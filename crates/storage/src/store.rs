@@ -38,7 +38,8 @@ pub enum Write {
     /// Remove one message from its topic's log for good: reads and searches pass over it as if it
     /// had been trimmed, also after a restart, and its space is used again. One that is not there
     /// (any more, or yet) is fine. The topic's head stays; its `first` moves on if nothing is
-    /// kept before it. The message's key stays known.
+    /// kept before it. The message's key stays known. As durable as a `Sync` publish before it is
+    /// told or seen, together with all that was submitted before it with the same priority.
     ///
     /// If an earlier write of the same submission was refused, so is this one, with the same
     /// error: who publishes a message elsewhere and removes it here submits both together, the
@@ -91,8 +92,8 @@ pub enum Outcome {
         /// The first message's place.
         position: Position,
     },
-    /// The cursor or session is saved or forgotten, or the message removed, as durably as an
-    /// `Async` publish.
+    /// The cursor or session is saved or forgotten, as durably as an `Async` publish; or the
+    /// message is removed, as durably as a `Sync` one.
     Saved,
     /// Nothing was kept, and the write may be tried again if the error is temporary.
     Refused(StoreError),

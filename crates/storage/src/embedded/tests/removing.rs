@@ -138,6 +138,29 @@ fn a_message_that_is_carried_over_is_always_somewhere() {
     }
 }
 
+/// Neither who cancelled it nor a checkpoint may know more than the disk.
+#[test]
+fn a_removal_is_told_and_seen_only_once_it_lasts() {
+    let disk = SimDisk::new();
+    let plan = Plan::default();
+    let mut rig = plan.open(&disk);
+    rig.publish_as("alive", "the first of a topic is synced anyway", Durability::Async);
+    for n in 1..=10 {
+        rig.publish("dead", &n.to_string());
+    }
+    for n in 1..=10 {
+        let publish = publish("alive", &n.to_string(), None, Durability::Async);
+        let tags = rig.submit(vec![publish, remove("dead", n)]);
+        let outcome = rig.recorder.outcome(tags[1]);
+        assert!(matches!(outcome, Outcome::Saved), "{outcome:?}");
+        for seed in 0..5 {
+            let after = plan.open(&disk.after_power_loss(seed));
+            assert_eq!(after.read("dead").len() as u64, 10 - n, "seed {seed}");
+            assert_eq!(after.read("alive").len() as u64, 1 + n, "seed {seed}");
+        }
+    }
+}
+
 /// Everything a message carries comes along when its segment is emptied.
 #[test]
 fn a_moved_message_is_the_same() {

@@ -220,7 +220,12 @@ impl Writer {
                         Some((_, error)) => What::Told(Outcome::Refused(error.clone())),
                         None => self.plan_remove(&plan, topic, offset, bytes),
                     };
-                    plan.removals += usize::from(matches!(planned, What::Removal(..)));
+                    if matches!(planned, What::Removal(..)) {
+                        plan.removals += 1;
+                        // A checkpoint takes over what readers no longer find: what took the
+                        // message's place must be on disk by then.
+                        plan.wants_sync = true;
+                    }
                     plan.add(ticket, planned);
                 }
                 Work::Change(change, ticket) => match self.takes(&plan, bytes) {
