@@ -44,13 +44,6 @@ impl Backlogs {
         }
     }
 
-    /// Somebody lags in this topic.
-    pub(super) fn wanted(&mut self, topic: &Topic) {
-        if let Some(newest) = self.topics.get_mut(topic) {
-            newest.wanted = true;
-        }
-    }
-
     /// Keeps the backlog of a topic from `message` on. `false` if too many are kept already.
     fn keep(&mut self, message: &Arc<Message>, most: usize) -> bool {
         let topic = message.topic();
@@ -65,6 +58,11 @@ impl Backlogs {
         newest.wanted = true;
         newest.push(message);
         true
+    }
+
+    /// Whether messages of a topic are kept.
+    fn has(&self, topic: &Topic) -> bool {
+        self.topics.contains_key(topic)
     }
 
     /// The messages of a topic from `next` on.
@@ -119,20 +117,31 @@ impl Shard {
         }
     }
 
-    /// Sends what is kept of a topic without a log to a connection that lags in it, as far as there
-    /// is room.
-    pub(super) fn send_backlog(&mut self, slot: u32, topic: &Topic) {
+    /// Sends what is kept of a topic without a log that ends with `head` to a connection that lags
+    /// in it, as far as there is room. What is not kept it misses: it goes on with what is.
+    pub(super) fn send_backlog(&mut self, slot: u32, topic: &Topic, head: Offset) {
         let outbound_bytes = self.env.settings.outbound_bytes;
         let priority = self.env.policies.priority(topic);
-        while let Some(next) = self.lags_from(slot, topic) {
-            let Some(message) = self.topics.backlogs.from(topic, next).next().cloned() else {
-                return;
-            };
+        while let Some(next) = self.lags_from(slot, topic)
+            && next <= head
+        {
             let Some(connection) = self.connections.get_mut(slot as usize) else { return };
             if !connection.has_room(outbound_bytes) {
                 connection.starved = true;
                 return;
             }
+            let backlogs = &self.topics.backlogs;
+            let Some(message) = backlogs.from(topic, next).next().cloned() else {
+                // All that is kept was sent: the rest is on its way from the log's writer.
+                if !backlogs.has(topic) {
+                    let missed = self.go_on_with(slot, topic, head.next());
+                    self.env.metrics.dropped_slow.inc_by(missed);
+                }
+                return;
+            };
+            let skipped = self.go_on_with(slot, topic, message.offset);
+            self.env.metrics.skipped_slow.inc_by(skipped);
+            let Some(connection) = self.connections.get_mut(slot as usize) else { return };
             connection.push_message(&message, 1, priority);
             connection.queue_flush(slot, &mut self.unflushed);
             self.env.metrics.deliveries.inc();
@@ -140,5 +149,30 @@ impl Shard {
                 place.cursor.advance_to(message.offset.next());
             });
         }
+    }
+
+    /// Moves a connection's live subscriptions that lack messages before `goes_on` on to there,
+    /// because these are gone, and tells them if the topic's policy asks for that. Returns how many
+    /// they miss.
+    fn go_on_with(&mut self, slot: u32, topic: &Topic, goes_on: Offset) -> u64 {
+        let mut moved: Vec<Filter> = Vec::new();
+        let mut missed = 0;
+        self.each_live_place(slot, topic, |place| {
+            let count = goes_on.distance_from(place.cursor.next());
+            if count > 0 {
+                missed += count;
+                place.cursor.advance_to(goes_on);
+                moved.push(place.sub.clone());
+            }
+        });
+        match self.env.policies.policy(topic).backlog {
+            Backlog::Everything => {}
+            Backlog::Newest(_) => {
+                for sub in moved {
+                    self.send_reset(slot, &sub, topic, ResetReason::Skipped, goes_on);
+                }
+            }
+        }
+        missed
     }
 }

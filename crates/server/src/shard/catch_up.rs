@@ -249,10 +249,11 @@ impl Shard {
         if is_reading || cursor.is_at_tail(head) {
             return;
         }
-        self.skip_backlog(slot, topic, head);
         match self.env.policies.policy(topic).durability {
-            Durability::Memory => self.send_backlog(slot, topic),
+            // It keeps no more than may be sent, so nothing is left to skip.
+            Durability::Memory => self.send_backlog(slot, topic, head),
             Durability::Sync | Durability::Async => {
+                self.skip_backlog(slot, topic, head);
                 if let Some(Laggard { cursor, .. }) = self.laggard(slot, topic) {
                     self.catch_up(slot, topic, cursor.next());
                 }
@@ -327,7 +328,9 @@ impl Shard {
             }
             (Some(place), _) => {
                 let idle = has_room && !place.reading;
-                self.topics.backlogs.wanted(topic);
+                if is_memory {
+                    self.keep_backlog(shared);
+                }
                 return if idle {
                     self.catch_up_connection(key.slot, topic)
                 };

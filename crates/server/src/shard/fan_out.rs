@@ -114,7 +114,9 @@ impl Shard {
             }
             LiveStep::Skip => false,
             LiveStep::Behind => {
-                self.topics.backlogs.wanted(shared.message.topic());
+                if self.is_memory(shared) {
+                    self.keep_backlog(shared);
+                }
                 !subscriber.reading
             }
         }

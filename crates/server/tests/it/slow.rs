@@ -6,7 +6,7 @@ use serde_json::json;
 use tidings_core::Durability;
 use tidings_server::TopicSection;
 
-use crate::peer::{Peer, config, metric, start};
+use crate::peer::{Peer, config, http, metric, start};
 
 const MESSAGES: usize = 3_000;
 const BYTES: usize = 4_000;
@@ -171,5 +171,42 @@ async fn what_was_asked_for_is_no_backlog() {
     peer.ask(json!({"subscribe": {"topic": "ticker/1", "from": "first"}})).await;
     let all: Vec<_> = (0..500).map(|n| json!(n)).collect();
     assert_eq!(peer.data(500).await, all);
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_without_a_log_goes_on_after_a_shard_fell_behind() {
+    let mut config = config();
+    config.server.shards = 1;
+    let memory = TopicSection {
+        durability: Durability::Memory,
+        ..TopicSection::new("live/#".parse().unwrap())
+    };
+    config.topic = vec![memory];
+    let server = start(config).await;
+    let address = server.public_addr();
+    // Many subscribers, so that the shard is slower than the publishers.
+    let mut readers = Vec::new();
+    for _ in 0..300 {
+        let mut reader = Peer::connect(address).await;
+        reader.ask(json!({"subscribe": {"topic": "live/1"}})).await;
+        readers.push(reader);
+    }
+    let body = json!({"messages": vec![json!({"topic": "live/1", "data": 1}); 1000]}).to_string();
+    let mut publishing = Vec::new();
+    for _ in 0..60 {
+        let body = body.clone();
+        publishing.push(tokio::spawn(async move {
+            let headers = [("content-type", "application/json")];
+            http(address, "POST", "/v1/publish/batch", &headers, &body).await.0
+        }));
+    }
+    for published in publishing {
+        assert_eq!(published.await.unwrap(), 200);
+    }
+    assert!(metric(&server, "tidings_inbox_overflows_total").await > 0.0, "it kept up");
+    let mut publisher = Peer::connect(address).await;
+    publisher.publish("live/1", json!("end")).await;
+    while readers[0].message().await["data"] != "end" {}
     server.shutdown().await;
 }
