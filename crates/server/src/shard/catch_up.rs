@@ -313,7 +313,8 @@ impl Shard {
             return;
         }
         let priority = shared.priority(&self.env.policies);
-        let has_room = connection.has_room_for(priority, outbound_bytes);
+        let (has_room, written) = connection.room_for(priority, outbound_bytes);
+        self.env.metrics.bytes_out.inc_by(written);
         connection.starved |= !has_room;
         let Some(subscription) = connection.active().and_then(|a| a.subscription(&subscriber.sub))
         else {

@@ -126,6 +126,22 @@ impl Connection {
         }
     }
 
+    /// Whether there is room for a message, after writing what waits if there was none: a large
+    /// commit fills the output of a fast reader too. Returns also the bytes written.
+    pub(super) fn room_for(&mut self, priority: Priority, outbound_bytes: usize) -> (bool, u64) {
+        if self.has_room_for(priority, outbound_bytes) {
+            return (true, 0);
+        }
+        if self.output.is_blocked() {
+            return (false, 0);
+        }
+        let before = self.output.unsent();
+        // A failure shows again at the flush that ends the turn.
+        let _ = self.output.flush(&mut self.stream);
+        let written = before - self.output.unsent();
+        (self.has_room_for(priority, outbound_bytes), written as u64)
+    }
+
     /// Queues the first delivery of a message that others get too.
     pub(super) fn push_shared(&mut self, shared: &SharedMessage, priority: Priority) {
         if let Phase::Active(active) = &self.phase {

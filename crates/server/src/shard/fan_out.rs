@@ -90,12 +90,9 @@ impl Shard {
         connection.last_fan_out = self.topics.fan_outs;
         let outbound_bytes = self.env.settings.outbound_bytes;
         let priority = shared.priority(&self.env.policies);
-        if !connection.has_room_for(priority, outbound_bytes) {
-            // A large commit fills the output of a fast reader too: write before giving up. A
-            // failure shows again at the flush that ends the turn.
-            let _ = connection.output.flush(&mut connection.stream);
-        }
-        if !connection.has_room_for(priority, outbound_bytes) {
+        let (has_room, written) = connection.room_for(priority, outbound_bytes);
+        self.env.metrics.bytes_out.inc_by(written);
+        if !has_room {
             connection.starved = true;
             self.no_room(subscriber, shared);
             return false;

@@ -28,6 +28,8 @@ pub(super) struct Output {
     overtakes: u8,
     /// The first chunk is written in part: nothing can go before the rest of it.
     begun: bool,
+    /// The socket took no more when last asked.
+    blocked: bool,
 }
 
 /// How a flush ended.
@@ -43,6 +45,11 @@ impl Output {
     /// Bytes not written.
     pub(super) const fn unsent(&self) -> usize {
         self.unsent
+    }
+
+    /// Whether the socket took no more when last asked: to ask again is for the turn's end.
+    pub(super) const fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     /// Adds a frame that others get too.
@@ -95,6 +102,7 @@ impl Output {
     /// Writes as much as the socket takes.
     pub(super) fn flush(&mut self, stream: &mut Stream) -> io::Result<Flushed> {
         self.seal();
+        self.blocked = true;
         while !self.chunks.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let mut count = 0;
@@ -113,7 +121,8 @@ impl Output {
         }
         self.chunks = VecDeque::new();
         stream.push()?;
-        Ok(if stream.wants_write() { Flushed::Blocked } else { Flushed::All })
+        self.blocked = stream.wants_write();
+        Ok(if self.blocked { Flushed::Blocked } else { Flushed::All })
     }
 
     fn advance(&mut self, mut written: usize) {

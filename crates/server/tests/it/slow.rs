@@ -210,3 +210,27 @@ async fn a_topic_without_a_log_goes_on_after_a_shard_fell_behind() {
     while readers[0].message().await["data"] != "end" {}
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_burst_does_not_make_a_filter_that_reads_slow() {
+    let mut config = config();
+    let memory = TopicSection {
+        durability: Durability::Memory,
+        ..TopicSection::new("live/#".parse().unwrap())
+    };
+    config.topic = vec![memory];
+    let server = start(config).await;
+    let mut reader = Peer::connect(server.public_addr()).await;
+    reader.ask(json!({"subscribe": {"filter": "live/+"}})).await;
+    // More than may wait for one connection, less than its socket takes too.
+    let data = "x".repeat(BYTES);
+    let messages = vec![json!({"topic": "live/1", "data": data}); 90];
+    let body = json!({ "messages": messages }).to_string();
+    let headers = [("content-type", "application/json")];
+    let (status, _, answer) =
+        http(server.public_addr(), "POST", "/v1/publish/batch", &headers, &body).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(reader.data(90).await.len(), 90);
+    assert_eq!(metric(&server, "tidings_dropped_slow_total").await, 0.0);
+    server.shutdown().await;
+}
