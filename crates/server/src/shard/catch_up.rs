@@ -310,31 +310,30 @@ impl Shard {
         let connection = self.connections.get_mut(slot).filter(|c| c.generation == key.generation);
         let Some(connection) = connection else { return };
         if connection.last_fan_out == fan_out {
+            if let Some(active) = connection.active() {
+                active.filters_reach(topic, offset);
+            }
             return;
         }
         let priority = shared.priority(&self.env.policies);
         let (has_room, written) = connection.room_for(priority, outbound_bytes);
         self.env.metrics.bytes_out.inc_by(written);
         connection.starved |= !has_room;
-        let Some(subscription) = connection.active().and_then(|a| a.subscription(&subscriber.sub))
-        else {
-            return;
-        };
-        let Kind::LiveFilter(lagging) = &mut subscription.kind else { return };
-        match (lagging.topics.get(topic), has_room) {
-            (Some(place), _) if offset < place.cursor.next() => return,
-            (Some(place), true) if offset == place.cursor.next() => {
-                // It had everything before: back at the tail.
-                lagging.topics.remove(topic);
-            }
-            (Some(place), _) => {
-                let idle = has_room && !place.reading;
+        let Some(active) = connection.active() else { return };
+        // Where one lags they all do, or messages would come out of order, and twice.
+        match (active.filters_lag_from(topic), has_room) {
+            (Some(next), _) if offset < next => return,
+            // They had everything before: back at the tail.
+            (Some(next), true) if offset == next => active.filters_reach(topic, offset),
+            (Some(next), _) => {
                 if is_memory {
                     self.keep_backlog(shared);
                 }
-                return if idle {
-                    self.catch_up_connection(key.slot, topic)
-                };
+                self.fall_behind(subscriber, topic, next);
+                if has_room {
+                    self.catch_up_connection(key.slot, topic);
+                }
+                return;
             }
             (None, _) => {}
         }
@@ -353,12 +352,20 @@ impl Shard {
         }
     }
 
-    /// A subscription with wildcards starts to lag in a topic.
-    fn fall_behind(&mut self, subscriber: &FilterSubscriber, topic: &Topic, offset: Offset) {
+    /// A subscription with wildcards starts to lag in a topic, if it does not yet.
+    pub(super) fn fall_behind(
+        &mut self,
+        subscriber: &FilterSubscriber,
+        topic: &Topic,
+        offset: Offset,
+    ) {
         let store = Arc::clone(&self.env.store);
         let Some(connection) = self.connection(subscriber.key) else { return };
         let subscription = connection.active().and_then(|a| a.subscription(&subscriber.sub));
         let Some(Kind::LiveFilter(lagging)) = subscription.map(|s| &mut s.kind) else { return };
+        if lagging.topics.contains_key(topic) {
+            return;
+        }
         if lagging.topics.len() >= limits::LAGGING_TOPICS_MAX {
             lagging
                 .topics

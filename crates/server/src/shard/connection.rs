@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use tidings_core::{
-    Connection as Life, ConnectionSettings, Filter, Instant, Message, Principal, Priority, Session,
-    Timestamp,
+    Connection as Life, ConnectionSettings, Filter, Instant, Message, Offset, Principal, Priority,
+    Session, Timestamp, Topic,
 };
 use tidings_protocol::{Codec, ServerBody, ServerFrame, encode_server_frame};
 
 use super::output::Output;
 use super::stream::{Hidden, Stream};
-use super::subscription::Subscription;
+use super::subscription::{Kind, Lagging, Subscription};
 use crate::commit::{SharedMessage, append_frame, append_member_frame, append_message_frame};
 use crate::env::Seat;
 use crate::trace_log;
@@ -72,6 +72,34 @@ pub(super) struct Active {
 }
 
 impl Active {
+    /// The places of this connection's filter subscriptions that lag in `topic`.
+    pub(super) fn lagging(&mut self, topic: &Topic) -> impl Iterator<Item = &mut Lagging> {
+        self.subscriptions.iter_mut().filter_map(|subscription| match &mut subscription.kind {
+            Kind::LiveFilter(lagging) if lagging.topics.contains_key(topic) => Some(&mut **lagging),
+            Kind::LiveFilter(_)
+            | Kind::Live { .. }
+            | Kind::Durable(_)
+            | Kind::Waiting(_)
+            | Kind::Shared(_) => None,
+        })
+    }
+
+    /// The place in `topic` of the filter subscription that lags most in it.
+    pub(super) fn filters_lag_from(&mut self, topic: &Topic) -> Option<Offset> {
+        let places = self.lagging(topic).filter_map(|lagging| lagging.topics.get(topic));
+        places.map(|place| place.cursor.next()).min()
+    }
+
+    /// `offset` of `topic` is delivered or another's to deliver: filter subscriptions that had
+    /// everything before it are back at the tail.
+    pub(super) fn filters_reach(&mut self, topic: &Topic, offset: Offset) {
+        for lagging in self.lagging(topic) {
+            if lagging.topics.get(topic).is_some_and(|place| place.cursor.next() == offset) {
+                lagging.topics.remove(topic);
+            }
+        }
+    }
+
     pub(super) fn subscription(&mut self, sub: &Filter) -> Option<&mut Subscription> {
         self.subscriptions.iter_mut().find(|subscription| subscription.sub == *sub)
     }

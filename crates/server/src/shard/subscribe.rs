@@ -108,7 +108,11 @@ impl Shard {
         let start = start(from, state);
         let entry = self.topics.entry(topic, state.head);
         let index = entry.live.len() as u32;
-        let cursor = LiveCursor::new(start.next());
+        // With filters of this connection that lag in the topic it goes at their pace, or messages
+        // would come out of order, and twice.
+        let active = self.connections.get_mut(slot as usize).and_then(|c| c.active());
+        let lags_from = active.and_then(|active| active.filters_lag_from(topic));
+        let cursor = LiveCursor::new(lags_from.map_or(start.next(), |next| next.min(start.next())));
         entry.live.push(LiveSubscriber { cursor, slot, reading: false, replaying: true });
         self.add(slot, sub.clone(), Kind::Live { topic: topic.clone(), index });
         let pending = state.head.next().distance_from(start.next());
@@ -181,6 +185,7 @@ impl Shard {
         let Some(connection) = self.key(slot) else { return };
         match subscription.kind {
             Kind::Live { topic, index } => {
+                self.leave_gap_to_filters(slot, &topic, index);
                 self.topics.remove_live(&topic, index, &mut self.connections);
                 self.depart(slot, &topic, departure);
             }
@@ -213,6 +218,29 @@ impl Shard {
             }
             Kind::Shared(shared) => self.leave_group(slot, *shared, departure),
         }
+    }
+
+    /// A live subscription to one topic is given up: what it lacks is from now on for the filter
+    /// subscriptions of its connection to deliver.
+    fn leave_gap_to_filters(&mut self, slot: u32, topic: &Topic, index: u32) {
+        let Some(entry) = self.topics.exact.get(topic) else { return };
+        let Some(next) = entry.live.get(index as usize).map(|live| live.cursor.next()) else {
+            return;
+        };
+        let Some(key) = self.key(slot) else { return };
+        if next == entry.head.next() {
+            return;
+        }
+        let mut heirs: Vec<FilterSubscriber> = Vec::new();
+        self.topics.filters.matching(topic, |subscriber| {
+            if subscriber.key == key {
+                heirs.push(subscriber.clone());
+            }
+        });
+        for heir in heirs {
+            self.fall_behind(&heir, topic, next);
+        }
+        self.catch_up_connection(slot, topic);
     }
 
     /// After a refresh: what the fresh token does not allow ends.

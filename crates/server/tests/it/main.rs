@@ -15,6 +15,7 @@ mod events;
 mod http;
 mod inbox;
 mod long_poll;
+mod overlap;
 mod peer;
 mod presence;
 mod priority;
