@@ -101,6 +101,9 @@ pub const BACKLOG_MAX: u32 = 1000;
 /// Topics without a log of one shard whose newest messages are kept for those who lag.
 pub const BACKLOG_TOPICS_MAX: usize = 1024;
 
+/// Payload bytes of these messages, of one shard.
+pub const BACKLOG_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Lagging topics of one filter subscription; at the limit it is reset rather than grown.
 pub const LAGGING_TOPICS_MAX: usize = 1024;
 

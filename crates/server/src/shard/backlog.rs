@@ -4,7 +4,7 @@
 //! A topic with a log needs nothing for it: the subscription reads on from further ahead. For a
 //! topic without one, the newest messages are kept here as long as somebody lags in it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -13,10 +13,17 @@ use tidings_core::{Backlog, Filter, Message, Offset, ResetReason, Topic, limits}
 use super::Shard;
 use crate::commit::SharedMessage;
 
-/// The newest messages of topics without a log, one copy for all who lag on this shard.
+/// The newest messages of topics without a log, one copy for all who lag on this shard. Where there
+/// is no space for more, the topic goes that has been silent longest.
 #[derive(Debug, Default)]
 pub(super) struct Backlogs {
     topics: FxHashMap<Topic, Newest>,
+    /// The same topics by the moment of their last message.
+    by_pushed: BTreeMap<u64, Topic>,
+    /// Counts messages, to have moments.
+    pushes: u64,
+    /// Of all payloads.
+    bytes: usize,
 }
 
 /// The newest messages of one topic, by rising offset.
@@ -26,6 +33,8 @@ struct Newest {
     most: usize,
     /// Whether somebody lagged when the last message came.
     wanted: bool,
+    /// The moment of the last message.
+    pushed: u64,
 }
 
 impl Backlogs {
@@ -38,26 +47,70 @@ impl Backlogs {
         let topic = message.topic();
         let Some(newest) = self.topics.get_mut(topic) else { return };
         if std::mem::take(&mut newest.wanted) {
-            newest.push(message);
+            self.push(message);
         } else {
-            self.topics.remove(topic);
+            self.forget(&topic.clone());
         }
     }
 
-    /// Keeps the backlog of a topic from `message` on. `false` if too many are kept already.
-    fn keep(&mut self, message: &Arc<Message>, most: usize) -> bool {
-        let topic = message.topic();
-        if self.topics.len() >= limits::BACKLOG_TOPICS_MAX && !self.topics.contains_key(topic) {
-            return false;
-        }
-        let newest = self.topics.entry(topic.clone()).or_insert_with(|| Newest {
+    /// Keeps the backlog of a topic from `message` on: so many, for somebody lags in it.
+    fn keep(&mut self, message: &Arc<Message>, most: usize) {
+        let newest = self.topics.entry(message.topic().clone()).or_insert_with(|| Newest {
             messages: VecDeque::new(),
             most,
             wanted: true,
+            pushed: 0,
         });
         newest.wanted = true;
-        newest.push(message);
-        true
+        self.push(message);
+    }
+
+    fn push(&mut self, message: &Arc<Message>) {
+        let Some(newest) = self.topics.get_mut(message.topic()) else { return };
+        if newest.messages.back().is_some_and(|last| last.offset >= message.offset) {
+            return;
+        }
+        if newest.messages.len() >= newest.most
+            && let Some(oldest) = newest.messages.pop_front()
+        {
+            self.bytes -= oldest.content.data.bytes().len();
+        }
+        newest.messages.push_back(Arc::clone(message));
+        self.bytes += message.content.data.bytes().len();
+        self.pushes += 1;
+        self.by_pushed.remove(&newest.pushed);
+        newest.pushed = self.pushes;
+        self.by_pushed.insert(self.pushes, message.topic().clone());
+        self.make_space();
+    }
+
+    /// The last message is kept whatever its size.
+    fn make_space(&mut self) {
+        while self.topics.len() > limits::BACKLOG_TOPICS_MAX
+            || self.bytes > limits::BACKLOG_BYTES_MAX
+        {
+            let Some(topic) = self.by_pushed.first_key_value().map(|(_, topic)| topic.clone())
+            else {
+                return;
+            };
+            if self.topics.len() > 1 {
+                self.forget(&topic);
+                continue;
+            }
+            let Some(newest) = self.topics.get_mut(&topic) else { return };
+            if newest.messages.len() <= 1 {
+                return;
+            }
+            if let Some(oldest) = newest.messages.pop_front() {
+                self.bytes -= oldest.content.data.bytes().len();
+            }
+        }
+    }
+
+    fn forget(&mut self, topic: &Topic) {
+        let Some(newest) = self.topics.remove(topic) else { return };
+        self.by_pushed.remove(&newest.pushed);
+        self.bytes -= newest.messages.iter().map(|m| m.content.data.bytes().len()).sum::<usize>();
     }
 
     /// Whether messages of a topic are kept.
@@ -72,18 +125,6 @@ impl Backlogs {
     }
 }
 
-impl Newest {
-    fn push(&mut self, message: &Arc<Message>) {
-        if self.messages.back().is_some_and(|last| last.offset >= message.offset) {
-            return;
-        }
-        if self.messages.len() >= self.most {
-            self.messages.pop_front();
-        }
-        self.messages.push_back(Arc::clone(message));
-    }
-}
-
 impl Shard {
     /// Keeps a message of a topic without a log for those who have no room for it now, if its
     /// policy asks for that.
@@ -91,7 +132,8 @@ impl Shard {
         match self.env.policies.policy(shared.message.topic()).backlog {
             Backlog::Everything => false,
             Backlog::Newest(most) => {
-                self.topics.backlogs.keep(&shared.message, most.get() as usize)
+                self.topics.backlogs.keep(&shared.message, most.get() as usize);
+                true
             }
         }
     }
@@ -174,5 +216,73 @@ impl Shard {
             }
         }
         missed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_core::{Data, Epoch, MessageId, NewMessage, Timestamp};
+
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn room(n: usize) -> Topic {
+        Topic::parse(&format!("room/{n}")).unwrap()
+    }
+
+    fn message(n: usize, offset: u64, bytes: usize) -> Arc<Message> {
+        Arc::new(Message {
+            id: MessageId::new(1, 0, offset),
+            epoch: Epoch::new(1),
+            offset: Offset::new(offset),
+            published_at: Timestamp::from_ms(1),
+            content: NewMessage::new(room(n), Data::binary(vec![0; bytes].into())),
+        })
+    }
+
+    fn kept(backlogs: &Backlogs, n: usize) -> Vec<u64> {
+        backlogs.from(&room(n), Offset::FIRST).map(|message| message.offset.get()).collect()
+    }
+
+    #[test]
+    fn the_topic_that_is_silent_longest_makes_space_for_one_more() {
+        let mut backlogs = Backlogs::default();
+        for n in 0..limits::BACKLOG_TOPICS_MAX {
+            backlogs.keep(&message(n, 1, 1), 2);
+        }
+        backlogs.appended(&message(0, 2, 1));
+        backlogs.keep(&message(5000, 1, 1), 2);
+        assert_eq!(kept(&backlogs, 5000), [1]);
+        assert_eq!(kept(&backlogs, 1), [0; 0]);
+        assert_eq!(kept(&backlogs, 0), [1, 2]);
+        assert_eq!(backlogs.topics.len(), limits::BACKLOG_TOPICS_MAX);
+        assert_eq!(backlogs.by_pushed.len(), limits::BACKLOG_TOPICS_MAX);
+    }
+
+    #[test]
+    fn large_messages_are_bounded_together() {
+        let mut backlogs = Backlogs::default();
+        let most = limits::BACKLOG_BYTES_MAX / MIB;
+        for offset in 1..=most as u64 {
+            backlogs.keep(&message(1, offset, MIB), 1000);
+        }
+        assert_eq!(kept(&backlogs, 1).len(), most);
+        backlogs.keep(&message(1, 1000, MIB), 1000);
+        assert_eq!(kept(&backlogs, 1).len(), most, "its own oldest one goes");
+        backlogs.keep(&message(2, 1, MIB), 1000);
+        assert_eq!((kept(&backlogs, 1).len(), kept(&backlogs, 2).len()), (0, 1));
+        assert_eq!(backlogs.bytes, MIB);
+    }
+
+    #[test]
+    fn what_nobody_wanted_is_let_go_of() {
+        let mut backlogs = Backlogs::default();
+        backlogs.keep(&message(1, 1, 1), 2);
+        backlogs.appended(&message(1, 2, 1));
+        assert_eq!(kept(&backlogs, 1), [1, 2]);
+        backlogs.appended(&message(1, 3, 1));
+        assert_eq!(kept(&backlogs, 1), [0; 0]);
+        assert_eq!((backlogs.bytes, backlogs.by_pushed.len()), (0, 0));
     }
 }
