@@ -31,7 +31,7 @@ pub(super) struct LivePlace<'a> {
     pub(super) cursor: &'a mut LiveCursor,
     /// A read for it is under way.
     pub(super) reading: &'a mut bool,
-    /// It has not been at the tail since it began.
+    /// It lacks some of what it asked for when it began.
     pub(super) replaying: bool,
 }
 
@@ -95,11 +95,12 @@ impl Shard {
         };
         for Subscription { sub, kind } in &mut active.subscriptions {
             match kind {
-                Kind::Live { topic: own, index } if own == topic => {
+                Kind::Live { topic: own, index, asked_up_to } if own == topic => {
                     let entry = self.topics.exact.get_mut(topic);
                     if let Some(live) = entry.and_then(|e| e.live.get_mut(*index as usize)) {
-                        let LiveSubscriber { cursor, reading, replaying, .. } = live;
-                        visit(LivePlace { sub, cursor, reading, replaying: *replaying });
+                        let LiveSubscriber { cursor, reading, .. } = live;
+                        let replaying = cursor.next() <= *asked_up_to;
+                        visit(LivePlace { sub, cursor, reading, replaying });
                     }
                 }
                 Kind::LiveFilter(lagging) => {
@@ -193,7 +194,7 @@ impl Shard {
         let mut is_reading = false;
         for subscription in &active.subscriptions {
             let (cursor, reading) = match &subscription.kind {
-                Kind::Live { topic: own, index } if own == topic => {
+                Kind::Live { topic: own, index, .. } if own == topic => {
                     let Some(live) = entry.and_then(|e| e.live.get(*index as usize)) else {
                         continue;
                     };

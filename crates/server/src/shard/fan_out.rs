@@ -106,7 +106,6 @@ impl Shard {
                     self.env.metrics.deliveries.inc();
                 }
                 subscriber.cursor = cursor;
-                subscriber.replaying = false;
                 false
             }
             LiveStep::Skip => false,

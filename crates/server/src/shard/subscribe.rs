@@ -113,8 +113,11 @@ impl Shard {
         let active = self.connections.get_mut(slot as usize).and_then(|c| c.active());
         let lags_from = active.and_then(|active| active.filters_lag_from(topic));
         let cursor = LiveCursor::new(lags_from.map_or(start.next(), |next| next.min(start.next())));
-        entry.live.push(LiveSubscriber { cursor, slot, reading: false, replaying: true });
-        self.add(slot, sub.clone(), Kind::Live { topic: topic.clone(), index });
+        entry.live.push(LiveSubscriber { cursor, slot, reading: false });
+        // What its connection's filters still lack is not what it asked for.
+        let is_new = start.next() > state.head;
+        let asked_up_to = if is_new { Offset::ORIGIN } else { state.head };
+        self.add(slot, sub.clone(), Kind::Live { topic: topic.clone(), index, asked_up_to });
         let pending = state.head.next().distance_from(start.next());
         let place = Some(place(state, start, pending));
         self.send(
@@ -184,7 +187,7 @@ impl Shard {
         self.env.metrics.subscriptions.dec();
         let Some(connection) = self.key(slot) else { return };
         match subscription.kind {
-            Kind::Live { topic, index } => {
+            Kind::Live { topic, index, .. } => {
                 self.leave_gap_to_filters(slot, &topic, index);
                 self.topics.remove_live(&topic, index, &mut self.connections);
                 self.depart(slot, &topic, departure);

@@ -38,8 +38,6 @@ pub(super) struct LiveSubscriber {
     pub(super) slot: u32,
     /// A read of the log for it is under way.
     pub(super) reading: bool,
-    /// It has not been at the tail yet: what it asked for is not a backlog of its own making.
-    pub(super) replaying: bool,
 }
 
 /// A live subscription with wildcards.
@@ -70,7 +68,7 @@ impl Topics {
         let moved = entry.live.get(index as usize).map(|moved| moved.slot);
         let subscriptions = moved.and_then(|slot| subscriptions(connections, slot));
         for subscription in subscriptions.into_iter().flatten() {
-            if let Kind::Live { topic: own, index: its_index } = &mut subscription.kind
+            if let Kind::Live { topic: own, index: its_index, .. } = &mut subscription.kind
                 && own == topic
             {
                 *its_index = index;
