@@ -93,6 +93,15 @@ pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// How far ahead a message can be scheduled: whoever needs longer keeps a calendar.
 pub const SCHEDULE_AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// How long a scheduled message waits that was refused when it was due, in a way that hardly goes
+/// away: at first, and at most. Whoever changed a setting back does not wait long.
+pub const SCHEDULE_RETRY_MIN: Duration = Duration::from_secs(1);
+/// The longest such wait.
+pub const SCHEDULE_RETRY_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// Published scheduled messages that the schedule still knows: more than are published between a
+/// commit and its answer, which may be that of a repeat.
+pub const SCHEDULE_PUBLISHED_KNOWN_MAX: usize = 4096;
 
 /// Largest `backlog_max` of a topic: for topics without a log so many messages are kept in memory
 /// while somebody lags.

@@ -41,9 +41,13 @@ impl Machine for Later {
                     Err(error) => format!("refused: {error}"),
                 });
             }
-            "published" | "removed" => {
+            "published" => {
                 let done = self.given(command)?;
                 self.schedule.done(&done);
+            }
+            "removed" => {
+                let cancelled = self.given(command)?;
+                self.schedule.cancelled(&cancelled);
             }
             "failed" => {
                 let failed = self.given(command)?;
