@@ -4,7 +4,6 @@ mod access;
 mod frame_around;
 mod history;
 mod long_poll;
-mod pieces;
 mod presence;
 mod publish;
 mod stream;

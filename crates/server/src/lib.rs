@@ -24,6 +24,7 @@ mod inbox;
 mod kept_attempts;
 mod metrics;
 mod operator;
+mod pieces;
 mod presence;
 mod problem;
 mod publication;

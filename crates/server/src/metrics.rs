@@ -76,6 +76,8 @@ metrics! {
         scheduled_cancelled = "scheduled_cancelled", "Scheduled messages cancelled";
         scheduled_expired = "scheduled_expired",
             "Scheduled messages that expired before the server could publish them";
+        scheduled_refused = "scheduled_refused",
+            "Scheduled messages refused when due for a reason that lasts, and kept for another try";
         scheduled_lost = "scheduled_lost", "Scheduled messages found damaged in the log";
         dead_letters_replayed = "dead_letters_replayed", "Dead letters published again";
         dead_letters_purged = "dead_letters_purged", "Dead letters removed by an operator";

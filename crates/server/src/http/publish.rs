@@ -17,10 +17,11 @@ use tidings_protocol::http::{
 use tidings_protocol::{ErrorBody, ErrorCode, Publish, Published, Scheduled};
 use tidings_storage::Outcome;
 
+use super::access;
 use super::trace::Trace;
-use super::{access, pieces};
 use crate::clock::Clock;
 use crate::env::Env;
+use crate::pieces;
 use crate::problem::{HttpError, reserved, store_error};
 use crate::publication::{Publication, publication};
 use crate::spans::PublishSpan;

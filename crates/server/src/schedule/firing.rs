@@ -12,6 +12,7 @@ use super::entry::{Due, due};
 use super::topic;
 use crate::clock::Clock;
 use crate::env::Env;
+use crate::pieces;
 
 /// Published together: enough that a full minute's reminders are a few syncs, few enough that they
 /// hold up others only shortly.
@@ -57,32 +58,94 @@ struct Fire {
     publish: Option<Write>,
 }
 
+impl Fire {
+    /// Publishes it and removes its entry.
+    fn writes(&self) -> impl Iterator<Item = Write> + use<> {
+        let remove = Write::Remove { topic: topic(), offset: self.scheduled.offset };
+        self.publish.clone().into_iter().chain([remove])
+    }
+
+    /// About what that takes of the queue.
+    fn bytes(&self) -> usize {
+        self.writes().map(|write| pieces::bytes(&write)).sum()
+    }
+}
+
 /// Publishes what was taken out. What could not be is put back, and the last reason returned.
 async fn publish(env: &Arc<Env>, due: Vec<ScheduledMessage>) -> Result<(), StoreError> {
-    let (reading, now) = (Arc::clone(env), Clock::wall());
-    let entries = due.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        entries.into_iter().map(|s| fire(&reading, s, now)).collect::<Result<Vec<_>, _>>()
-    });
-    let fires = match read.await.unwrap_or(Err(StoreError::Closed)) {
-        Ok(fires) => fires,
-        Err(error) => {
-            put_back(env, due);
-            return Err(error);
-        }
-    };
-    let mut by_priority: BTreeMap<Priority, Vec<Fire>> = BTreeMap::new();
-    for fire in fires {
-        let priority = env.policies.priority(&fire.scheduled.topic);
-        by_priority.entry(priority).or_default().push(fire);
+    let mut by_priority: BTreeMap<Priority, Vec<ScheduledMessage>> = BTreeMap::new();
+    for scheduled in due {
+        let priority = env.policies.priority(&scheduled.topic);
+        by_priority.entry(priority).or_default().push(scheduled);
     }
     let mut failed = Ok(());
-    for (priority, fires) in by_priority {
-        if let Err(error) = write(env, priority, fires).await {
+    for (priority, due) in by_priority {
+        if let Err(error) = publish_in_order(env, priority, &Arc::from(due)).await {
             failed = Err(error);
         }
     }
     failed
+}
+
+/// Publishes those of one priority in pieces that the queue holds, one after the other: what
+/// follows one that was refused for now would overtake it.
+async fn publish_in_order(
+    env: &Arc<Env>,
+    priority: Priority,
+    due: &Arc<[ScheduledMessage]>,
+) -> Result<(), StoreError> {
+    let (mut next, mut carried) = (0, None);
+    while next < due.len() {
+        let (reading, entries) = (Arc::clone(env), Arc::clone(due));
+        let read = tokio::task::spawn_blocking(move || {
+            read_piece(&reading, entries.get(next..).unwrap_or_default(), carried)
+        });
+        carried = None;
+        let written = match read.await.map_err(|_| StoreError::Closed) {
+            Ok(Piece { fires, read, over }) => {
+                (carried, next) = (over, next + read);
+                write(env, priority, fires).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            put_back(env, due.iter().skip(next).cloned());
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Some of those that are due.
+struct Piece {
+    fires: Vec<Fire>,
+    /// How many entries were read for it.
+    read: usize,
+    /// The next one, which did not fit in and is read already.
+    over: Option<Fire>,
+}
+
+/// Reads as many entries as fit into a piece, and at least one. Blocks on the disk.
+fn read_piece(env: &Env, due: &[ScheduledMessage], mut carried: Option<Fire>) -> Piece {
+    let (now, mut room) = (Clock::wall(), pieces::PIECE_BYTES_MAX);
+    let mut piece = Piece { fires: Vec::new(), read: 0, over: None };
+    for scheduled in due {
+        let read = carried.take().map_or_else(|| fire(env, scheduled.clone(), now), Ok);
+        match read {
+            Ok(fire) => {
+                let bytes = fire.bytes();
+                if bytes > room && !piece.fires.is_empty() {
+                    piece.over = Some(fire);
+                    break;
+                }
+                room = room.saturating_sub(bytes);
+                piece.fires.push(fire);
+            }
+            Err(error) => set_aside(env, scheduled.clone(), &error),
+        }
+        piece.read += 1;
+    }
+    piece
 }
 
 /// Reads the entry. Blocks on the disk.
@@ -113,47 +176,63 @@ fn fire(env: &Env, scheduled: ScheduledMessage, now: Timestamp) -> Result<Fire, 
 /// Publishes each and removes its entry, in this order and in one submission: a crash between the
 /// two publishes it again, and its key makes that the same message.
 async fn write(env: &Env, priority: Priority, fires: Vec<Fire>) -> Result<(), StoreError> {
-    let mut writes = Vec::with_capacity(2 * fires.len());
-    let mut ends = Vec::with_capacity(fires.len());
-    for Fire { scheduled, publish } in fires {
-        writes.extend(publish);
-        writes.push(Write::Remove { topic: topic(), offset: scheduled.offset });
-        ends.push((writes.len(), scheduled));
-    }
+    let writes: Vec<Write> = fires.iter().flat_map(Fire::writes).collect();
+    let is_alone = fires.len() == 1;
     let outcomes = match env.door_lane.submit_together(env.store.as_ref(), priority, writes).await {
         Ok(outcomes) => outcomes,
         Err(error) => {
-            put_back(env, ends.into_iter().map(|(_, scheduled)| scheduled).collect());
+            put_back(env, fires.into_iter().map(|fire| fire.scheduled));
             return Err(error);
         }
     };
+    let mut outcomes = outcomes.into_iter();
     let mut failed = Ok(());
-    let mut start = 0;
-    for (end, scheduled) in ends {
-        let (mut published, mut refused) = (0, None);
-        for outcome in outcomes.get(start..end).unwrap_or_default() {
-            match outcome {
-                Outcome::Refused(error) => refused = Some(error.clone()),
-                Outcome::Published(_) | Outcome::Duplicate { .. } => published += 1,
-                Outcome::Saved => {}
+    for Fire { scheduled, publish } in fires {
+        let published = publish.and_then(|_| outcomes.next());
+        let removed = outcomes.next();
+        match (published, removed) {
+            (Some(Outcome::Refused(error)), _) if is_for_good(&error, is_alone) => {
+                set_aside(env, scheduled, &error);
             }
-        }
-        start = end;
-        match refused {
-            None => {
-                env.schedule.lock().done(&scheduled);
-                env.metrics.scheduled_published.inc_by(published);
-            }
-            Some(error) => {
-                put_back(env, vec![scheduled]);
+            // What follows one that is refused for good keeps its entry: published again, it is
+            // the same message.
+            (Some(Outcome::Refused(error)), _) | (_, Some(Outcome::Refused(error))) => {
+                put_back(env, [scheduled]);
                 failed = Err(error);
+            }
+            (published, _) => {
+                env.schedule.lock().done(&scheduled);
+                env.metrics.scheduled_published.inc_by(u64::from(published.is_some()));
             }
         }
     }
     failed
 }
 
-fn put_back(env: &Env, scheduled: Vec<ScheduledMessage>) {
+/// Whether trying the same again at once would hold up the others for nothing.
+const fn is_for_good(error: &StoreError, is_alone: bool) -> bool {
+    match error {
+        StoreError::TooLarge { .. } => true,
+        // Nothing else waits, so it never fits into the queue as it is configured.
+        StoreError::Overloaded { waiting_bytes, submitted_bytes: _ } => {
+            is_alone && *waiting_bytes == 0
+        }
+        StoreError::Full { .. }
+        | StoreError::Poisoned { .. }
+        | StoreError::Closed
+        | StoreError::Read { .. } => false,
+    }
+}
+
+/// Keeps one on the schedule that cannot be published, out of the way of the others.
+fn set_aside(env: &Env, scheduled: ScheduledMessage, error: &StoreError) {
+    let (id, topic) = (scheduled.id, scheduled.topic.clone());
+    let retry_in = env.schedule.lock().set_aside(scheduled, Clock::wall());
+    tracing::error!(%id, %topic, %error, ?retry_in, "a scheduled message is refused; it stays on the schedule");
+    env.metrics.scheduled_refused.inc();
+}
+
+fn put_back(env: &Env, scheduled: impl IntoIterator<Item = ScheduledMessage>) {
     let mut schedule = env.schedule.lock();
     for scheduled in scheduled {
         schedule.put_back(scheduled);

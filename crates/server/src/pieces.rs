@@ -1,4 +1,4 @@
-//! Many writes of one request on their way to the store: in pieces that its queue can hold.
+//! Many writes on their way to the store: in pieces that its queue can hold.
 
 use tidings_storage::{Outcome, StoreError, Write};
 
@@ -7,14 +7,14 @@ use crate::env::Env;
 /// Bytes of one piece. The smallest queue that can be configured holds it, and the largest group
 /// commit gains nothing from more. A broadcast of a large message to many topics is many of these,
 /// and takes up no more of the queue than one.
-const PIECE_BYTES_MAX: usize = 512 * 1024;
+pub(crate) const PIECE_BYTES_MAX: usize = 512 * 1024;
 
 /// Submits `writes`, in their order, and gives the outcome of each. Most requests are one piece,
 /// which is written together.
 ///
 /// An error means that nothing was written. Once something was, what a later piece meets is the
 /// outcome of its writes: each of them stands for itself.
-pub(super) async fn submit(env: &Env, writes: Vec<Write>) -> Result<Vec<Outcome>, StoreError> {
+pub(crate) async fn submit(env: &Env, writes: Vec<Write>) -> Result<Vec<Outcome>, StoreError> {
     let mut outcomes = Vec::with_capacity(writes.len());
     for piece in split(writes, PIECE_BYTES_MAX) {
         let count = piece.len();
@@ -48,7 +48,7 @@ fn split(writes: Vec<Write>, bytes_max: usize) -> Vec<Vec<Write>> {
 }
 
 /// About what a write takes of the queue.
-fn bytes(write: &Write) -> usize {
+pub(crate) fn bytes(write: &Write) -> usize {
     /// What a record and its place in the queue take beside what the publisher gave.
     const ENVELOPE_BYTES: usize = 256;
     match write {
