@@ -75,6 +75,8 @@ error_codes! {
     AlreadySubscribed = "already_subscribed", 409, false;
     /// The scheduled message is being published, so it cannot be cancelled any more.
     AlreadyDue = "already_due", 409, false;
+    /// The key was used for a scheduled message that is no longer on the schedule.
+    KeyUsed = "key_used", 409, false;
     /// The position is of another life of the log.
     EpochChanged = "epoch_changed", 410, false;
     /// The position lies after the last message.

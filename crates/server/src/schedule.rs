@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidings_core::{
     CancelError, MessageId, Offset, Schedule, ScheduledMessage, Timestamp, Topic, UserId,
 };
-use tidings_protocol::{ErrorBody, ErrorCode};
+use tidings_protocol::{ErrorBody, ErrorCode, Scheduled};
 use tidings_storage::{Commit, Outcome, ReadFrom, ReadLimit, Store, StoreError, Write};
 use tokio::sync::Notify;
 
@@ -32,6 +32,15 @@ const PIECE: ReadLimit = ReadLimit { messages: 500, bytes: 1024 * 1024 };
 pub(crate) struct ScheduleLimits {
     pub(crate) all: u32,
     pub(crate) per_user: u32,
+}
+
+/// Entries looked at with one hold of the lock: well below a millisecond.
+const STEP: usize = 2048;
+
+/// What one step of a walk found, and after which entry the next one goes on, if there are more.
+struct Step {
+    found: Vec<ScheduledMessage>,
+    next: Option<(Timestamp, Offset)>,
 }
 
 /// The schedule of this server. Locked for moments: when a message is scheduled, cancelled, due.
@@ -106,14 +115,60 @@ impl SharedSchedule {
         self.lock().get(id).map(|scheduled| scheduled.deliver_at)
     }
 
-    /// Those that wait, by their time, after a place; at most so many that are `wanted`.
-    pub(crate) fn list(
+    /// What who repeats the scheduling of this message is told. What was cancelled, or is long
+    /// over, is not confirmed: nothing would come of it.
+    pub(crate) fn repeated(&self, id: MessageId) -> Result<Scheduled, ErrorBody> {
+        match self.lock().deliver_at(id) {
+            Some(deliver_at) => Ok(Scheduled { id, deliver_at, duplicate: true }),
+            None => Err(ErrorBody::new(
+                ErrorCode::KeyUsed,
+                format!(
+                    "message {id} was scheduled under this key and is no longer: it was cancelled, \
+                     or published, or expired; schedule another one under another key"
+                ),
+            )),
+        }
+    }
+
+    /// Those that wait, by their time, after a place; at most so many that are `wanted`. It is
+    /// walked in steps, and between them others get their turn: the log's writer among them.
+    pub(crate) async fn list(
+        &self,
+        mut after: Option<(Timestamp, Offset)>,
+        most: usize,
+        wanted: impl Fn(&ScheduledMessage) -> bool,
+    ) -> Vec<ScheduledMessage> {
+        let mut found = Vec::new();
+        loop {
+            let step = self.walk(after, most - found.len(), &wanted);
+            found.extend(step.found);
+            match step.next {
+                Some(_) if found.len() < most => after = step.next,
+                Some(_) | None => return found,
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// One step of the walk, with one hold of the lock.
+    fn walk(
         &self,
         after: Option<(Timestamp, Offset)>,
         most: usize,
         wanted: impl Fn(&ScheduledMessage) -> bool,
-    ) -> Vec<ScheduledMessage> {
-        self.lock().after(after).filter(|scheduled| wanted(scheduled)).take(most).cloned().collect()
+    ) -> Step {
+        let mut step = Step { found: Vec::new(), next: None };
+        let schedule = self.lock();
+        for (walked, scheduled) in schedule.after(after).enumerate() {
+            if walked == STEP || step.found.len() == most {
+                return step;
+            }
+            step.next = Some((scheduled.deliver_at, scheduled.offset));
+            if wanted(scheduled) {
+                step.found.push(scheduled.clone());
+            }
+        }
+        Step { next: None, ..step }
     }
 
     /// How many wait, or are being published.
@@ -160,7 +215,7 @@ pub(crate) async fn cancel(
                 Err(error)
             }
             Ok(Some(Outcome::Saved | Outcome::Published(_) | Outcome::Duplicate { .. }) | None) => {
-                env.schedule.lock().done(&scheduled);
+                env.schedule.lock().cancelled(&scheduled);
                 env.metrics.scheduled_cancelled.inc();
                 Ok(())
             }
@@ -172,4 +227,35 @@ pub(crate) async fn cancel(
 
 fn topic() -> Topic {
     Topic::parse(SCHEDULE_TOPIC).expect("a valid topic")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_walk_of_several_steps_finds_everything_once_and_ends() {
+        let shared = SharedSchedule::default();
+        let all = 3 * STEP as u64;
+        for n in 1..=all {
+            shared.lock().add(ScheduledMessage {
+                deliver_at: Timestamp::from_ms(n / 3),
+                offset: Offset::new(n),
+                id: MessageId::new(1, 0, n),
+                topic: Topic::parse("a").unwrap(),
+                user: None,
+            });
+        }
+        let offsets = async |after, most, each: u64| {
+            let found = shared.list(after, most, |s| s.offset.get().is_multiple_of(each)).await;
+            found.iter().map(|scheduled| scheduled.offset.get()).collect::<Vec<_>>()
+        };
+        assert_eq!(offsets(None, usize::MAX, 1).await, (1..=all).collect::<Vec<_>>());
+        assert_eq!(offsets(None, 5, all).await, [all], "in the last step");
+        assert_eq!(offsets(None, 2, STEP as u64).await, [STEP as u64, 2 * STEP as u64]);
+        let last = (Timestamp::from_ms(all / 3), Offset::new(all));
+        assert!(offsets(Some(last), 5, 1).await.is_empty());
+        let step = shared.walk(None, usize::MAX, |_| false);
+        assert_eq!(step.next.map(|(_, offset)| offset.get()), Some(STEP as u64));
+    }
 }

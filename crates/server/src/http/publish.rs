@@ -149,10 +149,8 @@ fn told(
     };
     Ok(match deliver_at {
         None => PublishOutcome::Published(Published { id, position, duplicate }),
-        Some(asked) => {
-            let deliver_at = env.schedule.deliver_at(id).unwrap_or(asked);
-            PublishOutcome::Scheduled(Scheduled { id, deliver_at, duplicate })
-        }
+        Some(_) if duplicate => PublishOutcome::Scheduled(env.schedule.repeated(id)?),
+        Some(deliver_at) => PublishOutcome::Scheduled(Scheduled { id, deliver_at, duplicate }),
     })
 }
 

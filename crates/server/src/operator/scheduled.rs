@@ -46,7 +46,7 @@ pub(super) async fn list(
             && user.as_ref().is_none_or(|user| scheduled.user.as_ref() == Some(user))
     };
     // One more than asked for tells whether there is more.
-    let mut found = operator.env.schedule.list(after, limit + 1, wanted);
+    let mut found = operator.env.schedule.list(after, limit + 1, wanted).await;
     let more = found.len() > limit;
     found.truncate(limit);
     let cursor = found.last().filter(|_| more).map(cursor_of);

@@ -114,10 +114,7 @@ impl Shard {
     ) {
         let answer = match outcome {
             Ok(Published { id, .. }) => Ok(Scheduled { id: *id, deliver_at, duplicate: false }),
-            Err(Outcome::Duplicate { id, .. }) => {
-                let deliver_at = self.env.schedule.deliver_at(*id).unwrap_or(deliver_at);
-                Ok(Scheduled { id: *id, deliver_at, duplicate: true })
-            }
+            Err(Outcome::Duplicate { id, .. }) => self.env.schedule.repeated(*id),
             Err(Outcome::Refused(error)) => Err(store_error(error)),
             Err(Outcome::Published(_) | Outcome::Saved) => return,
         };

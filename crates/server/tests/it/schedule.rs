@@ -211,6 +211,106 @@ async fn the_schedule_outlives_the_server() {
     server.shutdown().await;
 }
 
+/// The key of a cancelled message stays known: what is scheduled under it again would never come.
+#[tokio::test]
+async fn a_key_of_a_cancelled_message_is_refused_and_not_confirmed() {
+    let server = start(config()).await;
+    let mut peer = Peer::connect(server.public_addr()).await;
+    let one = json!({"topic": "a", "data": 1, "key": "k", "deliver_at": now_ms() + 60_000});
+    let first = peer.ask(json!({"publish": one.clone()})).await;
+    let id = first["scheduled"]["id"].clone();
+    assert_eq!(cancel(&server, &id).await.0, 200);
+    let again = peer.ask(json!({"publish": one.clone()})).await;
+    assert_eq!(again["error"]["code"], "key_used", "{again}");
+    assert!(again["error"]["message"].as_str().unwrap().contains(id.as_str().unwrap()));
+    let json = [("content-type", "application/json")];
+    let address = server.public_addr();
+    let (status, _, body) = http(address, "POST", "/v1/publish", &json, &one.to_string()).await;
+    assert_eq!((status, body.contains("key_used")), (409, true), "{body}");
+    assert_eq!(list(&server, "").await["total"], 0);
+    let mut other = one;
+    other["key"] = json!("another key");
+    assert!(peer.ask(json!({"publish": other})).await["scheduled"].is_object());
+    assert_eq!(list(&server, "").await["total"], 1);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn more_is_due_together_than_the_queue_of_the_log_holds() {
+    const COUNT: u64 = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = on_disk(directory.path());
+    config.storage.queue_bytes_max = "1MiB".parse().unwrap();
+    config.storage.segment_bytes = "4MiB".parse().unwrap();
+    let server = Server::start(config).await.unwrap();
+    let mut peer = Peer::connect(server.public_addr()).await;
+    let mut reader = Peer::connect(server.public_addr()).await;
+    reader.ask(json!({"subscribe": {"topic": "a"}})).await;
+    let at = now_ms() + 4_000;
+    for n in 0..COUNT {
+        let data = format!("{n} {}", "x".repeat(30_000));
+        let publish = json!({"topic": "a", "data": data, "deliver_at": at});
+        let reply = peer.ask(json!({"publish": publish})).await;
+        assert!(reply["scheduled"].is_object(), "{reply}");
+    }
+    assert_eq!(list(&server, "").await["total"], COUNT, "none is due before all wait");
+    for n in 0..COUNT {
+        let message = reader.message().await;
+        let number = message["data"].as_str().unwrap().split(' ').next();
+        assert_eq!(number, Some(n.to_string().as_str()), "in their order");
+    }
+    reader.assert_quiet().await;
+    assert_eq!(list(&server, "").await["total"], 0);
+    server.shutdown().await;
+}
+
+/// Smaller segments, or a smaller queue, may not take any more what was scheduled before.
+#[tokio::test]
+async fn what_is_refused_for_good_stays_on_the_schedule_and_holds_up_nobody() {
+    for queue in ["4MiB", "1MiB"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut roomy = on_disk(directory.path());
+        roomy.limits.message_bytes = "2MiB".parse().unwrap();
+        roomy.limits.frame_bytes = "4MiB".parse().unwrap();
+        roomy.http.body_bytes = "4MiB".parse().unwrap();
+        roomy.storage.segment_bytes = "8MiB".parse().unwrap();
+        roomy.storage.queue_bytes_max = "8MiB".parse().unwrap();
+        let server = Server::start(roomy.clone()).await.unwrap();
+        let mut peer = Peer::connect(server.public_addr()).await;
+        let at = now_ms() + 1_500;
+        let large = json!({"topic": "a", "data": "x".repeat(1_500_000), "deliver_at": at});
+        let large = peer.ask(json!({"publish": large})).await["scheduled"]["id"].clone();
+        for n in 0..3 {
+            let small = json!({"topic": "a", "data": n, "deliver_at": at});
+            assert!(peer.ask(json!({"publish": small})).await["scheduled"].is_object());
+        }
+        server.shutdown().await;
+        let mut tight = on_disk(directory.path());
+        tight.limits.message_bytes = "256KiB".parse().unwrap();
+        tight.storage.segment_bytes = "1MiB".parse().unwrap();
+        tight.storage.queue_bytes_max = queue.parse().unwrap();
+        let server = Server::start(tight).await.unwrap();
+        let mut reader = Peer::connect(server.public_addr()).await;
+        reader.ask(json!({"subscribe": {"topic": "a", "from": "first"}})).await;
+        for n in 0..3 {
+            assert_eq!(reader.message().await["data"], n);
+        }
+        let left = list(&server, "").await;
+        assert_eq!((&left["total"], &left["scheduled"][0]["id"]), (&json!(1), &large), "{queue}");
+        let refused = metric(&server, "tidings_scheduled_refused_total").await;
+        assert!((1.0..=4.0).contains(&refused), "{refused} tries");
+        server.shutdown().await;
+        let server = Server::start(roomy).await.unwrap();
+        let mut reader = Peer::connect(server.public_addr()).await;
+        reader.ask(json!({"subscribe": {"topic": "a", "from": "first"}})).await;
+        for n in 0..3 {
+            assert_eq!(reader.message().await["data"], n);
+        }
+        assert_eq!(reader.message().await["id"], large, "with room for it, it comes");
+        server.shutdown().await;
+    }
+}
+
 /// How late messages are is printed, not judged: `--no-capture` shows it.
 #[tokio::test]
 async fn among_many_that_wait_the_due_ones_come() {
