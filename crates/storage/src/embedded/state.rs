@@ -3,9 +3,10 @@
 //! Recovery and the checkpointer both fold; so a checkpoint plus the log after it is the same as
 //! the whole log.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidings_core::{Epoch, Position, Timestamp, Topic};
+use tidings_core::{Epoch, Offset, Position, Timestamp, Topic};
 
 use super::batch::{LogEnd, RawRecord, SegmentId};
 use super::error::Damage;
@@ -77,6 +78,8 @@ pub(crate) struct Fold<'a> {
     state: &'a mut State,
     segment: SegmentId,
     group: Option<Group>,
+    /// What is removed, until the batch ends or something else comes: by topic.
+    removals: BTreeMap<u32, (Slot, Vec<Offset>)>,
     /// The topic of the last record: mostly the next one's too.
     recent: Option<(Topic, Slot)>,
     /// What could not be read.
@@ -85,7 +88,14 @@ pub(crate) struct Fold<'a> {
 
 impl<'a> Fold<'a> {
     pub(crate) const fn new(state: &'a mut State, segment: SegmentId) -> Self {
-        Self { state, segment, group: None, recent: None, damage: Vec::new() }
+        Self {
+            state,
+            segment,
+            group: None,
+            removals: BTreeMap::new(),
+            recent: None,
+            damage: Vec::new(),
+        }
     }
 
     fn slot(&mut self, name: &str) -> Result<Slot, Malformed> {
@@ -141,6 +151,13 @@ impl<'a> Fold<'a> {
     }
 
     fn flush(&mut self) {
+        self.flush_message();
+        for (slot, offsets) in std::mem::take(&mut self.removals).into_values() {
+            self.state.index.remove(slot, offsets);
+        }
+    }
+
+    fn flush_message(&mut self) {
         let Some(group) = self.group.take() else { return };
         match group.appended {
             Appended::New => self.state.index.append(group.slot, group.run, group.waited),
@@ -156,9 +173,9 @@ impl Visitor for Fold<'_> {
                 self.message(position, record.end, appended, &message)?;
             }
             Record::Remove(RemoveView { topic, offset }) => {
-                self.flush();
+                self.flush_message();
                 if let Some(slot) = self.state.index.slot(topic) {
-                    self.state.index.remove(slot, offset);
+                    self.removals.entry(slot.number()).or_insert((slot, Vec::new())).1.push(offset);
                 }
             }
             Record::Change(change) => self.state.keep.apply(change),

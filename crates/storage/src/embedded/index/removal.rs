@@ -48,6 +48,30 @@ impl TopicLog {
         self.runs.front().map_or(self.head.next(), |run| self.past_removed(run.first))
     }
 
+    /// Drops the runs at these places, which have no message left.
+    fn drop_runs(&mut self, mut places: Vec<usize>) {
+        places.sort_unstable();
+        for place in &places {
+            let run = self.runs[*place];
+            self.forget_removed_of(&run);
+        }
+        match places.as_slice() {
+            [] => {}
+            // The shorter side moves up.
+            [place] => {
+                self.runs.remove(*place);
+            }
+            _ => {
+                let (mut at, mut next) = (0, places.iter().peekable());
+                self.runs.retain(|_| {
+                    let is_empty = next.next_if(|place| **place == at).is_some();
+                    at += 1;
+                    !is_empty
+                });
+            }
+        }
+    }
+
     fn remove(&mut self, first: Offset, last: Offset) {
         self.removed.get_or_insert_default().insert(first, last);
     }
@@ -81,29 +105,33 @@ impl Index {
         run.is_some_and(|run| run.first <= offset) && offset >= log.first && !log.is_removed(offset)
     }
 
-    /// Removes a message; nothing if it is not there.
-    pub(crate) fn remove(&mut self, slot: Slot, offset: Offset) {
-        if !self.holds(slot, offset) {
-            return;
+    /// Removes messages of one topic; those that are not there make no difference. Together,
+    /// because dropping runs costs a walk over what a long log has of them.
+    pub(crate) fn remove(&mut self, slot: Slot, offsets: impl IntoIterator<Item = Offset>) {
+        let (mut empty, mut earliest) = (Vec::new(), None);
+        for offset in offsets {
+            if !self.holds(slot, offset) {
+                continue;
+            }
+            earliest = Some(earliest.unwrap_or(offset).min(offset));
+            let log = self.log_mut(slot);
+            let at = log.run_from(offset);
+            let run = log.runs[at];
+            let live = log.live_of(&run);
+            if live <= 1 {
+                self.count_out(slot, &run);
+                empty.push(at);
+            } else {
+                // What it took of the segment is not known without reading: an equal share.
+                let share = run.bytes / u32::try_from(live).unwrap_or(u32::MAX);
+                log.runs[at].bytes -= share;
+                self.count_out_removed(slot, run.segment, share);
+            }
+            self.log_mut(slot).remove(offset, offset);
         }
-        let log = self.log_mut(slot);
-        let at = log.run_from(offset);
-        let run = log.runs[at];
-        let live = log.live_of(&run);
-        if live <= 1 {
-            log.runs.remove(at);
-            self.count_out(slot, &run);
-            self.log_mut(slot).forget_removed_of(&run);
-        } else {
-            // What it took of the segment is not known without reading: an equal share.
-            let share = run.bytes / u32::try_from(live).unwrap_or(u32::MAX);
-            log.runs[at].bytes -= share;
-            log.remove(offset, offset);
-            self.count_out_removed(slot, run.segment, share);
-        }
-        let log = self.log(slot);
-        let first_live = log.first_live();
-        if offset < first_live {
+        self.log_mut(slot).drop_runs(empty);
+        let first_live = self.log(slot).first_live();
+        if earliest.is_some_and(|earliest| earliest < first_live) {
             self.trim(slot, first_live);
         }
     }

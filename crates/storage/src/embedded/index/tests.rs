@@ -140,10 +140,13 @@ fn agrees_with_a_map(seed: u64, joins: u32) {
                 }
             }
             3..7 => {
-                let offset = random.below(model.head + 2);
-                index.remove(slot, Offset::new(offset));
-                assert!(!index.holds(slot, Offset::new(offset)));
-                model.kept.remove(&offset);
+                let count = 1 + random.below(4);
+                let offsets: Vec<u64> = (0..count).map(|_| random.below(model.head + 2)).collect();
+                index.remove(slot, offsets.iter().copied().map(Offset::new));
+                for offset in offsets {
+                    assert!(!index.holds(slot, Offset::new(offset)));
+                    model.kept.remove(&offset);
+                }
             }
             7..9 => {
                 segment += 1;
@@ -214,7 +217,7 @@ fn what_was_removed_while_it_was_moved_stays_removed() {
             first += u64::from(*messages);
         }
         for offset in 5..=10 {
-            index.remove(slot, Offset::new(offset));
+            index.remove(slot, [Offset::new(offset)]);
         }
         index.relocate(slot, run(1, 10, 9, 4096));
         let held = (1..=10).filter(|offset| index.holds(slot, Offset::new(*offset)));
@@ -242,7 +245,7 @@ fn a_hundred_thousand_removals_in_random_order_leave_little() {
     let mut offset = 0;
     for n in 0..COUNT {
         offset = (offset + 61_803) % COUNT;
-        index.remove(slot, Offset::new(offset + 1));
+        index.remove(slot, [Offset::new(offset + 1)]);
         if n % 1000 == 0 {
             assert!(index.log(slot).runs.len() <= runs);
         }

@@ -1,6 +1,6 @@
 //! What one batch will do: each message's place, decided before anything is written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -146,11 +146,15 @@ impl Plan {
                 }
             }
         }
+        let mut removals: BTreeMap<&Topic, Vec<Offset>> = BTreeMap::new();
         for planned in &self.planned {
-            if let What::Removal(topic, offset) = &planned.what
-                && let Some(slot) = index.slot(topic.as_str())
-            {
-                index.remove(slot, *offset);
+            if let What::Removal(topic, offset) = &planned.what {
+                removals.entry(topic).or_default().push(*offset);
+            }
+        }
+        for (topic, offsets) in removals {
+            if let Some(slot) = index.slot(topic.as_str()) {
+                index.remove(slot, offsets);
             }
         }
     }
