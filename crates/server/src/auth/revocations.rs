@@ -1,14 +1,14 @@
 //! Which tokens no longer count, though they have not expired.
 //!
 //! A revocation is a message in a topic of the server's own: durable before it is confirmed, read
-//! back at the start. In force is the latest one of each user.
+//! back at the start. In force is the latest one of each user; it removes the one before.
 
 use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use tidings_core::{Data, Durability, NewMessage, Offset, Timestamp, Topic, UserId};
+use tidings_core::{Data, Durability, NewMessage, Offset, Priority, Timestamp, Topic, UserId};
 use tidings_storage::{Outcome, ReadFrom, ReadLimit, Store, StoreError, Write};
 
 use crate::door_lane::DoorLane;
@@ -42,12 +42,23 @@ struct Revocation {
 /// The revocations in force. Written when one is made, read at each check of a token.
 #[derive(Debug, Default)]
 pub(crate) struct Revocations {
-    users: RwLock<FxHashMap<UserId, Timestamp>>,
+    users: RwLock<FxHashMap<UserId, InForce>>,
+}
+
+/// The latest revocation of a user, and where it lies.
+#[derive(Clone, Copy, Debug)]
+struct InForce {
+    issued_by: Timestamp,
+    offset: Offset,
 }
 
 impl Revocations {
     /// Up to when the tokens of this user are revoked, if they are.
     pub(crate) fn of(&self, user: &UserId) -> Option<Timestamp> {
+        self.in_force(user).map(|known| known.issued_by)
+    }
+
+    fn in_force(&self, user: &UserId) -> Option<InForce> {
         self.users.read().unwrap_or_else(PoisonError::into_inner).get(user).copied()
     }
 
@@ -61,7 +72,10 @@ impl Revocations {
             next = batch.next;
             for message in &batch.messages {
                 match read(message.content.data.bytes()) {
-                    Some((user, issued_by)) => self.put_in_force(user, issued_by),
+                    Some((user, issued_by)) => {
+                        let offset = message.offset;
+                        self.put_in_force(user, InForce { issued_by, offset });
+                    }
                     None => tracing::error!(offset = %message.offset, "an unreadable revocation"),
                 }
             }
@@ -77,8 +91,8 @@ impl Revocations {
         user: &UserId,
         issued_by: Timestamp,
     ) -> Result<(), RevokeError> {
-        let known = self.of(user);
-        if known.is_some_and(|known| known >= issued_by) {
+        let known = self.in_force(user);
+        if known.is_some_and(|known| known.issued_by >= issued_by) {
             return Ok(());
         }
         if known.is_none() && self.count() >= USERS_MAX {
@@ -87,21 +101,29 @@ impl Revocations {
         let revocation = Revocation { user: user.to_string(), issued_by: issued_by.as_ms() };
         let data = serde_json::to_vec(&revocation).expect("text and a number are JSON");
         let message = NewMessage::new(topic(), Data::json(Bytes::from(data)));
-        let write = Write::Publish { message, durability: Durability::Sync, id: None };
-        match door.submit(store, vec![write]).await?.pop() {
+        let mut writes = vec![Write::Publish { message, durability: Durability::Sync, id: None }];
+        writes.extend(known.map(|InForce { offset, .. }| Write::Remove { topic: topic(), offset }));
+        let outcomes = door.submit_together(store, Priority::Normal, writes).await?;
+        match outcomes.into_iter().next() {
             Some(Outcome::Refused(error)) => Err(error.into()),
-            Some(Outcome::Published(_) | Outcome::Duplicate { .. } | Outcome::Saved) => {
-                self.put_in_force(user.clone(), issued_by);
+            // An earlier one that stays where it is says nothing new.
+            Some(Outcome::Published(message)) => {
+                let offset = message.offset;
+                self.put_in_force(user.clone(), InForce { issued_by, offset });
                 Ok(())
             }
-            None => Err(StoreError::Closed.into()),
+            Some(Outcome::Duplicate { .. } | Outcome::Saved) | None => {
+                Err(StoreError::Closed.into())
+            }
         }
     }
 
-    fn put_in_force(&self, user: UserId, issued_by: Timestamp) {
+    fn put_in_force(&self, user: UserId, revocation: InForce) {
         let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
-        let latest = users.entry(user).or_insert(issued_by);
-        *latest = issued_by.max(*latest);
+        let latest = users.entry(user).or_insert(revocation);
+        if latest.issued_by < revocation.issued_by {
+            *latest = revocation;
+        }
     }
 
     fn count(&self) -> usize {

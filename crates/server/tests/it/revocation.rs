@@ -4,7 +4,7 @@ use serde_json::json;
 use tidings_server::{RunningServer, Server};
 
 use crate::auth::{claims, closed, connect_with, now, token};
-use crate::peer::{http, start};
+use crate::peer::{http, metric, start};
 
 fn issued(user: &str, at: u64) -> String {
     let mut claims = claims(user);
@@ -84,5 +84,19 @@ async fn only_an_operator_revokes_and_only_what_exists() {
         let (status, body) = revoke(&server, "alice", query).await;
         assert_eq!((status, body.contains("bad_field")), (400, true), "{body}");
     }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_latest_revocation_of_a_user_is_all_that_is_kept() {
+    let server = start(closed()).await;
+    let before = (now() - 100) * 1000;
+    for n in 0..5 {
+        for user in ["alice", "bob"] {
+            let (status, body) = revoke(&server, user, &format!("?issued_by={}", before + n)).await;
+            assert_eq!(status, 200, "{body}");
+        }
+    }
+    assert_eq!(metric(&server, "tidings_store_messages").await, 2.0);
     server.shutdown().await;
 }
