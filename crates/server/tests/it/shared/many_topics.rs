@@ -26,11 +26,16 @@ async fn a_filter_gets_what_was_there_and_what_comes_in_new_topics() {
     for topic in ["jobs/3", "other", "jobs/1"] {
         publisher.publish(topic, json!(topic)).await;
     }
-    for topic in ["jobs/3", "jobs/1"] {
+    // Order is that of each topic: a new one waits for its first cursor, so it may come second.
+    let mut topics = Vec::new();
+    for _ in 0..2 {
         let message = worker.message().await;
-        assert_eq!((&message["topic"], &message["sub"]), (&json!(topic), &json!("jobs/#")));
+        assert_eq!(message["sub"], "jobs/#");
+        topics.push(message["topic"].clone());
         settle(&mut worker, "jobs/#", &message).await;
     }
+    topics.sort_by_key(ToString::to_string);
+    assert_eq!(topics, ["jobs/1", "jobs/3"]);
     let missing = worker.ask(json!({"ack": {"sub": "jobs/#", "offsets": [1]}})).await;
     assert_eq!(missing["error"]["code"], "bad_field", "{missing}");
     server.shutdown().await;
