@@ -43,11 +43,10 @@ pub(super) async fn story(
     })?;
     let env = &operator.env;
     let found = blocking(&operator, move |store| {
-        let (letters, looked_at_all) = selection::of_message(store, id)?;
-        let places = places::of_message(store, id, &letters)?;
-        Ok((letters, looked_at_all, places))
+        let (letters, _) = selection::of_message(store, id)?;
+        places::of_message(store, id, &letters)
     });
-    let (letters, looked_at_all, places) = found.await?;
+    let places = found.await?;
     let deliver_at = env.schedule.deliver_at(id);
     if places.is_empty() && deliver_at.is_none() {
         let message = "no message with this id is kept: retention has trimmed it, or it never was";
@@ -61,6 +60,9 @@ pub(super) async fn story(
             .map_err(|_| HttpError::new(ErrorCode::Overloaded, "the server is too busy to look"))?;
         recalled.extend(answers.into_iter().map(|answer| (place, answer)));
     }
+    // After the record: what it calls given up is among the dead letters by then.
+    let letters = blocking(&operator, move |store| selection::of_message(store, id));
+    let (letters, looked_at_all) = letters.await?;
     let topic = places.last().map(|place| CursorsOf::Topic(place.topic.clone()));
     let cursors = topic.map(|topic| env.store.cursors(&topic, None, CURSORS_MAX));
     let cursors = cursors.unwrap_or_default();
