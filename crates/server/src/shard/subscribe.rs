@@ -214,10 +214,13 @@ impl Shard {
                     // make a second one that begins later.
                     Stage::Opening { .. } => self.leave(&waiting.key, connection),
                 }
-                let message = "the subscription ended before it began: somebody else took it, or \
-                               it was given up";
-                let error = ErrorBody::new(ErrorCode::NotSubscribed, message);
-                self.refuse_durable(slot, &waiting, error);
+                // One of the server's own that never began is nothing to its client.
+                if let Some(id) = waiting.id {
+                    let message = "the subscription ended before it began: somebody else took \
+                                   it, or it was given up";
+                    let error = ErrorBody::new(ErrorCode::NotSubscribed, message);
+                    self.send_error(slot, Some(id), error);
+                }
             }
             Kind::Shared(shared) => self.leave_group(slot, *shared, departure),
         }
