@@ -34,7 +34,9 @@ mod replay;
 mod scan;
 mod segments;
 mod shared;
+mod simulated_disk;
 mod state;
+mod stepped;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -42,6 +44,8 @@ mod writer;
 
 pub use adopt::{AdoptError, Arrival, adopt};
 pub use error::{Damage, OpenError, Origin, Recovered};
+pub use simulated_disk::{DiskFault, DiskLie, SimulatedDisk};
+pub use stepped::SteppedStore;
 
 use disk::{Disk, RealDisk};
 use meta::{Left, Meta};
@@ -284,7 +288,7 @@ impl Store for EmbeddedStore {
     fn close(&self) {
         // Held to the end, so that a second caller returns when the first one's work is done.
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Running { writer, preparer, upkeep, stop, mut meta }) = running.take() else {
+        let Some(Running { writer, preparer, upkeep, stop, meta }) = running.take() else {
             return;
         };
         self.shared.queue.close(StoreError::Closed);
@@ -294,13 +298,18 @@ impl Store for EmbeddedStore {
         let _ = upkeep.join();
         self.shared.preparer.close();
         let _ = preparer.join();
-        if self.shared.poison.get().is_none() {
-            meta.left = Left::Closed(*self.shared.synced());
-            if let Err(error) = meta.save(self.shared.disk.as_ref()) {
-                tracing::warn!(%error, "the store could not be marked as closed");
-            }
-        }
+        mark_closed(&self.shared, meta);
         self.shared.disk.release();
+    }
+}
+
+/// Notes that everything was synced and told, if it was.
+fn mark_closed(shared: &Shared, mut meta: Meta) {
+    if shared.poison.get().is_none() {
+        meta.left = Left::Closed(*shared.synced());
+        if let Err(error) = meta.save(shared.disk.as_ref()) {
+            tracing::warn!(%error, "the store could not be marked as closed");
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod embedded;
 mod hash;
 mod keep;
 mod memory;
+pub mod simulation;
 mod stamp;
 mod store;
 mod unlogged;

@@ -30,6 +30,8 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
     /// What changes with each start of the machine; empty if that is unknown.
     fn boot(&self) -> String;
+    /// Fills `bytes` with numbers that nobody can guess.
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()>;
     /// Lets another process open the directory.
     fn release(&self);
 }
@@ -143,6 +145,10 @@ impl Disk for RealDisk {
             .unwrap_or_default()
     }
 
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))
+    }
+
     fn release(&self) {
         // It cannot fail for a lock that is held, and ends with the process at the latest.
         let _ = rustix::fs::flock(&self.lock, rustix::fs::FlockOperation::Unlock);
@@ -186,6 +192,13 @@ impl DiskFile for RealFile {
         let identity = |made_at| FileIdentity { number: metadata.ino(), made_at };
         Ok(made_at.filter(|at| *at > 0).map(identity))
     }
+}
+
+/// A number that nobody can guess.
+pub(crate) fn random_u64(disk: &dyn Disk) -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    disk.random(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 /// Reads at most `count` bytes from `position`.

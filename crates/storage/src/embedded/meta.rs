@@ -75,10 +75,10 @@ impl Meta {
         if damaged || has_log {
             return Err(OpenError::Identity { directory: disk.place() });
         }
-        let meta = Self::draw().map_err(|error| OpenError::Io {
+        let meta = Self::draw(disk).map_err(|source| OpenError::Io {
             operation: "draw random numbers for",
             path: disk.place(),
-            source: io::Error::other(error.to_string()),
+            source,
         })?;
         Ok(Found { meta, origin: Origin::Here })
     }
@@ -88,12 +88,12 @@ impl Meta {
         NAMES.iter().any(|name| directory.join(name).exists())
     }
 
-    fn draw() -> Result<Self, getrandom::Error> {
+    fn draw(disk: &dyn Disk) -> io::Result<Self> {
         let mut secret = [0; 16];
-        getrandom::fill(&mut secret)?;
+        disk.random(&mut secret)?;
         Ok(Self {
-            epoch: Epoch::new(getrandom::u64()?),
-            salt: Salt(getrandom::u64()?),
+            epoch: Epoch::new(disk::random_u64(disk)?),
+            salt: Salt(disk::random_u64(disk)?),
             secret: HashSecret(secret),
             lives: 0,
             left: Left::Closed(LogEnd::START),
@@ -203,12 +203,17 @@ fn origin(written_to: Option<FileIdentity>, is_in: Option<FileIdentity>) -> Orig
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::embedded::simulated_disk::SimulatedDisk;
+
+    fn drawn() -> Meta {
+        Meta::draw(&SimulatedDisk::new(1)).unwrap()
+    }
 
     const FILE: Option<FileIdentity> = Some(FileIdentity { number: 7, made_at: 8 });
 
     #[test]
     fn reads_back_and_notices_every_flipped_bit() {
-        let meta = Meta { lives: 3, left: Left::Open, boot: "b".into(), ..Meta::draw().unwrap() };
+        let meta = Meta { lives: 3, left: Left::Open, boot: "b".into(), ..drawn() };
         let mut bytes = meta.encode(FILE);
         assert_eq!(Meta::decode(&bytes), Ok(Ok((meta, FILE))));
         for bit in 0..bytes.len() * 8 {
@@ -227,14 +232,14 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_named() {
-        let mut bytes = Meta::draw().unwrap().encode(FILE);
+        let mut bytes = drawn().encode(FILE);
         bytes[MAGIC.len()] = 9;
         assert_eq!(Meta::decode(&with_new_sum(bytes)), Ok(Err(9)));
     }
 
     #[test]
     fn one_that_does_not_say_where_it_was_written_is_read() {
-        let meta = Meta::draw().unwrap();
+        let meta = drawn();
         let mut bytes = meta.encode(FILE);
         bytes.truncate(bytes.len() - 16);
         assert_eq!(Meta::decode(&with_new_sum(bytes)), Ok(Ok((meta.clone(), None))));

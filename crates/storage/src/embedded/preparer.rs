@@ -97,6 +97,14 @@ impl Preparer {
         }
     }
 
+    /// Tries to make a segment if none is ready, without waiting: for who has no thread for it.
+    pub(crate) fn prepare(&self) {
+        let inner = self.lock();
+        if inner.ready.is_empty() {
+            drop(self.make_one(inner));
+        }
+    }
+
     /// Takes the segment that is ready, or waits for the one that is being made.
     pub(crate) fn take(&self) -> Result<Segment, StoreError> {
         let mut inner = self.lock();

@@ -9,7 +9,7 @@ use tidings_core::{Epoch, PolicyTable};
 use super::EmbeddedConfig;
 use super::batch::{LOG_DIR, Owner, SegmentId};
 use super::checkpoint::{self, CHECKPOINT_DIR};
-use super::disk::Disk;
+use super::disk::{Disk, random_u64};
 use super::error::{Damage, OpenError, Origin, Recovered};
 use super::meta::{Found, Left, Meta};
 use super::preparer::Preparer;
@@ -174,8 +174,7 @@ impl Opening<'_> {
     }
 
     fn random(&self) -> Result<u64, OpenError> {
-        let drawn = getrandom::u64().map_err(|error| io::Error::other(error.to_string()));
-        drawn.map_err(self.failed("draw random numbers for"))
+        random_u64(self.disk.as_ref()).map_err(self.failed("draw random numbers for"))
     }
 
     fn failed(&self, operation: &'static str) -> impl FnOnce(io::Error) -> OpenError + use<> {

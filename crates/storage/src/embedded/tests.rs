@@ -9,5 +9,4 @@ mod forgetting;
 mod power;
 mod removing;
 mod rig;
-mod sim_disk;
 mod torn;

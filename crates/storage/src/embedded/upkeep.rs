@@ -95,15 +95,21 @@ impl Upkeep {
     /// The thread's work. The last thing is a checkpoint, so that the next start is quick.
     pub(crate) fn run(mut self, stop: &Stop, interval: Duration) {
         while !stop.wait(interval) {
-            self.round();
+            // The writer has a thread of its own.
+            self.round(&mut || {});
         }
+        self.finish();
+    }
+
+    /// The last thing before the store closes.
+    pub(crate) fn finish(&mut self) {
         if self.shared.poison.get().is_none() && self.log_since() > 0 {
             self.checkpoint();
         }
     }
 
-    /// One round of everything.
-    pub(crate) fn round(&mut self) {
+    /// One round of everything. `submitted` is called before it waits for the writer.
+    pub(crate) fn round(&mut self, submitted: &mut dyn FnMut()) {
         self.trim();
         if self.shared.poison.get().is_some() {
             return;
@@ -113,7 +119,7 @@ impl Upkeep {
             self.checkpoint();
         }
         self.give_back();
-        self.clean();
+        self.clean(submitted);
     }
 
     /// Moves each topic's `first` to what its policy says.

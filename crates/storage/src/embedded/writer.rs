@@ -47,6 +47,15 @@ pub(crate) struct Writer {
     refused: BTreeMap<Priority, (u64, StoreError)>,
 }
 
+/// What came of the writer's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It has done something; there may be more.
+    Taken,
+    /// The queue is closed and empty.
+    Closed,
+}
+
 impl Writer {
     /// A writer that goes on at the end of `log`.
     pub(crate) fn new(
@@ -76,15 +85,34 @@ impl Writer {
         let _guard = PoisonOnPanic(Arc::clone(&self.shared));
         loop {
             let sync_at = self.log.unsynced_since().map(|since| since + self.sync_interval);
-            match self.shared.queue.take(self.batch_bytes_max, sync_at) {
-                Taken::Work(work) => self.commit(work, observer),
-                Taken::TimedOut => {
-                    // A failure poisons the store; there is nobody waiting to be told.
-                    let _ = self.sync();
-                }
-                Taken::Closed => break,
+            match self.turn(sync_at, observer) {
+                Turn::Taken => {}
+                Turn::Closed => break,
             }
         }
+        self.finish();
+    }
+
+    /// Waits for work and commits it, or syncs if none has come by `sync_at`.
+    pub(crate) fn turn(&mut self, sync_at: Option<Instant>, observer: &dyn CommitObserver) -> Turn {
+        match self.shared.queue.take(self.batch_bytes_max, sync_at) {
+            Taken::Work(work) => self.commit(work, observer),
+            Taken::TimedOut => {
+                // A failure poisons the store; there is nobody waiting to be told.
+                let _ = self.sync();
+            }
+            Taken::Closed => return Turn::Closed,
+        }
+        Turn::Taken
+    }
+
+    /// Whether something is written and not synced.
+    pub(crate) fn is_unsynced(&self) -> bool {
+        self.log.unsynced_since().is_some()
+    }
+
+    /// Ends the log where it is, after the last turn.
+    pub(crate) fn finish(&mut self) {
         if self.shared.poison.get().is_none() {
             // The mark makes damage in the batches before it tell from an unfinished end.
             let closed = self.make_room(0).and_then(|()| self.write(|log| log.write_mark()));
@@ -152,7 +180,8 @@ impl Writer {
         write(&mut self.log).map_err(|error| self.fail("write", &error))
     }
 
-    fn sync(&mut self) -> Result<(), StoreError> {
+    /// Makes what is written last. A failure is final.
+    pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
         if self.log.unsynced_since().is_none() {
             return Ok(());
         }

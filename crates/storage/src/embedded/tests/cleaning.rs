@@ -7,8 +7,8 @@ use std::time::Duration;
 use tidings_core::{Durability, Retention};
 
 use super::rig::{Plan, Rig, SEGMENT, eventually, publish};
-use super::sim_disk::SimDisk;
 use crate::embedded::OpenError;
+use crate::embedded::simulated_disk::SimulatedDisk;
 use crate::embedded::upkeep::{Checkpoints, Upkeep};
 use crate::keep::Sweep;
 use crate::store::Store;
@@ -28,7 +28,7 @@ fn flood(rig: &mut Rig, name: &str, segments: usize) {
 
 #[test]
 fn trimmed_segments_are_used_again() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let plan = Plan::with_upkeep(&[("busy", FEW)]);
     let mut rig = plan.open(&disk);
     for round in 0..20 {
@@ -51,7 +51,7 @@ fn trimmed_segments_are_used_again() {
 
 #[test]
 fn a_quiet_topic_does_not_pin_segments() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     // Upkeep rests meanwhile, so that each segment gets a message that is kept.
     let mut rig = Plan::default().open(&disk);
     let mut expected = BTreeMap::new();
@@ -87,7 +87,7 @@ fn a_quiet_topic_does_not_pin_segments() {
 /// One at a time they would be scattered over as many segments again by what others write.
 #[test]
 fn what_is_left_in_many_segments_is_moved_together() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let mut plan = Plan::with_upkeep(&[("busy", FEW)]);
     // The rounds are the test's own.
     plan.config.upkeep_interval = Duration::from_secs(3600);
@@ -103,12 +103,12 @@ fn what_is_left_in_many_segments_is_moved_together() {
     let shared = Arc::clone(&rig.store.shared);
     let mut upkeep =
         Upkeep::new(shared, Checkpoints::default(), plan.config.checkpoint_bytes, sweep);
-    upkeep.round();
+    upkeep.round(&mut || {});
     assert!(pinned(&rig) <= 5, "{:?}", rig.store.shared.index().live());
     // Two checkpoints later nothing needs the old ones.
     for _ in 0..2 {
         flood(&mut rig, "busy", 1);
-        upkeep.round();
+        upkeep.round(&mut || {});
     }
     assert!(rig.segments().len() <= 8, "{:?}", rig.segments());
     assert_eq!(rig.read("quiet"), expected);
@@ -116,8 +116,8 @@ fn what_is_left_in_many_segments_is_moved_together() {
 }
 
 /// A disk where checkpoints were made and segments given back.
-fn disk_with_checkpoints() -> (SimDisk, BTreeMap<u64, String>) {
-    let disk = SimDisk::new();
+fn disk_with_checkpoints() -> (SimulatedDisk, BTreeMap<u64, String>) {
+    let disk = SimulatedDisk::new(0);
     let mut rig = Plan::with_upkeep(&[("busy", FEW)]).open(&disk);
     flood(&mut rig, "busy", 20);
     eventually("segments are given back", || rig.segments()[0] > 5);
@@ -128,7 +128,7 @@ fn disk_with_checkpoints() -> (SimDisk, BTreeMap<u64, String>) {
     (disk.after_kill(), expected)
 }
 
-fn checkpoints(disk: &SimDisk) -> Vec<String> {
+fn checkpoints(disk: &SimulatedDisk) -> Vec<String> {
     disk.names().into_iter().filter(|name| name.ends_with(".ckpt")).collect()
 }
 

@@ -1,8 +1,8 @@
 //! A copy is known as one until its new epoch is on disk, and then for good.
 
 use super::rig::Plan;
-use super::sim_disk::SimDisk;
 use crate::embedded::Origin;
+use crate::embedded::simulated_disk::SimulatedDisk;
 use crate::store::Store;
 
 fn epoch(rig: &super::rig::Rig) -> tidings_core::Epoch {
@@ -11,7 +11,7 @@ fn epoch(rig: &super::rig::Rig) -> tidings_core::Epoch {
 
 #[test]
 fn the_epoch_of_a_copy_outlives_a_power_cut() {
-    let (disk, plan) = (SimDisk::new(), Plan::default());
+    let (disk, plan) = (SimulatedDisk::new(0), Plan::default());
     let mut original = plan.open(&disk);
     original.publish("a", "1");
     for seed in 0..50 {
@@ -29,7 +29,7 @@ fn the_epoch_of_a_copy_outlives_a_power_cut() {
 
 #[test]
 fn a_copy_that_could_not_be_opened_is_still_one() {
-    let (disk, plan) = (SimDisk::new(), Plan::default());
+    let (disk, plan) = (SimulatedDisk::new(0), Plan::default());
     let mut original = plan.open(&disk);
     original.publish("a", "1");
     // The first has no room for META, the others for META.copy and what follows.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidings_core::{CursorKey, CursorState, Durability, DurableKey, Offset};
 
 use super::rig::{Plan, Rig, publish, topic};
-use super::sim_disk::{Random, SimDisk};
+use crate::embedded::simulated_disk::{Random, SimulatedDisk};
 use crate::store::{Outcome, Store, Write};
 
 /// What was told, and must be true after every crash.
@@ -122,7 +122,7 @@ fn check(rig: &mut Rig, model: &mut Model, seed: u64) {
 fn crash_again_and_again(seed: u64) {
     let mut random = Random::new(seed);
     let mut model = Model::default();
-    let mut disk = SimDisk::new();
+    let mut disk = SimulatedDisk::new(0);
     for _ in 0..6 {
         let mut plan = Plan::default();
         plan.config.upkeep_interval = std::time::Duration::from_micros(200);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use tidings_core::Durability;
 
 use super::rig::{Plan, Rig, publish};
-use super::sim_disk::{Random, SimDisk};
 use crate::embedded::OpenError;
+use crate::embedded::simulated_disk::{Random, SimulatedDisk};
 use crate::store::Store;
 
 const TOPICS: [&str; 3] = ["a", "b", "c/d"];
@@ -33,8 +33,8 @@ impl Contents {
 }
 
 /// A closed store of a few segments in batches of different sizes.
-fn healthy() -> (SimDisk, Contents) {
-    let disk = SimDisk::new();
+fn healthy() -> (SimulatedDisk, Contents) {
+    let disk = SimulatedDisk::new(0);
     let mut random = Random::new(9);
     let mut rig = Plan::default().open(&disk);
     for n in 0..80 {
@@ -51,7 +51,7 @@ fn healthy() -> (SimDisk, Contents) {
     (disk, contents)
 }
 
-fn files(disk: &SimDisk, suffix: &str) -> Vec<String> {
+fn files(disk: &SimulatedDisk, suffix: &str) -> Vec<String> {
     disk.names().into_iter().filter(|name| name.ends_with(suffix)).collect()
 }
 
@@ -139,7 +139,7 @@ fn after_damage_no_offset_is_given_twice() {
 }
 
 /// Changes something in a directory, as a bad disk or a careless operator might.
-fn mutate(disk: &SimDisk, random: &mut Random) {
+fn mutate(disk: &SimulatedDisk, random: &mut Random) {
     let names = disk.names();
     let name = &names[random.below(names.len())];
     let mut bytes = disk.contents(name);

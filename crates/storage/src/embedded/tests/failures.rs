@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use tidings_core::Durability;
 
 use super::rig::{Plan, Rig, SEGMENT, eventually, publish, topic};
-use super::sim_disk::{Fault, SimDisk};
+use crate::embedded::simulated_disk::{DiskFault, SimulatedDisk};
 use crate::embedded::{EmbeddedConfig, EmbeddedStore};
 use crate::store::{Commit, CommitObserver, Outcome, Store, StoreError, Submission};
 
@@ -28,9 +28,9 @@ fn publish_until_refused(rig: &mut Rig, most: usize) -> (Vec<u64>, Option<StoreE
 
 #[test]
 fn after_a_failed_sync_or_write_nothing_is_acknowledged() {
-    for fault in [Fault::Sync, Fault::Write] {
+    for fault in [DiskFault::Sync, DiskFault::Write] {
         for after in [0, 1, 5, 40] {
-            let disk = SimDisk::new();
+            let disk = SimulatedDisk::new(0);
             let mut rig = Plan::default().open(&disk);
             rig.publish("a", "before");
             disk.set_fault(fault, after);
@@ -57,9 +57,9 @@ fn after_a_failed_sync_or_write_nothing_is_acknowledged() {
 
 #[test]
 fn all_who_wait_are_told_of_a_failed_sync() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let mut rig = Plan::default().open(&disk);
-    disk.set_fault(Fault::Sync, 0);
+    disk.set_fault(DiskFault::Sync, 0);
     let writes = (0..200).map(|n| publish("a", &n.to_string(), None, Durability::Sync));
     for tag in rig.submit(writes.collect()) {
         let outcome = rig.recorder.outcome(tag);
@@ -77,7 +77,7 @@ fn all_who_wait_are_told_of_a_failed_sync() {
 
 #[test]
 fn a_full_disk_refuses_until_there_is_space() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let mut rig = Plan::default().open(&disk);
     rig.publish("a", "before");
     eventually("the next segment", || disk.used() >= 2 * u64::from(SEGMENT));
@@ -102,7 +102,7 @@ fn a_full_disk_refuses_until_there_is_space() {
 
 #[test]
 fn the_log_keeps_to_the_size_it_may_have() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let mut plan = Plan::default();
     plan.config.log_bytes_max = 4 * u64::from(SEGMENT);
     let mut rig = plan.open(&disk);
@@ -131,7 +131,7 @@ fn a_full_queue_refuses() {
     let gate = Arc::new(Gate::default());
     let config = EmbeddedConfig { queue_bytes_max: 10_000, ..Plan::default().config };
     let (store, _) = EmbeddedStore::open_on(
-        Arc::new(SimDisk::new()),
+        Arc::new(SimulatedDisk::new(0)),
         &config,
         Arc::default(),
         Arc::clone(&gate) as Arc<dyn CommitObserver>,

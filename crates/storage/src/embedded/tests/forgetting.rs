@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidings_core::{ClientId, Session, SessionId, Timestamp, UserId};
 
 use super::rig::{Plan, Rig, eventually};
-use super::sim_disk::SimDisk;
+use crate::embedded::simulated_disk::SimulatedDisk;
 use crate::keep::Sweep;
 use crate::store::{Store, Write};
 
@@ -28,7 +28,7 @@ fn kept(rig: &Rig) -> u64 {
 
 #[test]
 fn expired_sessions_are_forgotten_and_stay_so() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let plan = Plan::with_upkeep(&[]);
     let mut rig = plan.open(&disk);
     let later = plan.now.plus(Duration::from_secs(3600));
@@ -46,7 +46,7 @@ fn expired_sessions_are_forgotten_and_stay_so() {
 /// Between finding a session and forgetting it, its client may have come back.
 #[test]
 fn a_session_that_was_saved_again_is_not_forgotten() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let plan = Plan::default();
     let mut rig = plan.open(&disk);
     let later = plan.now.plus(Duration::from_secs(3600));

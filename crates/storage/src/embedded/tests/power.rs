@@ -3,13 +3,13 @@
 use tidings_core::Durability;
 
 use super::rig::{Plan, publish};
-use super::sim_disk::SimDisk;
+use crate::embedded::simulated_disk::SimulatedDisk;
 use crate::embedded::writer::UNSYNCED_RECORDS_MAX;
 use crate::store::Outcome;
 
 #[test]
 fn offsets_nobody_waited_for_are_skipped_after_a_power_cut() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let plan = Plan::default();
     let mut rig = plan.open(&disk);
     for n in 0..5 {
@@ -39,7 +39,7 @@ fn offsets_nobody_waited_for_are_skipped_after_a_power_cut() {
 
 #[test]
 fn a_store_that_was_closed_skips_nothing() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let plan = Plan::default();
     let mut rig = plan.open(&disk);
     rig.publish_as("unwaited", "x", Durability::Async);
@@ -52,7 +52,7 @@ fn a_store_that_was_closed_skips_nothing() {
 /// Whoever waits for the disk does so also when the message is there already.
 #[test]
 fn a_repeated_publish_that_waits_has_the_first_one_synced() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let plan = Plan::default();
     let mut rig = plan.open(&disk);
     rig.publish_as("a", "the first of a topic is synced anyway", Durability::Async);
@@ -66,7 +66,7 @@ fn a_repeated_publish_that_waits_has_the_first_one_synced() {
 
 #[test]
 fn async_writes_are_synced_within_the_interval() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let mut plan = Plan::default();
     plan.config.async_sync_interval = std::time::Duration::from_millis(1);
     let mut rig = plan.open(&disk);
@@ -84,7 +84,7 @@ fn async_writes_are_synced_within_the_interval() {
 #[test]
 fn unsynced_batches_across_segments_are_cut_without_alarm() {
     for seed in 0..150 {
-        let disk = SimDisk::new();
+        let disk = SimulatedDisk::new(0);
         let plan = Plan::default();
         let mut rig = plan.open(&disk);
         rig.publish("waited", "x");

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tidings_core::{Durability, Offset, OrderKey};
 
 use super::rig::{Plan, Rig, eventually, publish, topic};
-use super::sim_disk::{Random, SimDisk};
+use crate::embedded::simulated_disk::{Random, SimulatedDisk};
 use crate::store::{Outcome, Store, Write};
 
 fn remove(name: &str, offset: u64) -> Write {
@@ -27,7 +27,7 @@ fn sync(rig: &mut Rig) {
 
 #[test]
 fn segments_are_used_again_when_all_in_them_is_removed() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let plan = Plan::with_upkeep(&[]);
     let mut rig = plan.open(&disk);
     for round in 0..20 {
@@ -53,7 +53,7 @@ fn segments_are_used_again_when_all_in_them_is_removed() {
 /// Cleaning moves what is left while more of it is removed, and everything is read back.
 fn remove_while_cleaning(seed: u64) {
     let mut random = Random::new(seed);
-    let mut disk = SimDisk::new();
+    let mut disk = SimulatedDisk::new(0);
     let mut plan = Plan::with_upkeep(&[]);
     plan.config.checkpoint_bytes = 20_000;
     let mut expected: BTreeMap<u64, String> = BTreeMap::new();
@@ -110,7 +110,7 @@ fn what_is_removed_does_not_come_back() {
 fn a_message_that_is_carried_over_is_always_somewhere() {
     for seed in 0..200 {
         let mut random = Random::new(seed);
-        let disk = SimDisk::new();
+        let disk = SimulatedDisk::new(0);
         let plan = Plan::default();
         let mut rig = plan.open(&disk);
         for n in 1..=20 {
@@ -141,7 +141,7 @@ fn a_message_that_is_carried_over_is_always_somewhere() {
 /// Neither who cancelled it nor a checkpoint may know more than the disk.
 #[test]
 fn a_removal_is_told_and_seen_only_once_it_lasts() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let plan = Plan::default();
     let mut rig = plan.open(&disk);
     rig.publish_as("alive", "the first of a topic is synced anyway", Durability::Async);
@@ -164,7 +164,7 @@ fn a_removal_is_told_and_seen_only_once_it_lasts() {
 /// Everything a message carries comes along when its segment is emptied.
 #[test]
 fn a_moved_message_is_the_same() {
-    let disk = SimDisk::new();
+    let disk = SimulatedDisk::new(0);
     let plan = Plan::with_upkeep(&[]);
     let mut rig = plan.open(&disk);
     let id = tidings_core::MessageId::new(7, 8, 9);

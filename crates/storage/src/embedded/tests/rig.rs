@@ -10,9 +10,9 @@ use tidings_core::{
     TopicPolicy,
 };
 
-use super::sim_disk::SimDisk;
 use crate::clock::{Clock, ManualClock};
 use crate::conformance::Recorder;
+use crate::embedded::simulated_disk::SimulatedDisk;
 use crate::embedded::{EmbeddedConfig, EmbeddedStore, OpenError, Recovered};
 use crate::store::{
     CommitObserver, Outcome, ReadFrom, ReadLimit, Store, StoreError, Submission, Ticket, Write,
@@ -27,7 +27,7 @@ pub(super) fn topic(name: &str) -> Topic {
 /// A store on a simulated disk. Everything public, to be changed by the tests.
 #[derive(Debug)]
 pub(super) struct Rig {
-    pub(super) disk: SimDisk,
+    pub(super) disk: SimulatedDisk,
     pub(super) store: EmbeddedStore,
     pub(super) recovered: Recovered,
     pub(super) recorder: Arc<Recorder>,
@@ -73,7 +73,7 @@ impl Plan {
         Self { config: EmbeddedConfig { upkeep_interval, ..plan.config }, policies, ..plan }
     }
 
-    pub(super) fn try_open(&self, disk: &SimDisk) -> Result<Rig, OpenError> {
+    pub(super) fn try_open(&self, disk: &SimulatedDisk) -> Result<Rig, OpenError> {
         let recorder = Arc::new(Recorder::default());
         let clock = Arc::new(ManualClock::new(self.now));
         let (store, recovered) = EmbeddedStore::open_on(
@@ -86,7 +86,7 @@ impl Plan {
         Ok(Rig { disk: disk.clone(), store, recovered, recorder, tag: 0 })
     }
 
-    pub(super) fn open(&self, disk: &SimDisk) -> Rig {
+    pub(super) fn open(&self, disk: &SimulatedDisk) -> Rig {
         self.try_open(disk).unwrap()
     }
 }

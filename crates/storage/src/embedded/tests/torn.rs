@@ -3,11 +3,11 @@
 use tidings_core::Durability;
 
 use super::rig::{Plan, publish};
-use super::sim_disk::{Random, SimDisk};
+use crate::embedded::simulated_disk::{Random, SimulatedDisk};
 
 /// A disk with some batches, without the mark of a proper close, and where the last batch lies.
-fn disk_with_last_batch(random: &mut Random) -> (SimDisk, std::ops::Range<usize>) {
-    let disk = SimDisk::new();
+fn disk_with_last_batch(random: &mut Random) -> (SimulatedDisk, std::ops::Range<usize>) {
+    let disk = SimulatedDisk::new(0);
     let mut rig = Plan::default().open(&disk);
     for n in 0..3 {
         rig.publish("a", &format!("kept {n}"));
@@ -46,7 +46,7 @@ fn a_torn_tail_is_cut_at_every_byte() {
     }
 }
 
-fn check_cut(disk: &SimDisk, cut: usize, last: &std::ops::Range<usize>) {
+fn check_cut(disk: &SimulatedDisk, cut: usize, last: &std::ops::Range<usize>) {
     let plan = Plan::default();
     let mut rig = plan.open(disk);
     assert_eq!(rig.recovered.damage, [], "cut at {cut}");

@@ -35,7 +35,7 @@ struct Portion {
 impl Upkeep {
     /// Moves what is left in mostly dead segments to the end of the log. The segments are given
     /// back once checkpoints know.
-    pub(super) fn clean(&mut self) {
+    pub(super) fn clean(&mut self, submitted: &mut dyn FnMut()) {
         let segments = self.mostly_dead();
         if segments.is_empty() {
             return;
@@ -45,11 +45,13 @@ impl Upkeep {
             if let Err(error) = self.add(&mut portion, &topic, first, run) {
                 self.leave(run.segment, &error);
             }
-            if portion.bytes >= PORTION_BYTES && !self.move_all(std::mem::take(&mut portion)) {
+            if portion.bytes >= PORTION_BYTES
+                && !self.move_all(std::mem::take(&mut portion), submitted)
+            {
                 return;
             }
         }
-        if !self.move_all(portion) {
+        if !self.move_all(portion, submitted) {
             return;
         }
         // What is still there cannot be read: it stays until it is trimmed.
@@ -116,10 +118,11 @@ impl Upkeep {
     }
 
     /// Has the writer write these messages again. Whether to go on.
-    fn move_all(&mut self, portion: Portion) -> bool {
+    fn move_all(&mut self, portion: Portion, submitted: &mut dyn FnMut()) -> bool {
         if self.shared.queue.submit_moves(portion.moves).is_err() {
             return false;
         }
+        submitted();
         for (id, moved) in portion.moved {
             match self.outcome(&moved) {
                 Ok(()) => {}
