@@ -17,6 +17,8 @@ pub(crate) struct Replayed {
     pub(crate) damage: Vec<Damage>,
     /// The segments that were read.
     pub(crate) segments: Vec<Arc<Segment>>,
+    /// From where on nothing says that the last of them is on disk.
+    pub(crate) unsynced_from: usize,
 }
 
 /// Folds in the log of `segments` (rising) from the state's end to its own end, or `until` some
@@ -57,6 +59,7 @@ pub(crate) fn replay(
         let position = u32::try_from(end.position).expect("segments are at most 1 GiB");
         state.end = LogEnd { segment: segment.id, position, next };
         replayed.cut = end.cut;
+        replayed.unsynced_from = end.unsynced_from;
         replayed.segments.push(Arc::clone(segment));
         if end.cut.is_some() {
             break;

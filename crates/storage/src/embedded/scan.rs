@@ -7,6 +7,7 @@
 //! Otherwise it is the end of the log, where unfinished batches may lie, for which nobody waited
 //! or nobody was answered.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::batch::{
@@ -54,6 +55,8 @@ pub(crate) struct ScanEnd {
     pub(crate) position: usize,
     /// What is to be cut off there.
     pub(crate) cut: Option<Cut>,
+    /// From where on no batch says that it is on disk.
+    pub(crate) unsynced_from: usize,
 }
 
 /// Unfinished batches at the end of the log.
@@ -63,6 +66,23 @@ pub(crate) struct Cut {
     pub(crate) bytes: usize,
     /// How many records it may have held.
     pub(crate) records: u64,
+}
+
+/// Batches that none after them says are on disk: as many as are written between two syncs.
+#[derive(Debug, Default)]
+struct Unsynced(VecDeque<(u64, usize)>);
+
+impl Unsynced {
+    fn note(&mut self, at: usize, head: BatchHead) {
+        while self.0.front().is_some_and(|(batch, _)| *batch < head.synced) {
+            self.0.pop_front();
+        }
+        self.0.push_back((head.number.batch, at));
+    }
+
+    fn from(&self) -> Option<usize> {
+        self.0.front().map(|(_, at)| *at)
+    }
 }
 
 impl<'a> SegmentBytes<'a> {
@@ -76,16 +96,19 @@ impl<'a> SegmentBytes<'a> {
         visitor: &mut dyn Visitor,
     ) -> ScanEnd {
         let mut at = from;
+        let mut unsynced = Unsynced::default();
         loop {
-            if let Some(end) = self.visit_batch(at, next, visitor) {
+            if let Some((end, head)) = self.visit_batch(at, next, visitor) {
+                unsynced.note(at, head);
                 at = end;
                 continue;
             }
+            let unsynced_from = unsynced.from().unwrap_or(at);
             // A batch that comes next but was not on disk when a later segment was written to is
             // that segment's, and unfinished there.
             let lost = following.filter(|following| following.synced > next.batch);
             if following.is_some() && lost.is_none() {
-                return ScanEnd { position: at, cut: None };
+                return ScanEnd { position: at, cut: None, unsynced_from };
             }
             let was_synced = lost.is_some() || self.proves_synced(at, next.batch);
             let later = BatchHead::find(self.bytes, at, self.id, self.seed, next.batch + 1);
@@ -96,9 +119,10 @@ impl<'a> SegmentBytes<'a> {
                 let end = self.bytes.len().max(at);
                 self.salvage(at..end, next, lost.next, visitor);
                 // What was kept stays where it is, so writing goes on behind it.
-                return ScanEnd { position: end, cut: None };
+                return ScanEnd { position: end, cut: None, unsynced_from };
             } else {
-                return ScanEnd { position: at, cut: self.unfinished(at, *next) };
+                let cut = self.unfinished(at, *next);
+                return ScanEnd { position: at, cut, unsynced_from };
             }
         }
     }
@@ -116,7 +140,12 @@ impl<'a> SegmentBytes<'a> {
     }
 
     /// Visits the batch at `at` if it is the next one and all of it is intact.
-    fn visit_batch(self, at: usize, next: &mut Next, visitor: &mut dyn Visitor) -> Option<usize> {
+    fn visit_batch(
+        self,
+        at: usize,
+        next: &mut Next,
+        visitor: &mut dyn Visitor,
+    ) -> Option<(usize, BatchHead)> {
         let head = BatchHead::decode(self.bytes, at, self.id, self.seed)?;
         let end = self.intact_end(at, head)?;
         if head.number != *next {
@@ -130,7 +159,7 @@ impl<'a> SegmentBytes<'a> {
         }
         visitor.batch_end();
         *next = Next { batch: next.batch + 1, record: next.record + u64::from(head.count) };
-        Some(end)
+        Some((end, head))
     }
 
     /// Where the batch ends, if each of its records verifies.

@@ -48,6 +48,10 @@ pub(super) fn mend(
     segments: Vec<Arc<Segment>>,
     replayed: &Replayed,
 ) -> io::Result<Restart> {
+    match meta.left {
+        Left::Open => write_again(replayed, state.end)?,
+        Left::Closed(_) => {}
+    }
     for segment in &replayed.segments {
         segment.file.sync()?;
     }
@@ -88,6 +92,21 @@ pub(super) fn mend(
     let bytes = used.iter().map(|segment| segment.bytes).sum::<u64>()
         + ready.iter().map(|segment| segment.bytes).sum::<u64>();
     Ok(Restart { log, segments: used, ready, last_id, bytes })
+}
+
+/// Writes what may not be on disk once more, where it is. After a sync that failed the system has
+/// it in memory and takes it for written: a process that is started then reads it, and no sync
+/// would bring it to the disk.
+fn write_again(replayed: &Replayed, end: LogEnd) -> io::Result<()> {
+    let Some(tail) = replayed.segments.last().filter(|tail| tail.id == end.segment) else {
+        return Ok(());
+    };
+    let from = u32::try_from(replayed.unsynced_from).map_err(io::Error::other)?;
+    if from >= end.position {
+        return Ok(());
+    }
+    let bytes = tail.read(from, end.position - from)?;
+    tail.file.write_at(&bytes, u64::from(from))
 }
 
 struct Mending<'a> {

@@ -55,6 +55,26 @@ fn after_a_failed_sync_or_write_nothing_is_acknowledged() {
     }
 }
 
+/// After a sync that failed the system still shows what it could not write, and takes it for
+/// written. What a process that is started then shows must outlast the power all the same.
+#[test]
+fn what_a_failed_sync_left_in_memory_is_written_again() {
+    for seed in 0..40 {
+        let disk = SimulatedDisk::new(seed);
+        let mut rig = Plan::default().open(&disk);
+        rig.publish("a", "before");
+        disk.set_fault(DiskFault::Sync, (seed % 5) as u32);
+        publish_until_refused(&mut rig, 10);
+        let after = disk.after_kill();
+        let mut rig = Plan::default().open(&after);
+        rig.publish("a", "after");
+        let shown = rig.read("a");
+        let rig = Plan::default().open(&after.after_power_loss(seed));
+        assert_eq!(rig.recovered.damage, [], "seed {seed}");
+        assert_eq!(rig.read("a"), shown, "seed {seed}");
+    }
+}
+
 #[test]
 fn all_who_wait_are_told_of_a_failed_sync() {
     let disk = SimulatedDisk::new(0);
