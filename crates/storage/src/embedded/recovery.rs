@@ -7,7 +7,7 @@ use std::time::Instant;
 use tidings_core::{Epoch, PolicyTable};
 
 use super::EmbeddedConfig;
-use super::batch::{LOG_DIR, Owner, SegmentId};
+use super::batch::{LOG_DIR, LogEnd, Owner, SegmentId};
 use super::checkpoint::{self, CHECKPOINT_DIR};
 use super::disk::{Disk, random_u64};
 use super::error::{Damage, OpenError, Origin, Recovered};
@@ -111,9 +111,15 @@ impl Opening<'_> {
         let disk = self.disk.as_ref();
         let has_checkpoints =
             !checkpoint::list(disk).map_err(self.failed("list the checkpoints of"))?.is_empty();
-        if meta.lives > 0 && segments.is_empty() && !has_checkpoints {
-            tracing::error!(directory = disk.place(), "the log is gone: beginning a new one");
-            meta.epoch = Epoch::new(self.random()?);
+        if segments.is_empty() && !has_checkpoints {
+            if meta.lives > 0 {
+                tracing::error!(directory = disk.place(), "the log is gone: beginning a new one");
+                meta.epoch = Epoch::new(self.random()?);
+            }
+            // Before there is a log: if this start ended between the two, the next would find one
+            // without an identity, or give it the epoch of the one that is gone.
+            meta.left = Left::Closed(LogEnd::START);
+            meta.save(disk).map_err(self.failed("write META of"))?;
         }
         match origin {
             Origin::Here | Origin::Unknown => {}
