@@ -176,7 +176,6 @@ impl World {
 
     /// Runs until nothing is left to happen.
     fn play(&mut self) -> Result<(), Violation> {
-        self.restart(false);
         for publisher in 0..self.publishers.len() {
             self.comes_back(Event::PublisherActs { publisher });
         }
@@ -187,6 +186,7 @@ impl World {
             self.comes_back(Event::DurableConnects { client });
         }
         self.queue.add(self.now, Event::Trouble);
+        self.restart(false);
         for _ in 0..EVENTS_MAX {
             let Some((at, event)) = self.queue.next() else {
                 self.record_log();

@@ -50,7 +50,8 @@ pub enum Write {
         /// Which message.
         offset: Offset,
     },
-    /// Remember where a durable or shared subscription stands in a topic. A later save replaces an earlier one. One
+    /// Remember where a durable or shared subscription stands in a topic. The first one of a
+    /// subscription is told when it is on disk: where it begins is a promise. A later save replaces an earlier one. One
     /// that is not saved again for the store's cursor expiry may be forgotten: whoever needs it
     /// for longer, also where nothing moves, saves it again before that.
     SaveCursor {
@@ -92,8 +93,8 @@ pub enum Outcome {
         /// The first message's place.
         position: Position,
     },
-    /// The cursor or session is saved or forgotten, as durably as an `Async` publish; or the
-    /// message is removed, as durably as a `Sync` one.
+    /// The cursor or session is saved or forgotten, as durably as an `Async` publish; or it is the
+    /// first cursor of a subscription, or the message is removed, as durably as a `Sync` one.
     Saved,
     /// Nothing was kept, and the write may be tried again if the error is temporary.
     Refused(StoreError),

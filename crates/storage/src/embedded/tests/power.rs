@@ -1,11 +1,11 @@
 //! What a power cut may take back is never given again.
 
-use tidings_core::Durability;
+use tidings_core::{CursorKey, CursorState, Durability, DurableKey, Offset};
 
-use super::rig::{Plan, publish};
+use super::rig::{Plan, publish, topic};
 use crate::embedded::simulated_disk::SimulatedDisk;
 use crate::embedded::writer::UNSYNCED_RECORDS_MAX;
-use crate::store::Outcome;
+use crate::store::{Outcome, Store, Write};
 
 #[test]
 fn offsets_nobody_waited_for_are_skipped_after_a_power_cut() {
@@ -61,6 +61,26 @@ fn a_repeated_publish_that_waits_has_the_first_one_synced() {
     assert!(matches!(outcome, Outcome::Duplicate { .. }), "{outcome:?}");
     for seed in 0..20 {
         assert_eq!(plan.open(&disk.after_power_loss(seed)).read("a").len(), 2, "seed {seed}");
+    }
+}
+
+/// Where a subscription begins is told only when no power cut can move it.
+#[test]
+fn the_first_cursor_of_a_subscription_is_on_disk_when_it_is_told() {
+    let disk = SimulatedDisk::new(0);
+    let plan = Plan::default();
+    let mut rig = plan.open(&disk);
+    let key = CursorKey::Durable(DurableKey {
+        user: "alice".parse().unwrap(),
+        name: "phone".parse().unwrap(),
+        topic: topic("a"),
+    });
+    let epoch = rig.store.topic_state(&topic("a")).epoch;
+    let state = CursorState::at(epoch, Offset::FIRST);
+    rig.write(Write::SaveCursor { key: key.clone(), state: state.clone() });
+    for seed in 0..20 {
+        let rig = plan.open(&disk.after_power_loss(seed));
+        assert_eq!(rig.store.cursor(&key), Some(state.clone()), "seed {seed}");
     }
 }
 

@@ -235,6 +235,7 @@ impl Writer {
                 Work::Change(change, ticket) => match self.takes(&plan, bytes) {
                     Ok(()) => {
                         plan.changes += 1;
+                        plan.wants_sync |= self.is_first_cursor(&change);
                         plan.add(ticket, What::Change(change));
                     }
                     Err(error) => plan.refuse(ticket, error),
@@ -251,6 +252,19 @@ impl Writer {
             }
         }
         plan
+    }
+
+    /// Whether this is where a subscription begins: whoever is told of it relies on that, and
+    /// would miss messages if it began later after all.
+    fn is_first_cursor(&self, change: &Change) -> bool {
+        match change {
+            Change::SaveCursor(key, _) => self.shared.keep().cursors.get(key).is_none(),
+            Change::DeleteCursor(_)
+            | Change::SaveSession(_)
+            | Change::DeleteSession(_)
+            | Change::ForgetCursor(..)
+            | Change::ForgetSession(..) => false,
+        }
     }
 
     /// Removing what is not there makes no difference, and must make none to what is given the
