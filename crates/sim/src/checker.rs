@@ -4,6 +4,7 @@
 //! hold. It is linear in the history but for lookups.
 
 mod durable;
+mod letters;
 mod live;
 mod log;
 mod repeats;
@@ -28,6 +29,7 @@ pub fn check(history: &[Record], cursor_lag_max: Duration) -> Result<(), Violati
     resume::check(history)?;
     live::check(history, &known)?;
     repeats::check(history, cursor_lag_max)?;
+    letters::check(history)?;
     durable::check(history, &known)
 }
 
@@ -72,6 +74,12 @@ impl Kept {
             | Record::Connected { .. }
             | Record::Settled { .. }
             | Record::CursorLags { .. }
+            | Record::PowerLost { .. }
+            | Record::NotOpened { .. }
+            | Record::Damaged { .. }
+            | Record::PurgeAsked { .. }
+            | Record::Purged { .. }
+            | Record::LettersFound { .. }
             | Record::Killed { .. } => {}
         }
     }

@@ -164,6 +164,39 @@ pub enum Record {
         /// Whose.
         subscriber: Subscriber,
     },
+    /// The power went: what this process and those before it had written and not synced may be
+    /// gone.
+    PowerLost {
+        /// The last process that wrote.
+        process: u64,
+    },
+    /// The store cannot be opened.
+    NotOpened {
+        /// What it says.
+        why: String,
+    },
+    /// The store says that its log is damaged.
+    Damaged {
+        /// What it says.
+        what: String,
+    },
+    /// An operator asked that a dead letter be removed.
+    PurgeAsked {
+        /// Whose message it is.
+        subscriber: Subscriber,
+        /// Where the message stands.
+        position: Position,
+    },
+    /// A dead letter was removed for good.
+    Purged {
+        /// The dead letter's own place.
+        place: Offset,
+    },
+    /// The dead letters there were after a start, and at the end.
+    LettersFound {
+        /// The place of each, whose message it is, and where that stands.
+        letters: Vec<(Offset, Subscriber, Position)>,
+    },
     /// The server was killed.
     Killed {
         /// Which process.

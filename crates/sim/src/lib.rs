@@ -1,11 +1,13 @@
 //! Seeded simulation of the promises of Tidings (DESIGN §3), in virtual time.
 //!
-//! Three layers. [`Layer::Window`] drives one [`DeliveryWindow`](tidings_core::DeliveryWindow) with
+//! Four layers. [`Layer::Window`] drives one [`DeliveryWindow`](tidings_core::DeliveryWindow) with
 //! everything a subscriber, a log and a crash can do to it, beside a model too simple to be wrong.
 //! [`Layer::Group`] does the same for a [`Group`](tidings_core::Group) and its members.
 //! [`Layer::World`] puts the machines of `tidings-core` between publishers, a store with group
 //! commit, subscribers, bad connections, crashes, failing disks, retention and lost stores, and
-//! judges the recorded [`history`] with the [`checker`].
+//! judges the recorded [`history`] with the [`checker`]. There the store is a model;
+//! [`Layer::Disk`] is the same world over the embedded store of `tidings-storage`, on a simulated
+//! disk that loses the power and ends the process in any operation.
 //!
 //! A run is a function of its seed: the same seed gives the same trace. A [`Mutation`] breaks one
 //! promise on purpose, to show that breaking it is noticed. [`Sometimes`] counts what the seeds

@@ -169,4 +169,28 @@ mutations! {
         /// A new durable subscription is answered before its cursor is durable.
         AnswersBeforeCursor,
     }
+    Disk {
+        /// The disk says that it has synced, and has not.
+        DiskSyncsNothing,
+        /// A sync that failed is told as done.
+        DiskHidesFailedSyncs,
+        /// Creations and renames of files are never made to last.
+        DiskForgetsNames,
+        /// What was synced last is taken for an unfinished batch, and cut.
+        CutsSyncedTail,
+        /// Publishes are acknowledged before they are synced.
+        PublishesUnsynced,
+        /// Dead letters count as durable before they are synced.
+        LettersUnsynced,
+        /// The keys of publishes of an earlier process are not recognised.
+        ForgetsKeysWhenOpened,
+        /// The cursor that is stored is one message further than the one that was to be.
+        StoredCursorLeads,
+        /// Cursors but the first are told as saved, and are not.
+        CursorsOnlyTold,
+        /// Dead letters are told as removed, and are not.
+        PurgesOnlyTold,
+        /// Retention keeps one message less than it should.
+        RetentionTakesOneMore,
+    }
 }

@@ -15,6 +15,8 @@ pub enum Layer {
     Group,
     /// Publishers, store, server and subscribers against a checked history.
     World,
+    /// The same over the real embedded store on a simulated disk.
+    Disk,
 }
 
 impl Layer {
@@ -24,6 +26,7 @@ impl Layer {
             Self::Window => "window",
             Self::Group => "group",
             Self::World => "world",
+            Self::Disk => "disk",
         }
     }
 }
@@ -46,7 +49,7 @@ pub fn run(layer: Layer, seed: u64, mutation: Option<Mutation>, tracing: Tracing
     match layer {
         Layer::Window => window::run(seed, mutation, tracing),
         Layer::Group => group::run(seed, mutation, tracing),
-        Layer::World => world::run(seed, mutation, tracing),
+        Layer::World | Layer::Disk => world::run(layer, seed, mutation, tracing),
     }
 }
 

@@ -210,6 +210,30 @@ sometimes! {
         /// A durable subscription went on from a cursor older than its last.
         CursorLagged,
     }
+    Disk {
+        /// A process ended in a commit.
+        EndedInCommit,
+        /// A process ended in upkeep.
+        EndedInUpkeep,
+        /// A process ended while it opened the store.
+        EndedInRecovery,
+        /// The power was lost.
+        PowerLost,
+        /// An unfinished batch was cut.
+        TornTailCut,
+        /// The log had more than two segments.
+        LogInSegments,
+        /// The first segment was given back.
+        SegmentGivenBack,
+        /// A checkpoint was made.
+        CheckpointMade,
+        /// Offsets were left out after a crash.
+        OffsetsLeftOut,
+        /// The store's queue was full.
+        StoreOverloaded,
+        /// A store could not be opened because the disk was full.
+        NotOpenedOnFullDisk,
+    }
 }
 
 impl Sometimes {

@@ -19,7 +19,7 @@ use crate::checker;
 use crate::history::Record;
 use crate::mutation::Mutation;
 use crate::random::Random;
-use crate::run::Run;
+use crate::run::{Layer, Run};
 use crate::sometimes::Coverage;
 use crate::trace::{Trace, Tracing};
 use crate::violation::{Promise, Violation};
@@ -131,17 +131,18 @@ struct World {
 }
 
 /// Runs one seed.
-pub(crate) fn run(seed: u64, mutation: Option<Mutation>, tracing: Tracing) -> Run {
-    let mut world = World::new(seed, mutation, tracing);
+pub(crate) fn run(layer: Layer, seed: u64, mutation: Option<Mutation>, tracing: Tracing) -> Run {
+    let mut world = World::new(layer, seed, mutation, tracing);
     let verdict = world.play().and_then(|()| checker::check(&world.history, CURSOR_LAG_MAX));
     if let Err(violation) = &verdict {
         world.trace.line(|| violation.to_string());
     }
+    world.store.add_coverage(&mut world.coverage);
     Run { verdict, coverage: world.coverage, trace: world.trace }
 }
 
 impl World {
-    fn new(seed: u64, mutation: Option<Mutation>, tracing: Tracing) -> Self {
+    fn new(layer: Layer, seed: u64, mutation: Option<Mutation>, tracing: Tracing) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::draw(&mut random);
         let mut trace = Trace::new(tracing);
@@ -161,7 +162,7 @@ impl World {
             plan,
             mutation,
             queue: EventQueue::default(),
-            store: Store::new(mutation, epoch),
+            store: Store::new(layer, mutation, epoch),
             server: Server::default(),
             publishers,
             live,
@@ -242,6 +243,7 @@ impl World {
                 self.durable_deadline(client, connection);
             }
             Event::DurableSaves { client, connection } => self.durable_saves(client, connection),
+            Event::StoreSyncs { process } => self.store_syncs(process),
             Event::Trouble => self.trouble(),
             Event::SpaceFreed => self.store.free_space(),
             Event::Crash { process } => self.crash(process, false),
@@ -273,10 +275,13 @@ impl World {
         if self.server.process != process {
             return;
         }
-        let mut head = self.store.told().state.head;
-        let Told { outcomes, appended, durable } = self.store.step();
+        let Told { outcomes, head_before: mut head, appended, durable } =
+            self.store.step(self.wall());
         self.record_durable(durable);
         self.restart_if_poisoned();
+        if let Some(wait) = self.store.sync_wanted() {
+            self.after(wait, Event::StoreSyncs { process });
+        }
         for (ticket, outcome) in outcomes {
             self.tell(ticket, outcome);
         }
@@ -290,6 +295,13 @@ impl World {
             self.store_steps_soon();
         } else {
             self.begin_commit();
+        }
+    }
+
+    fn store_syncs(&mut self, process: Process) {
+        if self.server.process == process {
+            self.store.sync();
+            self.restart_if_poisoned();
         }
     }
 

@@ -4,7 +4,7 @@ use tidings_sim::{Layer, Tracing, run};
 
 #[test]
 fn the_same_seed_gives_the_same_trace() {
-    for layer in [Layer::Window, Layer::Group, Layer::World] {
+    for layer in [Layer::Window, Layer::Group, Layer::World, Layer::Disk] {
         for seed in 0..40 {
             let first = run(layer, seed, None, Tracing::On);
             let second = run(layer, seed, None, Tracing::On);
@@ -17,7 +17,7 @@ fn the_same_seed_gives_the_same_trace() {
 
 #[test]
 fn another_seed_gives_another_trace() {
-    for layer in [Layer::Window, Layer::Group, Layer::World] {
+    for layer in [Layer::Window, Layer::Group, Layer::World, Layer::Disk] {
         let first = run(layer, 1, None, Tracing::On);
         let second = run(layer, 2, None, Tracing::On);
         assert_ne!(first.trace, second.trace, "{layer:?}");

@@ -19,6 +19,11 @@ fn every_broken_promise_of_the_world_layer_is_caught() {
     catch_all(Layer::World);
 }
 
+#[test]
+fn every_broken_promise_of_the_disk_layer_is_caught() {
+    catch_all(Layer::Disk);
+}
+
 fn catch_all(layer: Layer) {
     let mut survivors = Vec::new();
     for mutation in Mutation::ALL.iter().copied().filter(|mutation| mutation.layer() == layer) {

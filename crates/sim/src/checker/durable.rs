@@ -74,6 +74,12 @@ impl Durable<'_> {
             | Record::Connected { .. }
             | Record::Settled { .. }
             | Record::CursorLags { .. }
+            | Record::PowerLost { .. }
+            | Record::NotOpened { .. }
+            | Record::Damaged { .. }
+            | Record::PurgeAsked { .. }
+            | Record::Purged { .. }
+            | Record::LettersFound { .. }
             | Record::Killed { .. } => {}
         }
         Ok(())

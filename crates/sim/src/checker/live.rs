@@ -77,6 +77,12 @@ impl Live<'_> {
             | Record::Connected { .. }
             | Record::Settled { .. }
             | Record::CursorLags { .. }
+            | Record::PowerLost { .. }
+            | Record::NotOpened { .. }
+            | Record::Damaged { .. }
+            | Record::PurgeAsked { .. }
+            | Record::Purged { .. }
+            | Record::LettersFound { .. }
             | Record::Killed { .. } => {}
         }
         Ok(())

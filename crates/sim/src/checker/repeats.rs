@@ -20,22 +20,27 @@ struct Confirmed {
 struct Repeats {
     /// How long an answered ack may wait for its cursor to be saved.
     cursor_lag_max: Duration,
-    delivered: BTreeSet<(Subscriber, Epoch, Offset)>,
-    /// The furthest that came for the first time.
-    furthest: BTreeMap<(Subscriber, Epoch), Offset>,
+    /// The process that last delivered each.
+    delivered: BTreeMap<(Subscriber, Epoch, Offset), u64>,
+    /// The furthest that came for the first time, and from which process.
+    furthest: BTreeMap<(Subscriber, Epoch), (Offset, u64)>,
     processes: BTreeMap<Subscriber, u64>,
     confirmed: BTreeMap<(Subscriber, Epoch, Offset), Confirmed>,
     kills: BTreeMap<u64, Instant>,
+    /// Processes that ended with the power: their last moments, and what they reserved in them,
+    /// may be forgotten. What those before them had written was synced when they began.
+    power_lost: BTreeSet<u64>,
 }
 
 pub(super) fn check(history: &[Record], cursor_lag_max: Duration) -> Result<(), Violation> {
     let mut repeats = Repeats {
         cursor_lag_max,
-        delivered: BTreeSet::new(),
+        delivered: BTreeMap::new(),
         furthest: BTreeMap::new(),
         processes: BTreeMap::new(),
         confirmed: BTreeMap::new(),
         kills: BTreeMap::new(),
+        power_lost: BTreeSet::new(),
     };
     history.iter().try_for_each(|record| repeats.follow(record))
 }
@@ -63,6 +68,9 @@ impl Repeats {
             Record::Killed { process, at } => {
                 self.kills.insert(*process, *at);
             }
+            Record::PowerLost { process } => {
+                self.power_lost.insert(*process);
+            }
             Record::LogLost => self.confirmed.clear(),
             Record::Delivered { subscriber: Subscriber::Live(_), .. }
             | Record::Published { .. }
@@ -76,6 +84,11 @@ impl Repeats {
             | Record::DeadLettered { .. }
             | Record::CursorSaved { .. }
             | Record::Perishes { .. }
+            | Record::NotOpened { .. }
+            | Record::Damaged { .. }
+            | Record::PurgeAsked { .. }
+            | Record::Purged { .. }
+            | Record::LettersFound { .. }
             | Record::Spared { .. } => {}
         }
         Ok(())
@@ -89,21 +102,24 @@ impl Repeats {
     ) -> Result<(), Violation> {
         let Position { epoch, offset } = position;
         let place = (subscriber, epoch, offset);
-        if self.delivered.insert(place) {
+        let process = self.processes.get(&subscriber).copied().unwrap_or_default();
+        let Some(deliverer) = self.delivered.insert(place, process) else {
             // One that says it may have been sent before was given up or lost unseen, and has come
             // back since: only what is new has an order.
-            let furthest = self.furthest.entry((subscriber, epoch)).or_insert(Offset::ORIGIN);
-            let before = *furthest;
-            *furthest = before.max(offset);
-            return ensure(attempt > 1 || before < offset, Promise::OneOrder, || {
+            let furthest =
+                self.furthest.entry((subscriber, epoch)).or_insert((Offset::ORIGIN, process));
+            let (before, from) = *furthest;
+            *furthest = (*furthest).max((offset, process));
+            let says_so = attempt > 1 || self.power_lost.contains(&from);
+            return ensure(says_so || before < offset, Promise::OneOrder, || {
                 format!("{subscriber:?} got {offset} for the first time after {before:?}")
             });
-        }
-        ensure(attempt > 1, Promise::AtLeastOnce, || {
+        };
+        let says_so = attempt > 1 || self.power_lost.contains(&deliverer);
+        ensure(says_so, Promise::AtLeastOnce, || {
             format!("{subscriber:?} got {offset} again, and it did not say so")
         })?;
         let Some(confirmed) = self.confirmed.get(&place) else { return Ok(()) };
-        let process = self.processes.get(&subscriber).copied().unwrap_or_default();
         // The first kill since, of the process that answered the ack.
         let killed = self.kills.get(&confirmed.process).filter(|_| process > confirmed.process);
         let excused = killed.is_some_and(|at| at.since(confirmed.at) < self.cursor_lag_max);

@@ -291,10 +291,15 @@ impl World {
                 self.coverage.met(Sometimes::TrimmedUnderDurable);
                 durable.window.missing(offset, first_kept.previous());
             }
+            DeliveryEffect::Send { offset, .. }
+                if !self.store.told().messages.contains_key(&offset) =>
+            {
+                self.passes_over(client, offset);
+            }
             DeliveryEffect::Send { offset, attempt } => {
                 self.coverage.met_if(attempt > 1, Sometimes::DeliveredAgain);
                 let name = self.store.told().messages.get(&offset).copied();
-                let name = name.expect("every offset from the first kept to the head is there");
+                let name = name.expect("it was looked up just now");
                 let position = Position { epoch, offset };
                 self.durable_sends(client, Frame::Message { position, name, attempt });
             }
@@ -316,6 +321,17 @@ impl World {
             DeliveryEffect::SaveCursor | DeliveryEffect::Reserve => {
                 self.durable_saves(client, connection);
             }
+        }
+    }
+
+    /// After a crash a store may leave out offsets that it is not sure were never given.
+    fn passes_over(&mut self, client: usize, offset: Offset) {
+        self.coverage.met(Sometimes::OffsetsLeftOut);
+        let told = self.store.told();
+        let next = told.messages.range(offset..).next().map(|(next, _)| *next);
+        let last = next.map_or(told.state.head, Offset::previous);
+        if let Some(durable) = self.server.durable.get_mut(&client) {
+            durable.window.missing(offset, last);
         }
     }
 

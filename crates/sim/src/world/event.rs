@@ -150,6 +150,10 @@ pub(super) enum Event {
         client: usize,
         connection: ConnectionId,
     },
+    /// What nobody waits for has waited long enough.
+    StoreSyncs {
+        process: Process,
+    },
     Trouble,
     SpaceFreed,
     Crash {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tidings_core::{Epoch, Offset};
 
 use super::World;
-use super::event::{Event, Process};
-use super::store::Change;
+use super::event::{Event, EventQueue, Process};
+use super::store::{Change, Crashed, NotOpened, Power, Store, Ticket, Told, Write};
 use crate::history::{Record, Subscriber};
 use crate::sometimes::Sometimes;
 
@@ -55,6 +55,7 @@ impl World {
         }
         let pause = Duration::from_millis(self.random.between(10, 250));
         self.after(pause, Event::Trouble);
+        self.tend_store();
         let total: u64 = self.plan.faults.iter().map(|fault| fault.weight()).sum();
         let mut pick = self.random.below(total);
         for fault in self.plan.faults.clone() {
@@ -62,6 +63,21 @@ impl World {
                 return self.happens(fault);
             }
             pick -= fault.weight();
+        }
+    }
+
+    /// A real store has upkeep that never rests, and operators.
+    fn tend_store(&mut self) {
+        match self.store {
+            Store::Model(_) => {}
+            Store::Embedded(_) => {
+                if self.random.chance(50) {
+                    self.trim();
+                }
+                if self.server.up && self.random.chance(30) {
+                    self.purge();
+                }
+            }
         }
     }
 
@@ -100,11 +116,31 @@ impl World {
     }
 
     fn trim(&mut self) {
-        let log = self.store.told().state;
-        let first = log.first.plus(self.random.between(1, 5)).min(log.head.next());
-        if self.server.up && first > log.first {
-            self.store.trim(first);
+        let count = self.random.between(1, 5);
+        if !self.server.up {
+            return;
+        }
+        let was_poisoned = self.store.is_poisoned();
+        if let Some(first) = self.store.retain(count, self.wall()) {
             self.record(Record::Trimmed { first });
+        }
+        if !was_poisoned {
+            // Upkeep has the writer write, too.
+            self.restart_if_poisoned();
+        }
+        self.begin_commit();
+    }
+
+    /// An operator removes a dead letter.
+    fn purge(&mut self) {
+        let letter = self.store.told().letters.first_key_value();
+        let Some((place, (durable, position))) = letter.map(|(place, letter)| (*place, *letter))
+        else {
+            return;
+        };
+        if self.submit(Write::Purge { place }, Ticket::Nobody).is_ok() {
+            let subscriber = Subscriber::Durable(durable);
+            self.record(Record::PurgeAsked { subscriber, position });
         }
     }
 
@@ -117,9 +153,10 @@ impl World {
         self.coverage.met_if(unsynced, Sometimes::CrashedWithUnsynced);
         self.coverage.met_if(untold, Sometimes::CrashedBeforeTold);
         self.coverage.met_if(self.store.letter_waits(), Sometimes::CrashedBeforeDeadLetter);
-        let survived = self.store.crash(&mut self.random);
-        self.coverage.met_if(!survived.is_empty(), Sometimes::UnsyncedSurvived);
-        self.record_durable(survived);
+        let Crashed { told, power } = self.store.crash(&mut self.random);
+        self.coverage.met_if(!told.durable.is_empty(), Sometimes::UnsyncedSurvived);
+        self.last_words(told);
+        self.record_power(power);
         self.record(Record::Killed { process: process.0, at: self.now });
         self.server.stop();
         for client in 0..self.live.len() {
@@ -139,8 +176,57 @@ impl World {
             self.store.lose(epoch);
             self.record(Record::LogLost);
         }
+        let opened = match self.store.open(self.wall()) {
+            Ok(opened) => opened,
+            Err(NotOpened::Temporary(power)) => {
+                self.record_power(power);
+                let pause = Duration::from_millis(self.random.between(10, 100));
+                return self.after(pause, Event::Restart { lost: false });
+            }
+            Err(NotOpened::ForGood(why)) => {
+                self.record(Record::NotOpened { why });
+                // Nothing comes after that.
+                self.queue = EventQueue::default();
+                return;
+            }
+        };
+        self.record_power(opened.power);
+        if let Some(first) = opened.kept_from {
+            self.record(Record::Trimmed { first });
+        }
+        self.record_durable(opened.found);
+        for what in opened.damage {
+            self.record(Record::Damaged { what });
+        }
         self.server.start(self.store.told().state.head);
         self.record_log();
+    }
+
+    /// What the store told in its last moment: answers may be on their way already.
+    fn last_words(&mut self, told: Told) {
+        self.record_durable(told.durable);
+        for (ticket, outcome) in told.outcomes {
+            match ticket {
+                Ticket::Publisher(request) => self.publish_done(request, outcome),
+                Ticket::Nobody
+                | Ticket::NewCursor { .. }
+                | Ticket::LastCursor { .. }
+                | Ticket::Cursor { .. }
+                | Ticket::DeadLetter { .. } => {}
+            }
+        }
+    }
+
+    /// Whether the power went goes into the history, with the last process that wrote before.
+    fn record_power(&mut self, power: Power) {
+        match power {
+            Power::Stayed => {}
+            Power::Lost => {
+                let last = self.server.process.0;
+                let process = if self.server.up { last } else { last.saturating_sub(1) };
+                self.record(Record::PowerLost { process });
+            }
+        }
     }
 
     /// Whoever runs the server restarts it after a failed sync.
@@ -158,7 +244,13 @@ impl World {
         let told = self.store.told();
         let messages: Vec<(Offset, _)> = told.messages.iter().map(|(o, n)| (*o, *n)).collect();
         let state = told.state;
+        let letters = told
+            .letters
+            .iter()
+            .map(|(place, (durable, position))| (*place, Subscriber::Durable(*durable), *position));
+        let letters = letters.collect();
         self.record(Record::LogFound { state, messages });
+        self.record(Record::LettersFound { letters });
     }
 
     /// What became durable of cursors and dead letters goes into the history.
@@ -170,11 +262,12 @@ impl World {
                     let subscriber = Subscriber::Durable(durable);
                     self.record(Record::CursorSaved { subscriber, state });
                 }
-                Change::DeadLetter { durable, position } => {
+                Change::DeadLetter { place: _, durable, position } => {
                     self.coverage.met(Sometimes::DeadLettered);
                     let subscriber = Subscriber::Durable(durable);
                     self.record(Record::DeadLettered { subscriber, position });
                 }
+                Change::Purge { place } => self.record(Record::Purged { place }),
             }
         }
     }

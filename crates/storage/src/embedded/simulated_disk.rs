@@ -340,7 +340,8 @@ impl SimulatedDisk {
     pub fn delete(&self, name: &str) {
         let mut inner = self.lock();
         inner.names.remove(name);
-        inner.synced_names.remove(name);
+        inner.synced_names = inner.names.clone();
+        inner.unsynced_names.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
