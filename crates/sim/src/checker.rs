@@ -5,6 +5,7 @@
 
 mod durable;
 mod letters;
+pub mod groups;
 mod live;
 mod log;
 mod repeats;

@@ -1,6 +1,8 @@
 //! What is remembered of a run, from the outside: what clients did and were told, and what the
 //! log was found to hold. The [`checker`](crate::checker) judges nothing else.
 
+pub mod groups;
+
 use std::time::Duration;
 
 use tidings_core::{CursorState, Epoch, Instant, Offset, Position, Timestamp, TopicState};
