@@ -209,7 +209,7 @@ pub(crate) struct Server {
     process: Option<Process>,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) port: u16,
-    operator_port: u16,
+    pub(crate) operator_port: u16,
     /// Command and flags.
     arguments: Vec<String>,
 }

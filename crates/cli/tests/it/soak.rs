@@ -15,30 +15,44 @@
 //! `TIDINGS_SOAK_SECONDS` makes it longer (`cargo xtask soak`).
 
 mod durable;
+mod follow;
+mod http;
+mod jobs;
 mod ledger;
 mod link;
 mod live;
+mod logs;
+mod members;
+mod poll;
 mod publisher;
+mod stream;
 
+use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use tidings_core::{Epoch, Offset, Position, TopicState};
-use tidings_sim::checker;
-use tidings_sim::history::{Name, Record, Subscriber};
+use tidings_core::Offset;
+use tidings_sim::history::Subscriber;
+use tidings_sim::{Violation, checker};
 
 use crate::program::{Dice, Server};
-use durable::{Habit, durable_name};
-use ledger::{Count, Ledger, Moment};
-use link::{Gone, Link};
+use durable::Habit;
+use jobs::{GROUPS, JOBS};
+use ledger::{Count, Ledger};
+use logs::{dead_letters, log_of, look, names_in};
+use members::Trait;
 
-const TOPICS: usize = 3;
+const TOPICS: [&str; 5] = ["soak/0", "soak/1", "soak/2", "soak/jobs/quick", "soak/jobs/patient"];
+/// Topics with live and durable subscribers.
+const PLAIN: Range<usize> = 0..3;
 const PUBLISHERS: usize = 2;
 const LIVE: usize = 2;
 const HABITS: [Habit; 5] = [Habit::Fast, Habit::Slow, Habit::Nacks, Habit::Leaves, Habit::Leaves];
-const SECONDS: u64 = 25;
+const SECONDS: u64 = 20;
+/// What a publisher of jobs waits after each: members take their time.
+const JOB_PAUSE: Duration = Duration::from_millis(8);
 
 /// A cursor is saved 25 ms after it moved, behind what the disk has to do before.
 const CURSOR_LAG_MAX: Duration = Duration::from_secs(2);
@@ -58,6 +72,13 @@ drain_timeout = "2s"
 level = "error"
 
 [[topic]]
+match = "soak/jobs/patient"
+ack_timeout = "60s"
+attempts_max = 4
+backoff_base = "20ms"
+backoff_cap = "500ms"
+
+[[topic]]
 match = "soak/#"
 ack_timeout = "1s"
 attempts_max = 4
@@ -72,8 +93,13 @@ struct Place {
     topic: usize,
 }
 
-fn topic_name(topic: usize) -> String {
-    format!("soak/{topic}")
+fn topic_name(topic: usize) -> &'static str {
+    TOPICS[topic]
+}
+
+fn topic_number(name: &str) -> usize {
+    let number = TOPICS.iter().position(|topic| *topic == name);
+    number.unwrap_or_else(|| panic!("a topic of nobody's: {name}"))
 }
 
 #[test]
@@ -83,54 +109,102 @@ fn a_soak_loses_nothing_and_says_what_it_repeats() {
     let mut dice = Dice::new();
     let mut server = Server::serve(CONFIGURATION);
     server.start();
-    let ledger = Arc::new(Ledger::new(TOPICS));
-    for topic in 0..TOPICS {
+    let ledger = Arc::new(Ledger::new(TOPICS.len()));
+    for topic in 0..TOPICS.len() {
         look(&ledger, &server, topic);
     }
-    let (publishers, subscribers) = start_clients(&ledger, &server, &mut dice);
+    jobs::open(&ledger);
+    let mut clients = Clients { ledger: &ledger, port: server.port, dice: &mut dice };
+    let (publishers, mut subscribers) = (clients.publish(), clients.subscribe());
+    subscribers.extend(clients.work());
+    subscribers.extend(clients.read_over_http());
     let (kills, stops) = make_trouble(&ledger, &mut server, &mut dice, seconds);
     ledger.finish();
     join(publishers);
-    let heads: Vec<_> = (0..TOPICS).map(|topic| log_of(&server, topic).0.head).collect();
+    let heads: Vec<_> = (0..TOPICS.len()).map(|topic| log_of(&server, topic).0.head).collect();
     ledger.drain(&heads);
+    jobs::wait(&ledger, &server);
     watch(&ledger, &subscribers);
     join(subscribers);
     let letters = dead_letters(&ledger, &server);
-    for topic in 0..TOPICS {
+    for topic in 0..TOPICS.len() {
         look(&ledger, &server, topic);
     }
     print_summary(&ledger, &heads, kills, stops, letters);
-    judge(&ledger);
+    judge(&ledger, &server);
     assert!(ledger.counted(Count::Repeats) > 0, "nothing was ever repeated");
+    assert!(ledger.counted(Count::JobsAgain) > 0, "no job was ever given to another member");
     assert!(ledger.counted(Count::Acknowledged) > seconds * 20, "hardly anything was published");
 }
 
-/// Starts everybody: publishers and subscribers.
-fn start_clients(
-    ledger: &Arc<Ledger>,
-    server: &Server,
-    dice: &mut Dice,
-) -> (Vec<JoinHandle<()>>, Vec<JoinHandle<()>>) {
-    let port = server.port;
-    let (mut publishers, mut subscribers) = (Vec::new(), Vec::new());
-    for topic in 0..TOPICS {
-        let place = Place { port, topic };
-        for _ in 0..PUBLISHERS {
-            let (ledger, dice) = (Arc::clone(ledger), dice.split());
-            publishers.push(std::thread::spawn(move || publisher::publish(&ledger, place, dice)));
-        }
-        for number in 0..LIVE {
-            let (ledger, dice) = (Arc::clone(ledger), dice.split());
-            let follow = move || live::follow(&ledger, place, number, dice);
-            subscribers.push(std::thread::spawn(follow));
-        }
-        for (number, habit) in HABITS.into_iter().enumerate() {
-            let (ledger, dice) = (Arc::clone(ledger), dice.split());
-            let take = move || durable::take(&ledger, place, number, habit, dice);
-            subscribers.push(std::thread::spawn(take));
-        }
+/// Starts everybody.
+#[derive(Debug)]
+struct Clients<'a> {
+    ledger: &'a Arc<Ledger>,
+    port: u16,
+    dice: &'a mut Dice,
+}
+
+impl Clients<'_> {
+    /// A thread that does `what`.
+    fn start(&mut self, what: impl FnOnce(&Ledger, u16, Dice) + Send + 'static) -> JoinHandle<()> {
+        let (ledger, port, dice) = (Arc::clone(self.ledger), self.port, self.dice.split());
+        std::thread::spawn(move || what(&ledger, port, dice))
     }
-    (publishers, subscribers)
+
+    fn publish(&mut self) -> Vec<JoinHandle<()>> {
+        let plain =
+            PLAIN.flat_map(|topic| [topic; PUBLISHERS]).map(|topic| (topic, Duration::ZERO));
+        let publishers = plain.chain(JOBS.map(|topic| (topic, JOB_PAUSE)));
+        let start = |(topic, pause)| {
+            self.start(move |ledger, port, dice| {
+                publisher::publish(ledger, Place { port, topic }, pause, dice);
+            })
+        };
+        publishers.map(start).collect()
+    }
+
+    /// Live and durable subscribers.
+    fn subscribe(&mut self) -> Vec<JoinHandle<()>> {
+        let mut started = Vec::new();
+        for topic in PLAIN {
+            for number in 0..LIVE {
+                started.push(self.start(move |ledger, port, dice| {
+                    live::follow(ledger, Place { port, topic }, number, dice);
+                }));
+            }
+            for (number, habit) in HABITS.into_iter().enumerate() {
+                started.push(self.start(move |ledger, port, dice| {
+                    durable::take(ledger, Place { port, topic }, number, habit, dice);
+                }));
+            }
+        }
+        started
+    }
+
+    /// Members of groups.
+    fn work(&mut self) -> Vec<JoinHandle<()>> {
+        let mut started = Vec::new();
+        for group in 0..GROUPS.len() {
+            for habit in Trait::ALL {
+                started.push(self.start(move |ledger, port, dice| {
+                    members::work(ledger, port, group, habit, dice);
+                }));
+            }
+        }
+        started
+    }
+
+    /// Event streams and long polls.
+    fn read_over_http(&mut self) -> Vec<JoinHandle<()>> {
+        let (streams, polls) = (Subscriber::Live(LIVE), Subscriber::Live(LIVE + 1));
+        vec![
+            self.start(move |ledger, port, dice| stream::read(ledger, port, [0, 1], streams, dice)),
+            self.start(move |ledger, port, dice| stream::read(ledger, port, [2, 3], streams, dice)),
+            self.start(move |ledger, port, dice| poll::read(ledger, port, 0, polls, dice)),
+            self.start(move |ledger, port, dice| poll::read(ledger, port, 2, polls, dice)),
+        ]
+    }
 }
 
 /// Kills the server every few seconds, and now and then asks it to stop; gives how often.
@@ -141,6 +215,7 @@ fn make_trouble(ledger: &Ledger, server: &mut Server, dice: &mut Dice, seconds: 
         std::thread::sleep(Duration::from_millis(1_000 + dice.below(3_000)));
         if dice.below(5) == 0 {
             // Every cursor is saved: nothing that was settled may come again.
+            ledger.stopping();
             assert!(server.stop().success(), "the server did not stop as it should");
             stops += 1;
         } else {
@@ -150,74 +225,18 @@ fn make_trouble(ledger: &Ledger, server: &mut Server, dice: &mut Dice, seconds: 
         }
         ledger.next_process();
         server.start();
-        look(ledger, server, dice.below(TOPICS as u64) as usize);
+        look(ledger, server, dice.below(TOPICS.len() as u64) as usize);
         println!(
-            "{kills} kills, {stops} stops: {} acknowledged, {} live and {} durable deliveries, {} repeats",
+            "{kills} kills, {stops} stops: {} acknowledged, {} live and {} durable deliveries, \
+             {} to members, {} repeats",
             ledger.counted(Count::Acknowledged),
             ledger.counted(Count::Live),
             ledger.counted(Count::Durable),
+            ledger.counted(Count::Jobs),
             ledger.counted(Count::Repeats)
         );
     }
     (kills, stops)
-}
-
-/// Lets the history know what a log holds.
-fn look(ledger: &Ledger, server: &Server, topic: usize) {
-    let moment: Moment = ledger.moment(topic);
-    let (state, messages) = log_of(server, topic);
-    let name = |data: &Value| Name::new(data["data"]["name"].as_u64().unwrap());
-    let messages =
-        messages.iter().map(|m| (Offset::new(m["offset"].as_u64().unwrap()), name(m))).collect();
-    ledger.found(topic, &moment, state, messages);
-}
-
-fn log_of(server: &Server, topic: usize) -> (TopicState, Vec<Value>) {
-    read_log(server, &topic_name(topic)).expect("the server runs")
-}
-
-/// A topic's state and everything in it.
-fn read_log(server: &Server, topic: &str) -> Result<(TopicState, Vec<Value>), Gone> {
-    let mut link = Link::open(&Ledger::new(0), server.port)?;
-    let mut messages: Vec<Value> = Vec::new();
-    let mut after = None;
-    loop {
-        let mut body = json!({"topic": topic, "limit": 500});
-        if let Some(after) = &after {
-            body["after"] = Value::clone(after);
-        }
-        let id = link.request("history", body)?;
-        let answer = link.answer(id)?;
-        let history = &answer["history"];
-        let epoch = history["epoch"].as_str().unwrap_or_else(|| panic!("no history: {answer}"));
-        messages.extend(history["messages"].as_array().unwrap().iter().cloned());
-        if history["more"] != true {
-            let offset = |field: &str| Offset::new(history[field].as_u64().unwrap());
-            let (first, head) = (offset("first"), offset("offset"));
-            return Ok((TopicState { epoch: epoch.parse().unwrap(), first, head }, messages));
-        }
-        let last = messages.last().map(|message| message["offset"].clone());
-        after = Some(json!({"epoch": epoch, "offset": last}));
-    }
-}
-
-/// Lets the histories know what became a dead letter; gives how many.
-fn dead_letters(ledger: &Ledger, server: &Server) -> usize {
-    let (_, letters) = read_log(server, "$dead-letters").expect("the server runs");
-    for letter in &letters {
-        let header = |name: &str| letter["headers"][name].as_str().unwrap();
-        let topic = (0..TOPICS).find(|topic| topic_name(*topic) == header("tidings-topic"));
-        let names = 0..HABITS.len();
-        let number = names.into_iter().find(|n| durable_name(*n) == header("tidings-durable"));
-        let (Some(topic), Some(number)) = (topic, number) else {
-            panic!("a dead letter of nobody's: {letter}");
-        };
-        let epoch: Epoch = header("tidings-epoch").parse().unwrap();
-        let offset = Offset::new(header("tidings-offset").parse().unwrap());
-        let (subscriber, position) = (Subscriber::Durable(number), Position { epoch, offset });
-        ledger.record(topic, Record::DeadLettered { subscriber, position });
-    }
-    letters.len()
 }
 
 /// Waits for the subscribers; those that do not end in time are told to.
@@ -246,18 +265,26 @@ fn print_summary(ledger: &Ledger, heads: &[Offset], kills: u64, stops: u64, lett
     }
 }
 
-/// Every topic's history keeps every promise, or the test fails and leaves the history behind.
-fn judge(ledger: &Ledger) {
+/// Every history keeps every promise, or the test fails and leaves the history behind.
+fn judge(ledger: &Ledger, server: &Server) {
     let mut broken = Vec::new();
-    for topic in 0..TOPICS {
+    for (topic, name) in TOPICS.iter().enumerate() {
         let history = ledger.history(topic);
-        let Err(violation) = checker::check(&history, CURSOR_LAG_MAX) else { continue };
-        let name = format!("tidings-soak-{}-{topic}.txt", std::process::id());
-        let file = std::env::temp_dir().join(name);
-        let lines: Vec<_> = history.iter().map(|record| format!("{record:?}")).collect();
-        std::fs::write(&file, lines.join("\n")).unwrap();
-        broken.push(format!("{}: {violation}\nhistory: {}", topic_name(topic), file.display()));
+        broken.extend(judged(name, checker::check(&history, CURSOR_LAG_MAX), &history));
     }
+    let verdict = jobs::judge(ledger, server);
+    broken.extend(judged("groups", verdict, &ledger.group_history()));
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     println!("{:>9}  lost, out of order, or repeated without saying so", 0);
+}
+
+/// What to say of a history that breaks a promise.
+fn judged<R: Debug>(name: &str, verdict: Result<(), Violation>, history: &[R]) -> Option<String> {
+    let violation = verdict.err()?;
+    let name_of_file = name.replace('/', "-");
+    let file = format!("tidings-soak-{}-{name_of_file}.txt", std::process::id());
+    let file = std::env::temp_dir().join(file);
+    let lines: Vec<_> = history.iter().map(|record| format!("{record:?}")).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    Some(format!("{name}: {violation}\nhistory: {}", file.display()))
 }

@@ -14,7 +14,7 @@ use crate::program::Dice;
 
 /// Silence after which a subscriber asks how much it is still owed: longer than an ack timeout and
 /// the longest backoff together.
-const SILENCE: Duration = Duration::from_secs(4);
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// What a subscriber does to those who wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,14 @@
 //! What the clients of a soak did and were told, in the words of the simulation's checker.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant as Clock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Instant as Clock, SystemTime};
 
-use tidings_core::{Instant, Offset, TopicState};
+use tidings_core::{Epoch, Instant, Offset, TopicState};
+use tidings_sim::history::groups::{GroupRecord, MemberNumber};
 use tidings_sim::history::{Name, Record};
+
+use super::jobs;
 
 /// How far a soak is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,13 @@ pub(crate) enum Count {
     Live,
     Durable,
     Repeats,
+    Streamed,
+    Polled,
+    Jobs,
+    JobsAgain,
+    JobsDone,
+    Members,
+    Goodbyes,
     Acked,
     Settled,
     Nacked,
@@ -42,7 +52,7 @@ pub(crate) enum Count {
 }
 
 impl Count {
-    pub(crate) const ALL: [(Self, &str); 18] = [
+    pub(crate) const ALL: [(Self, &str); 25] = [
         (Self::Published, "messages published"),
         (Self::PublishedAgain, "published again after no answer"),
         (Self::Acknowledged, "publishes acknowledged"),
@@ -50,6 +60,13 @@ impl Count {
         (Self::Live, "live deliveries"),
         (Self::Durable, "durable deliveries"),
         (Self::Repeats, "of these with attempt 2 or more"),
+        (Self::Streamed, "messages of event streams"),
+        (Self::Polled, "messages of long polls"),
+        (Self::Jobs, "deliveries to members of groups"),
+        (Self::JobsAgain, "of these with attempt 2 or more"),
+        (Self::JobsDone, "acks of members answered"),
+        (Self::Members, "memberships of groups"),
+        (Self::Goodbyes, "of these ended in good order"),
         (Self::Acked, "acks sent"),
         (Self::Settled, "acks answered"),
         (Self::Nacked, "nacks"),
@@ -71,33 +88,50 @@ pub(crate) type History = Vec<Record>;
 #[derive(Debug)]
 pub(crate) struct Ledger {
     began: Clock,
+    /// The same moment as data has it, in milliseconds.
+    began_at: u64,
     process: AtomicU64,
     names: AtomicU64,
+    members: AtomicU64,
     topics: Vec<Mutex<History>>,
+    epochs: Vec<OnceLock<Epoch>>,
+    groups: Mutex<Vec<GroupRecord>>,
     heads: Vec<AtomicU64>,
     counts: [AtomicU64; Count::ALL.len()],
     finishing: AtomicBool,
     draining: AtomicBool,
+    jobs_done: AtomicBool,
     overdue: AtomicBool,
 }
 
 impl Ledger {
     pub(crate) fn new(topics: usize) -> Self {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         Self {
             began: Clock::now(),
+            began_at: u64::try_from(since.as_millis()).unwrap(),
             process: AtomicU64::new(1),
             names: AtomicU64::new(0),
+            members: AtomicU64::new(0),
             topics: (0..topics).map(|_| Mutex::default()).collect(),
+            epochs: (0..topics).map(|_| OnceLock::new()).collect(),
+            groups: Mutex::default(),
             heads: (0..topics).map(|_| AtomicU64::new(u64::MAX)).collect(),
             counts: Default::default(),
             finishing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            jobs_done: AtomicBool::new(false),
             overdue: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn now(&self) -> Instant {
         Instant::from_ms(u64::try_from(self.began.elapsed().as_millis()).unwrap())
+    }
+
+    /// The moment that the server's clock showed so; they share a machine.
+    pub(crate) fn at(&self, wall_ms: u64) -> Instant {
+        Instant::from_ms(wall_ms.saturating_sub(self.began_at))
     }
 
     pub(crate) fn history(&self, topic: usize) -> MutexGuard<'_, History> {
@@ -108,12 +142,34 @@ impl Ledger {
         self.history(topic).push(record);
     }
 
+    /// The history of all groups.
+    pub(crate) fn group_history(&self) -> MutexGuard<'_, Vec<GroupRecord>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn record_group(&self, record: GroupRecord) {
+        self.group_history().push(record);
+    }
+
+    /// A new member of a group.
+    pub(crate) fn member(&self) -> MemberNumber {
+        MemberNumber::new(self.members.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+
+    /// The life of a topic's log, once it was looked at. The soak's logs have one each.
+    pub(crate) fn epoch(&self, topic: usize) -> Epoch {
+        *self.epochs[topic].get().expect("the log was looked at")
+    }
+
     /// A message that is about to be published for the first time.
     pub(crate) fn name(&self, topic: usize, keyed: bool) -> Name {
         // Under the lock, so that names rise along the history.
         let mut history = self.history(topic);
         let name = Name::new(self.names.fetch_add(1, Ordering::SeqCst) + 1);
         history.push(Record::Published { name, keyed });
+        if jobs::JOBS.contains(&topic) {
+            self.record_group(GroupRecord::Published { name, lane: jobs::lane(name) });
+        }
         self.count(Count::Published, 1);
         name
     }
@@ -137,6 +193,12 @@ impl Ledger {
         for topic in 0..self.topics.len() {
             self.record(topic, Record::Killed { process, at });
         }
+        self.record_group(GroupRecord::Killed { process, at });
+    }
+
+    /// The server is about to be asked to stop.
+    pub(crate) fn stopping(&self) {
+        self.record_group(GroupRecord::Stopping { process: self.process() });
     }
 
     /// The old process is gone, the next one not there yet.
@@ -162,6 +224,15 @@ impl Ledger {
             slot.store(head.get(), Ordering::SeqCst);
         }
         self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Nothing waits for any group any more.
+    pub(crate) fn jobs_are_done(&self) {
+        self.jobs_done.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn all_jobs_are_done(&self) -> bool {
+        self.jobs_done.load(Ordering::SeqCst)
     }
 
     /// What is owed did not come in time: nobody waits for it any more, and the checker says what.
@@ -192,6 +263,7 @@ impl Ledger {
         state: TopicState,
         mut messages: Vec<(Offset, Name)>,
     ) {
+        self.epochs[topic].get_or_init(|| state.epoch);
         messages.retain(|(_, name)| name.number() <= moment.last);
         self.history(topic).insert(moment.at, Record::LogFound { state, messages });
     }

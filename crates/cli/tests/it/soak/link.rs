@@ -114,6 +114,13 @@ impl Link {
         Err(Gone)
     }
 
+    /// Ends in good order.
+    pub(crate) fn close(mut self) {
+        // The frame may be refused by a connection that is gone, which is an end as well.
+        let _ = self.socket.close(None);
+        let _ = self.socket.flush();
+    }
+
     /// Ends without a word, as a network does.
     pub(crate) fn cut(self) {
         let _ = self.socket.get_ref().shutdown(std::net::Shutdown::Both);

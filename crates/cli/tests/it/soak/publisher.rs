@@ -10,7 +10,7 @@ use tidings_sim::history::{Name, Record};
 
 use super::ledger::{Count, Ledger, Stage};
 use super::link::{Gone, Link};
-use super::{Place, RETRY, topic_name};
+use super::{Place, RETRY, jobs, topic_name};
 use crate::program::Dice;
 
 /// Most messages without an answer.
@@ -27,6 +27,8 @@ struct Open {
 struct Publisher<'a> {
     ledger: &'a Ledger,
     topic: usize,
+    /// Between two messages.
+    pause: Duration,
     dice: Dice,
     /// To be sent, again or for the first time, in order.
     unsent: VecDeque<Open>,
@@ -35,9 +37,9 @@ struct Publisher<'a> {
 }
 
 /// Publishes until it is told to finish and everything has its answer.
-pub(crate) fn publish(ledger: &Ledger, place: Place, dice: Dice) {
+pub(crate) fn publish(ledger: &Ledger, place: Place, pause: Duration, dice: Dice) {
     let (unsent, sent) = (VecDeque::new(), BTreeMap::new());
-    let mut publisher = Publisher { ledger, topic: place.topic, dice, unsent, sent };
+    let mut publisher = Publisher { ledger, topic: place.topic, pause, dice, unsent, sent };
     while !publisher.is_done() {
         let ended = Link::open(ledger, place.port).and_then(|link| publisher.run(link));
         publisher.lost_answers();
@@ -65,6 +67,7 @@ impl Publisher<'_> {
                 let keyed = self.dice.below(100) < 90;
                 let name = self.ledger.name(self.topic, keyed);
                 self.unsent.push_back(Open { name, keyed });
+                std::thread::sleep(self.pause);
             }
             if let Some(open) = self.unsent.pop_front() {
                 let id = link.request("publish", self.body(open))?;
@@ -90,6 +93,9 @@ impl Publisher<'_> {
         let mut body = json!({"topic": topic_name(self.topic), "data": data});
         if open.keyed {
             body["key"] = json!(format!("soak-{name}"));
+        }
+        if let Some(lane) = jobs::lane(open.name).filter(|_| jobs::JOBS.contains(&self.topic)) {
+            body["order_key"] = json!(format!("account-{}", lane.number()));
         }
         body
     }
