@@ -8,8 +8,10 @@ mod letters;
 pub mod groups;
 mod live;
 mod log;
+pub mod presence;
 mod repeats;
 mod resume;
+pub mod schedule;
 #[cfg(test)]
 mod tests;
 

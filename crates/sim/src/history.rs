@@ -2,6 +2,8 @@
 //! log was found to hold. The [`checker`](crate::checker) judges nothing else.
 
 pub mod groups;
+pub mod presence;
+pub mod schedule;
 
 use std::time::Duration;
 

@@ -23,6 +23,10 @@ pub enum Promise {
     Bounded,
     /// P8: a client that cannot resume is told.
     ToldWhenReset,
+    /// A message for later is not published early, and not late by a server that is there.
+    InTime,
+    /// Nobody is listed on a topic who is not there.
+    NoGhosts,
     /// What is owed is delivered once faults end, in a bounded number of steps.
     Liveness,
     /// What a machine's documentation says of a method.
@@ -41,6 +45,8 @@ impl fmt::Display for Promise {
             Self::NothingSilent => "P6 (nothing disappears silently)",
             Self::Bounded => "P7 (bounded)",
             Self::ToldWhenReset => "P8 (told when it cannot resume)",
+            Self::InTime => "in time",
+            Self::NoGhosts => "no ghosts",
             Self::Liveness => "liveness",
             Self::Contract => "the machine's contract",
         })

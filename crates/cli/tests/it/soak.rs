@@ -18,6 +18,7 @@ mod durable;
 mod follow;
 mod http;
 mod jobs;
+mod later;
 mod ledger;
 mod link;
 mod live;
@@ -25,6 +26,7 @@ mod logs;
 mod members;
 mod poll;
 mod publisher;
+mod room;
 mod stream;
 
 use std::fmt::Debug;
@@ -40,11 +42,13 @@ use tidings_sim::{Violation, checker};
 use crate::program::{Dice, Server};
 use durable::Habit;
 use jobs::{GROUPS, JOBS};
+use later::LATER;
 use ledger::{Count, Ledger};
 use logs::{dead_letters, log_of, look, names_in};
 use members::Trait;
 
-const TOPICS: [&str; 5] = ["soak/0", "soak/1", "soak/2", "soak/jobs/quick", "soak/jobs/patient"];
+const TOPICS: [&str; 6] =
+    ["soak/0", "soak/1", "soak/2", "soak/jobs/quick", "soak/jobs/patient", "soak/later"];
 /// Topics with live and durable subscribers.
 const PLAIN: Range<usize> = 0..3;
 const PUBLISHERS: usize = 2;
@@ -70,6 +74,13 @@ drain_timeout = "2s"
 
 [log]
 level = "error"
+
+[limits]
+presence_grace = "500ms"
+
+[[topic]]
+match = "soak/room"
+presence = true
 
 [[topic]]
 match = "soak/jobs/patient"
@@ -114,13 +125,17 @@ fn a_soak_loses_nothing_and_says_what_it_repeats() {
         look(&ledger, &server, topic);
     }
     jobs::open(&ledger);
-    let mut clients = Clients { ledger: &ledger, port: server.port, dice: &mut dice };
-    let (publishers, mut subscribers) = (clients.publish(), clients.subscribe());
+    ledger.ready();
+    let (port, operator_port) = (server.port, server.operator_port);
+    let mut clients = Clients { ledger: &ledger, port, operator_port, dice: &mut dice };
+    let (mut publishers, mut subscribers) = (clients.publish(), clients.subscribe());
+    publishers.extend(clients.visit());
     subscribers.extend(clients.work());
     subscribers.extend(clients.read_over_http());
     let (kills, stops) = make_trouble(&ledger, &mut server, &mut dice, seconds);
     ledger.finish();
     join(publishers);
+    later::wait(&server);
     let heads: Vec<_> = (0..TOPICS.len()).map(|topic| log_of(&server, topic).0.head).collect();
     ledger.drain(&heads);
     jobs::wait(&ledger, &server);
@@ -142,6 +157,7 @@ fn a_soak_loses_nothing_and_says_what_it_repeats() {
 struct Clients<'a> {
     ledger: &'a Arc<Ledger>,
     port: u16,
+    operator_port: u16,
     dice: &'a mut Dice,
 }
 
@@ -161,7 +177,12 @@ impl Clients<'_> {
                 publisher::publish(ledger, Place { port, topic }, pause, dice);
             })
         };
-        publishers.map(start).collect()
+        let mut started: Vec<_> = publishers.map(start).collect();
+        let operator_port = self.operator_port;
+        started.push(self.start(move |ledger, port, dice| {
+            later::publish(ledger, port, operator_port, dice);
+        }));
+        started
     }
 
     /// Live and durable subscribers.
@@ -179,6 +200,23 @@ impl Clients<'_> {
                 }));
             }
         }
+        let topic = LATER;
+        started.push(self.start(move |ledger, port, dice| {
+            live::follow(ledger, Place { port, topic }, 0, dice);
+        }));
+        started.push(self.start(move |ledger, port, dice| {
+            durable::take(ledger, Place { port, topic }, 0, Habit::Fast, dice);
+        }));
+        started
+    }
+
+    /// Clients that come and go, and one that asks for them.
+    fn visit(&mut self) -> Vec<JoinHandle<()>> {
+        let visitors = (0..room::CLIENTS).map(|number| {
+            self.start(move |ledger, port, dice| room::visit(ledger, port, number, dice))
+        });
+        let mut started: Vec<_> = visitors.collect();
+        started.push(self.start(|ledger, port, _| room::ask(ledger, port)));
         started
     }
 
@@ -225,6 +263,7 @@ fn make_trouble(ledger: &Ledger, server: &mut Server, dice: &mut Dice, seconds: 
         }
         ledger.next_process();
         server.start();
+        ledger.ready();
         look(ledger, server, dice.below(TOPICS.len() as u64) as usize);
         println!(
             "{kills} kills, {stops} stops: {} acknowledged, {} live and {} durable deliveries, \
@@ -274,6 +313,8 @@ fn judge(ledger: &Ledger, server: &Server) {
     }
     let verdict = jobs::judge(ledger, server);
     broken.extend(judged("groups", verdict, &ledger.group_history()));
+    broken.extend(judged("later", later::judge(ledger, server), &ledger.schedule()));
+    broken.extend(judged("presence", room::judge(ledger), &ledger.presence()));
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     println!("{:>9}  lost, out of order, or repeated without saying so", 0);
 }

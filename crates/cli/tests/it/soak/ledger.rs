@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant as Clock, SystemTime};
 
-use tidings_core::{Epoch, Instant, Offset, TopicState};
+use tidings_core::{Epoch, Instant, Offset, Timestamp, TopicState};
 use tidings_sim::history::groups::{GroupRecord, MemberNumber};
+use tidings_sim::history::presence::PresenceRecord;
+use tidings_sim::history::schedule::ScheduleRecord;
 use tidings_sim::history::{Name, Record};
 
-use super::jobs;
+use super::{jobs, later};
 
 /// How far a soak is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,10 @@ pub(crate) enum Count {
     JobsDone,
     Members,
     Goodbyes,
+    Scheduled,
+    Cancelled,
+    Visits,
+    Listed,
     Acked,
     Settled,
     Nacked,
@@ -52,7 +58,7 @@ pub(crate) enum Count {
 }
 
 impl Count {
-    pub(crate) const ALL: [(Self, &str); 25] = [
+    pub(crate) const ALL: [(Self, &str); 29] = [
         (Self::Published, "messages published"),
         (Self::PublishedAgain, "published again after no answer"),
         (Self::Acknowledged, "publishes acknowledged"),
@@ -67,6 +73,10 @@ impl Count {
         (Self::JobsDone, "acks of members answered"),
         (Self::Members, "memberships of groups"),
         (Self::Goodbyes, "of these ended in good order"),
+        (Self::Scheduled, "messages kept for later"),
+        (Self::Cancelled, "of these cancelled"),
+        (Self::Visits, "visits to a topic with presence"),
+        (Self::Listed, "names on its lists"),
         (Self::Acked, "acks sent"),
         (Self::Settled, "acks answered"),
         (Self::Nacked, "nacks"),
@@ -96,6 +106,8 @@ pub(crate) struct Ledger {
     topics: Vec<Mutex<History>>,
     epochs: Vec<OnceLock<Epoch>>,
     groups: Mutex<Vec<GroupRecord>>,
+    schedule: Mutex<Vec<ScheduleRecord>>,
+    presence: Mutex<Vec<PresenceRecord>>,
     heads: Vec<AtomicU64>,
     counts: [AtomicU64; Count::ALL.len()],
     finishing: AtomicBool,
@@ -106,16 +118,17 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(topics: usize) -> Self {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         Self {
             began: Clock::now(),
-            began_at: u64::try_from(since.as_millis()).unwrap(),
+            began_at: wall_ms(),
             process: AtomicU64::new(1),
             names: AtomicU64::new(0),
             members: AtomicU64::new(0),
             topics: (0..topics).map(|_| Mutex::default()).collect(),
             epochs: (0..topics).map(|_| OnceLock::new()).collect(),
             groups: Mutex::default(),
+            schedule: Mutex::default(),
+            presence: Mutex::default(),
             heads: (0..topics).map(|_| AtomicU64::new(u64::MAX)).collect(),
             counts: Default::default(),
             finishing: AtomicBool::new(false),
@@ -127,6 +140,11 @@ impl Ledger {
 
     pub(crate) fn now(&self) -> Instant {
         Instant::from_ms(u64::try_from(self.began.elapsed().as_millis()).unwrap())
+    }
+
+    /// What the clock that the server shares shows.
+    pub(crate) fn wall(&self) -> Timestamp {
+        Timestamp::from_ms(wall_ms())
     }
 
     /// The moment that the server's clock showed so; they share a machine.
@@ -149,6 +167,31 @@ impl Ledger {
 
     pub(crate) fn record_group(&self, record: GroupRecord) {
         self.group_history().push(record);
+    }
+
+    /// The history of messages for later.
+    pub(crate) fn schedule(&self) -> MutexGuard<'_, Vec<ScheduleRecord>> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn record_schedule(&self, record: ScheduleRecord) {
+        self.schedule().push(record);
+    }
+
+    /// A live subscriber got a message.
+    pub(crate) fn seen(&self, topic: usize, name: Name) {
+        if topic == later::LATER {
+            self.record_schedule(ScheduleRecord::Seen { name, at: self.wall() });
+        }
+    }
+
+    /// The history of who was there.
+    pub(crate) fn presence(&self) -> MutexGuard<'_, Vec<PresenceRecord>> {
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn record_presence(&self, record: PresenceRecord) {
+        self.presence().push(record);
     }
 
     /// A new member of a group.
@@ -194,11 +237,23 @@ impl Ledger {
             self.record(topic, Record::Killed { process, at });
         }
         self.record_group(GroupRecord::Killed { process, at });
+        self.ending();
     }
 
     /// The server is about to be asked to stop.
     pub(crate) fn stopping(&self) {
         self.record_group(GroupRecord::Stopping { process: self.process() });
+        self.ending();
+    }
+
+    fn ending(&self) {
+        self.record_presence(PresenceRecord::Ending { process: self.process() });
+        self.record_schedule(ScheduleRecord::Ending { at: self.wall() });
+    }
+
+    /// A process of the server is ready.
+    pub(crate) fn ready(&self) {
+        self.record_schedule(ScheduleRecord::Ready { at: self.wall() });
     }
 
     /// The old process is gone, the next one not there yet.
@@ -267,6 +322,11 @@ impl Ledger {
         messages.retain(|(_, name)| name.number() <= moment.last);
         self.history(topic).insert(moment.at, Record::LogFound { state, messages });
     }
+}
+
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
 }
 
 /// A place in a history, and the last name given by then.

@@ -32,14 +32,14 @@ pub(crate) struct Link {
 impl Link {
     /// Connects and shows itself.
     pub(crate) fn open(ledger: &Ledger, port: u16) -> Result<Self, Gone> {
-        Self::open_with(ledger, port, None).map(|(link, _)| link)
+        Self::open_with(ledger, port, json!({})).map(|(link, _)| link)
     }
 
-    /// Connects, shows an earlier session if there is one, and gives the answer too.
+    /// Connects, says of itself what `connect` has, and gives the answer too.
     pub(crate) fn open_with(
         ledger: &Ledger,
         port: u16,
-        session: Option<&str>,
+        connect: Value,
     ) -> Result<(Self, Value), Gone> {
         let process = ledger.process();
         let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|_| Gone)?;
@@ -52,7 +52,7 @@ impl Link {
         let (socket, _) = client(request, stream).map_err(|_| Gone)?;
         socket.get_ref().set_read_timeout(Some(LOOK)).map_err(|_| Gone)?;
         let mut link = Self { socket, process, id: 0, frames: VecDeque::new() };
-        let id = link.request("connect", session.map_or(json!({}), |id| json!({"session": id})))?;
+        let id = link.request("connect", connect)?;
         let mut answer = link.answer(id)?;
         let connected = answer["connected"].take();
         // A connection that may be to either of two processes says nothing about both.

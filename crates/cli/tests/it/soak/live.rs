@@ -51,7 +51,8 @@ impl Live<'_> {
     /// Connects with its session, which has to be taken up again unless the server was killed too
     /// soon after it was given.
     fn connect(&mut self) -> Result<Link, Gone> {
-        let shown = self.session.as_ref().map(|session| session.id.as_str());
+        let shown = self.session.as_ref().map(|session| json!({"session": session.id}));
+        let shown = shown.unwrap_or_else(|| json!({}));
         let (link, answer) = Link::open_with(self.ledger, self.place.port, shown)?;
         let resumed = answer["resumed"] == true;
         if let Some(Session { process, given, .. }) = &self.session {
@@ -119,6 +120,7 @@ impl Live<'_> {
             let attempt = message["attempt"].as_u64().map_or(1, |attempt| attempt as u32);
             let (subscriber, position) = (self.subscriber, *at);
             self.ledger.count(Count::Live, 1);
+            self.ledger.seen(self.place.topic, name);
             let record = Record::Delivered { subscriber, position, name, attempt };
             self.ledger.record(self.place.topic, record);
         } else if let Some(reset) = frame.get("reset") {
