@@ -14,6 +14,7 @@ mod resume;
 pub mod schedule;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +35,31 @@ pub fn check(history: &[Record], cursor_lag_max: Duration) -> Result<(), Violati
     repeats::check(history, cursor_lag_max)?;
     letters::check(history)?;
     durable::check(history, &known)
+}
+
+/// The same for a topic that retention trims at moments that nobody notes: what is known is where
+/// the log begins in the end. Nobody may be told of a gap beyond that, and whoever lost something was
+/// told; gives how many messages that was, over all durable subscriptions.
+pub fn check_trimmed(history: &[Record], cursor_lag_max: Duration) -> Result<u64, Violation> {
+    let found = |record: &Record| matches!(record, Record::LogFound { .. });
+    let (first, last) = (history.iter().position(found), history.iter().rposition(found));
+    let mut told: Vec<Record> = Vec::with_capacity(history.len() + 1);
+    for (at, record) in history.iter().enumerate() {
+        // What the log held in between was found between two of those moments.
+        if !found(record) || Some(at) == first || Some(at) == last {
+            told.push(record.clone());
+        }
+        if Some(at) == first
+            && let Some(Record::LogFound { state, .. }) = last.and_then(|last| history.get(last))
+        {
+            told.push(Record::Trimmed { first: state.first });
+        }
+    }
+    let known = log::check(&told)?;
+    live::check(&told, &known)?;
+    repeats::check(&told, cursor_lag_max)?;
+    durable::check(&told, &known)?;
+    told::check(&told, &known)
 }
 
 /// Every message that anybody ever saw or was told of, by place.

@@ -47,10 +47,19 @@ use ledger::{Count, Ledger};
 use logs::{dead_letters, log_of, look, names_in};
 use members::Trait;
 
-const TOPICS: [&str; 6] =
-    ["soak/0", "soak/1", "soak/2", "soak/jobs/quick", "soak/jobs/patient", "soak/later"];
+const TOPICS: [&str; 7] = [
+    "soak/0",
+    "soak/1",
+    "soak/2",
+    "soak/jobs/quick",
+    "soak/jobs/patient",
+    "soak/later",
+    "soak/short",
+];
 /// Topics with live and durable subscribers.
 const PLAIN: Range<usize> = 0..3;
+/// A topic that keeps few messages: whoever is slow loses some, and is told.
+const SHORT: usize = 6;
 const PUBLISHERS: usize = 2;
 const LIVE: usize = 2;
 const HABITS: [Habit; 5] = [Habit::Fast, Habit::Slow, Habit::Nacks, Habit::Leaves, Habit::Leaves];
@@ -81,6 +90,14 @@ presence_grace = "500ms"
 [[topic]]
 match = "soak/room"
 presence = true
+
+[[topic]]
+match = "soak/short"
+retention_messages = 40
+ack_timeout = "5s"
+attempts_max = 4
+backoff_base = "20ms"
+backoff_cap = "500ms"
 
 [[topic]]
 match = "soak/jobs/patient"
@@ -169,8 +186,10 @@ impl Clients<'_> {
     }
 
     fn publish(&mut self) -> Vec<JoinHandle<()>> {
-        let plain =
-            PLAIN.flat_map(|topic| [topic; PUBLISHERS]).map(|topic| (topic, Duration::ZERO));
+        let plain = PLAIN
+            .chain([SHORT])
+            .flat_map(|topic| [topic; PUBLISHERS])
+            .map(|topic| (topic, Duration::ZERO));
         let publishers = plain.chain(JOBS.map(|topic| (topic, JOB_PAUSE)));
         let start = |(topic, pause)| {
             self.start(move |ledger, port, dice| {
@@ -207,6 +226,12 @@ impl Clients<'_> {
         started.push(self.start(move |ledger, port, dice| {
             durable::take(ledger, Place { port, topic }, 0, Habit::Fast, dice);
         }));
+        let topic = SHORT;
+        for (number, habit) in HABITS.into_iter().enumerate().take(2) {
+            started.push(self.start(move |ledger, port, dice| {
+                durable::take(ledger, Place { port, topic }, number, habit, dice);
+            }));
+        }
         started
     }
 
@@ -241,6 +266,7 @@ impl Clients<'_> {
             self.start(move |ledger, port, dice| stream::read(ledger, port, [2, 3], streams, dice)),
             self.start(move |ledger, port, dice| poll::read(ledger, port, 0, polls, dice)),
             self.start(move |ledger, port, dice| poll::read(ledger, port, 2, polls, dice)),
+            self.start(move |ledger, port, dice| poll::read(ledger, port, SHORT, polls, dice)),
         ]
     }
 }
@@ -309,7 +335,15 @@ fn judge(ledger: &Ledger, server: &Server) {
     let mut broken = Vec::new();
     for (topic, name) in TOPICS.iter().enumerate() {
         let history = ledger.history(topic);
-        broken.extend(judged(name, checker::check(&history, CURSOR_LAG_MAX), &history));
+        let verdict = if topic == SHORT {
+            checker::check_trimmed(&history, CURSOR_LAG_MAX).map(|missed| {
+                println!("{missed:>9}  messages trimmed before a slow reader had them, and told");
+                assert!(missed > 0, "nobody was slow enough to lose anything");
+            })
+        } else {
+            checker::check(&history, CURSOR_LAG_MAX)
+        };
+        broken.extend(judged(name, verdict, &history));
     }
     let verdict = jobs::judge(ledger, server);
     broken.extend(judged("groups", verdict, &ledger.group_history()));

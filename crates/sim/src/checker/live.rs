@@ -43,7 +43,10 @@ impl Live<'_> {
                 }
                 self.clients.insert(*subscriber, Lacks { epoch: *epoch, next: *next });
             }
-            Record::ToldOfGap { subscriber, epoch, next } => {
+            Record::ToldOfGap { subscriber: subscriber @ Subscriber::Durable(_), epoch, next } => {
+                return self.gap_is_real(*subscriber, *epoch, *next);
+            }
+            Record::ToldOfGap { subscriber: subscriber @ Subscriber::Live(_), epoch, next } => {
                 self.gap_is_real(*subscriber, *epoch, *next)?;
                 self.clients.insert(*subscriber, Lacks { epoch: *epoch, next: *next });
             }

@@ -4,7 +4,7 @@ use tidings_core::{CursorState, Epoch, Offset, Position, TopicState};
 
 use std::time::Duration;
 
-use super::check as check_with;
+use super::{check as check_with, check_trimmed};
 use crate::history::{Name, Record, Subscriber};
 use crate::violation::{Promise, Violation};
 
@@ -275,5 +275,53 @@ mod repeats {
         assert_eq!(after(vec![killed(1, 6_100), connected(2)]), Some(Promise::SettledStays));
         assert_eq!(after(vec![connected(2)]), Some(Promise::SettledStays));
         assert_eq!(after(vec![Record::CursorLags { subscriber: DURABLE }, connected(1)]), None);
+    }
+}
+
+/// Topics that are trimmed nobody knows when.
+mod trimmed {
+    use super::*;
+
+    fn told(subscriber: Subscriber, next: u64) -> Record {
+        Record::ToldOfGap { subscriber, epoch: Epoch::new(1), next: Offset::new(next) }
+    }
+
+    /// What is said of a log from which the first of two messages is gone in the end.
+    fn judged(more: impl IntoIterator<Item = Record>) -> Result<u64, Promise> {
+        let history = with(more.into_iter().chain([found(2, &[2])]));
+        check_trimmed(&history, Duration::from_secs(1)).map_err(|violation| violation.promise)
+    }
+
+    fn started() -> Record {
+        subscribed(DURABLE, None, true, place(1, 1))
+    }
+
+    #[test]
+    fn what_a_durable_subscription_lost_it_was_told() {
+        assert_eq!(judged([started(), acked(1), acked(2)]), Ok(0));
+        assert_eq!(judged([started(), told(DURABLE, 2), acked(2)]), Ok(1));
+        assert_eq!(judged([started(), acked(2)]), Err(Promise::NothingSilent));
+        // What is still there is owed, whatever was told.
+        assert_eq!(judged([started(), told(DURABLE, 2)]), Err(Promise::AtLeastOnce));
+    }
+
+    #[test]
+    fn nobody_is_told_of_more_than_is_gone() {
+        let durable = [started(), told(DURABLE, 3), acked(1), acked(2)];
+        assert_eq!(judged(durable), Err(Promise::NothingSilent));
+        assert_eq!(judged([told(LIVE, 3)]), Err(Promise::NothingSilent));
+    }
+
+    #[test]
+    fn a_live_hole_is_told() {
+        let second = || delivered(LIVE, 2, 2);
+        assert_eq!(judged([joined(1), told(LIVE, 2), second()]), Ok(0));
+        assert_eq!(judged([joined(1), second()]), Err(Promise::NothingSilent));
+    }
+
+    #[test]
+    fn what_the_log_held_meanwhile_may_be_gone() {
+        let middle = [started(), acked(1), found(1, &[1, 2]), told(DURABLE, 2), acked(2)];
+        assert_eq!(judged(middle), Ok(0));
     }
 }

@@ -9,7 +9,7 @@ use tidings_sim::history::{Name, Record, Subscriber};
 
 use super::ledger::{Count, Ledger, Stage};
 use super::link::{Gone, Link};
-use super::{Place, RETRY, topic_name};
+use super::{Place, RETRY, SHORT, topic_name};
 use crate::program::Dice;
 
 /// Silence after which a subscriber asks how much it is still owed: longer than an ack timeout and
@@ -131,6 +131,10 @@ impl Durable<'_> {
             history.push(Record::Subscribed { subscriber, after: None, recovered, epoch, next });
         }
         history.push(Record::Connected { subscriber, process: link.process });
+        if !recovered {
+            let next = Offset::new(answer["first"].as_u64().unwrap());
+            history.push(Record::ToldOfGap { subscriber, epoch, next });
+        }
         Ok(answer["pending"].as_u64().unwrap())
     }
 
@@ -157,6 +161,11 @@ impl Durable<'_> {
             if settled["count"].as_u64() == Some(asked.len() as u64) {
                 self.settled(&asked);
             }
+        } else if let Some(reset) = frame.get("reset") {
+            let next = Offset::new(reset["first"].as_u64().unwrap());
+            let (subscriber, epoch) = (self.subscriber, self.position(next).epoch);
+            self.ledger.count(Count::Reset, 1);
+            self.ledger.record(self.place.topic, Record::ToldOfGap { subscriber, epoch, next });
         } else if frame.get("error").is_some() {
             self.ledger.count(Count::Errors, 1);
         }
@@ -182,7 +191,9 @@ impl Durable<'_> {
             _ if honest => self.ack_some(link, 1),
             Habit::Fast => self.ack_some(link, 16),
             Habit::Slow => {
-                std::thread::sleep(Duration::from_millis(5 + self.dice.below(60)));
+                // Far behind where the topic is short.
+                let most = if self.place.topic == SHORT { 300 } else { 60 };
+                std::thread::sleep(Duration::from_millis(5 + self.dice.below(most)));
                 self.ack_one(link)
             }
             Habit::Nacks => self.nack_perhaps(link),

@@ -68,7 +68,7 @@ impl Scheduler<'_> {
                 self.begin();
                 std::thread::sleep(PAUSE);
             }
-            if let Some(open) = self.unsent.pop_front() {
+            if let Some(open) = self.unsent.front().copied() {
                 let name = open.name.number();
                 let id = link.request(
                     "publish",
@@ -77,6 +77,8 @@ impl Scheduler<'_> {
                         "key": format!("later-{name}"), "deliver_at": open.due.as_ms(),
                     }),
                 )?;
+                // Not before: what could not be sent is still to be sent.
+                self.unsent.pop_front();
                 self.sent.insert(id, open);
             }
             if self.ledger.stage() == Stage::Trouble && self.dice.below(150) == 0 {

@@ -1,16 +1,21 @@
 //! A reader that asks for the next page of a topic's history again and again, and waits there.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tidings_sim::history::Subscriber;
 
 use super::follow::Place;
 use super::ledger::{Count, Ledger, Stage};
 use super::link::Gone;
-use super::{RETRY, http, topic_name};
+use super::{RETRY, SHORT, http, topic_name};
 use crate::program::Dice;
 
 /// How long the server holds back an empty page.
 const WAIT_MS: u64 = 1_000;
+
+/// What it waits between two pages of a topic that is trimmed, at most: it falls behind now and then.
+const REST_MAX_MS: u64 = 1_500;
 
 /// Reads a topic until it has all of it.
 pub(crate) fn read(
@@ -46,6 +51,9 @@ pub(crate) fn read(
         }
         assert_eq!(status, 200, "{page}");
         take(ledger, &mut place, &page);
+        if topic == SHORT && ledger.stage() == Stage::Trouble {
+            std::thread::sleep(Duration::from_millis(dice.below(REST_MAX_MS)));
+        }
         cursor = Some(page["cursor"].as_str().unwrap().to_owned());
     }
 }

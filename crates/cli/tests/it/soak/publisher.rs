@@ -69,8 +69,10 @@ impl Publisher<'_> {
                 self.unsent.push_back(Open { name, keyed });
                 std::thread::sleep(self.pause);
             }
-            if let Some(open) = self.unsent.pop_front() {
+            if let Some(open) = self.unsent.front().copied() {
                 let id = link.request("publish", self.body(open))?;
+                // Not before: what could not be sent is still to be sent.
+                self.unsent.pop_front();
                 self.sent.insert(id, open);
             }
             if self.ledger.stage() == Stage::Trouble && self.dice.below(100) == 0 {
@@ -124,6 +126,8 @@ impl Publisher<'_> {
     fn lost_answers(&mut self) {
         let again: Vec<_> = std::mem::take(&mut self.sent).into_values().collect();
         self.ledger.count(Count::PublishedAgain, again.iter().filter(|o| o.keyed).count() as u64);
+        // The first of them may be under way.
+        self.unsent.retain(|open| open.keyed);
         for open in again.into_iter().rev().filter(|open| open.keyed) {
             self.unsent.push_front(open);
         }
