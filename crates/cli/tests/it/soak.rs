@@ -1,6 +1,7 @@
 //! A soak of the real binary over real sockets: publishers, live and durable subscribers of every
-//! habit, and a server that is killed every few seconds. What the clients saw is judged by the
-//! checker of the simulation, per topic:
+//! habit, members of groups, readers over HTTP, messages for later, clients that come and go, and a
+//! server that is killed every few seconds. What the clients saw is judged by the checker of the
+//! simulation, per topic:
 //!
 //! - what was acknowledged is in the log once, at the place that was told, after every kill (P1,
 //!   P5), and what anybody saw is too (P3); nobody disagrees about what is at a place (P2);
@@ -10,7 +11,17 @@
 //!   new comes in order, and what may have come before says so;
 //! - what it acked and got an answer for does not come again, unless the server was killed within
 //!   [`CURSOR_LAG_MAX`] after the answer;
-//! - a session that was given is taken up again, unless the server was killed just after.
+//! - a session that was given is taken up again, unless the server was killed just after;
+//! - where retention trims what a slow reader has not had, it is told, and of no more than that (P6).
+//!
+//! And over topics:
+//!
+//! - a message of a group is done by one member in the end, or is a dead letter; it is with one member
+//!   at a time, one delivery alone is the first, and messages of an order key come one after the
+//!   other, in the order of their topic;
+//! - a message for later is published once, not before its time, soon after it if a server is there,
+//!   and never if it was cancelled;
+//! - a list of who is on a topic names those who are, and no ghosts.
 //!
 //! `TIDINGS_SOAK_SECONDS` makes it longer (`cargo xtask soak`).
 
