@@ -39,8 +39,13 @@ pub fn check(history: &[Record], cursor_lag_max: Duration) -> Result<(), Violati
 
 /// The same for a topic that retention trims at moments that nobody notes: what is known is where
 /// the log begins in the end. Nobody may be told of a gap beyond that, and whoever lost something was
-/// told; gives how many messages that was, over all durable subscriptions.
-pub fn check_trimmed(history: &[Record], cursor_lag_max: Duration) -> Result<u64, Violation> {
+/// told before it got more than a `window` of further messages; gives how many it lost, over all
+/// durable subscriptions.
+pub fn check_trimmed(
+    history: &[Record],
+    cursor_lag_max: Duration,
+    window: u32,
+) -> Result<u64, Violation> {
     let found = |record: &Record| matches!(record, Record::LogFound { .. });
     let (first, last) = (history.iter().position(found), history.iter().rposition(found));
     let mut told: Vec<Record> = Vec::with_capacity(history.len() + 1);
@@ -59,7 +64,7 @@ pub fn check_trimmed(history: &[Record], cursor_lag_max: Duration) -> Result<u64
     live::check(&told, &known)?;
     repeats::check(&told, cursor_lag_max)?;
     durable::check(&told, &known)?;
-    told::check(&told, &known)
+    told::check(&told, &known, window)
 }
 
 /// Every message that anybody ever saw or was told of, by place.

@@ -289,7 +289,7 @@ mod trimmed {
     /// What is said of a log from which the first of two messages is gone in the end.
     fn judged(more: impl IntoIterator<Item = Record>) -> Result<u64, Promise> {
         let history = with(more.into_iter().chain([found(2, &[2])]));
-        check_trimmed(&history, Duration::from_secs(1)).map_err(|violation| violation.promise)
+        check_trimmed(&history, Duration::from_secs(1), 1).map_err(|violation| violation.promise)
     }
 
     fn started() -> Record {
@@ -303,6 +303,20 @@ mod trimmed {
         assert_eq!(judged([started(), acked(2)]), Err(Promise::NothingSilent));
         // What is still there is owed, whatever was told.
         assert_eq!(judged([started(), told(DURABLE, 2)]), Err(Promise::AtLeastOnce));
+    }
+
+    #[test]
+    fn what_was_lost_is_told_in_time() {
+        let got = || delivered(DURABLE, 2, 2);
+        let again = |attempt| {
+            let (position, name) = (place(1, 2), Name::new(2));
+            Record::Delivered { subscriber: DURABLE, position, name, attempt }
+        };
+        let end = || [told(DURABLE, 2), acked(2)];
+        let within = [started(), got(), again(2)];
+        assert_eq!(judged(within.into_iter().chain(end())), Ok(1));
+        let late = [started(), got(), again(2), again(3)];
+        assert_eq!(judged(late.into_iter().chain(end())), Err(Promise::NothingSilent));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tidings_sim::history::{Name, Record, Subscriber};
 
 use super::ledger::{Count, Ledger, Stage};
 use super::link::{Gone, Link};
-use super::{Place, RETRY, SHORT, topic_name};
+use super::{Place, RETRY, SHORT, SHORT_WINDOW, topic_name};
 use crate::program::Dice;
 
 /// Silence after which a subscriber asks how much it is still owed: longer than an ack timeout and
@@ -110,6 +110,7 @@ impl Durable<'_> {
     /// Subscribes; gives how many messages are owed.
     fn subscribe(&mut self, link: &mut Link) -> Result<u64, Gone> {
         let window = match self.habit {
+            _ if self.place.topic == SHORT => SHORT_WINDOW,
             Habit::Fast => 256,
             Habit::Slow => 16,
             Habit::Nacks | Habit::Leaves => 32,

@@ -19,7 +19,10 @@ pub(crate) const CLIENTS: usize = 6;
 
 /// How long whoever breaks off may be on the list: the grace of the configuration, and what a busy
 /// machine takes to notice.
-const STAYS_MAX: Duration = Duration::from_millis(500 + 3_000);
+const STAYS_MAX: Duration = Duration::from_millis(500 + 1_500);
+
+/// The longest absence.
+const AWAY: Duration = Duration::from_secs(4);
 
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -39,7 +42,9 @@ pub(crate) fn visit(ledger: &Ledger, port: u16, number: usize, mut dice: Dice) {
         ledger.record_presence(PresenceRecord::Leaving { client });
         let at = ledger.now();
         ledger.record_presence(PresenceRecord::Left { client, farewell, at });
-        std::thread::sleep(Duration::from_millis(dice.below(700)));
+        // Some stay away for longer than anybody may be listed.
+        let away = if dice.below(2) == 0 { AWAY } else { Duration::from_millis(dice.below(700)) };
+        std::thread::sleep(away);
     }
 }
 
