@@ -34,16 +34,16 @@ struct Told<'a> {
 /// Gives how many messages durable subscriptions lost, having been told: before more than `window`
 /// further ones came, since the server says so behind what it has read.
 pub(super) fn check(history: &[Record], known: &Known, window: u32) -> Result<u64, Violation> {
-    let comes = history.iter().filter_map(|record| match record {
-        Record::Delivered { subscriber, position, .. } => {
-            Some((*subscriber, position.epoch, position.offset))
+    let mut comes = BTreeSet::new();
+    for record in history {
+        if let Record::Delivered { subscriber, position, .. } = record {
+            comes.insert((*subscriber, position.epoch, position.offset));
         }
-        _ => None,
-    });
+    }
     let mut told = Told {
         known,
         window,
-        comes: comes.collect(),
+        comes,
         furthest: BTreeMap::new(),
         untold: BTreeMap::new(),
         starts: BTreeMap::new(),
