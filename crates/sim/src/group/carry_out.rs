@@ -200,10 +200,10 @@ impl Scene {
     /// A message without a key goes to whoever has the most room, then to whoever waits longest.
     fn judge_choice(&mut self, member: MemberId, offset: Offset) -> Result<(), Violation> {
         let served = |id: MemberId| self.model.members.get(&id).map_or(0, |member| member.served);
-        let room = self.model.free(member);
-        for other in self.model.taking() {
-            let better = self.model.free(other) > room
-                || (self.model.free(other) == room && served(other) < served(member));
+        let free = self.model.free_of_taking();
+        let room = free.get(&member).copied().unwrap_or(0);
+        for (other, free) in free {
+            let better = free > room || (free == room && served(other) < served(member));
             ensure(!better, Promise::Contract, || {
                 format!("{offset} goes to {member:?} though {other:?} has more room or waits")
             })?;

@@ -30,8 +30,9 @@ impl Scene {
             let ours = standing.unacked + standing.waiting;
             agree(Promise::Contract, "in flight", &ours, &in_flight)?;
         }
+        let unacked = model.unacked();
         for standing in subject.member_standings() {
-            let unacked = model.with(standing.member).count();
+            let unacked = unacked.get(&standing.member).copied().unwrap_or(0);
             agree(Promise::Contract, "unacked of a member", &standing.unacked, &unacked)?;
         }
         agree(Promise::Contract, "in flight", &subject.in_flight(), &model.in_flight())
@@ -40,11 +41,11 @@ impl Scene {
     /// What holds once every effect was taken: nothing that is due was left out.
     pub(super) fn check_settled_down(&self) -> Result<(), Violation> {
         let now = self.now;
+        let deadline = self.subject.next_deadline();
         for (offset, due) in self.model.dues() {
             ensure(due > now, Promise::Liveness, || {
                 format!("{offset} was due at {due:?}, and nothing came of it by {now:?}")
             })?;
-            let deadline = self.subject.next_deadline();
             ensure(deadline.is_some_and(|at| at <= due), Promise::Liveness, || {
                 format!("something is due at {due:?}, the next deadline is {deadline:?}")
             })?;
@@ -59,9 +60,9 @@ impl Scene {
     /// What is ready is with a member, if one has room.
     fn check_nobody_waits_for_nothing(&self) -> Result<(), Violation> {
         let model = &self.model;
-        let taking = model.taking();
-        let some_room = taking.iter().any(|id| model.free(*id) > 0);
-        let all_room = !taking.is_empty() && taking.iter().all(|id| model.free(*id) > 0);
+        let free = model.free_of_taking();
+        let some_room = free.values().any(|free| *free > 0);
+        let all_room = !free.is_empty() && free.values().all(|free| *free > 0);
         for (topic, offset, message) in model.all() {
             let ready = match message.fate {
                 Fate::Held { .. } => message.placed,
@@ -75,6 +76,9 @@ impl Scene {
                 continue;
             };
             // Some message of the key is out, unless none is because its member is full.
+            if !ready || !all_room {
+                continue;
+            }
             let out = model.all().any(|(_, _, other)| {
                 other.key.as_ref() == Some(key)
                     && match other.fate {
@@ -83,7 +87,7 @@ impl Scene {
                         _ => false,
                     }
             });
-            ensure(!ready || out || !all_room, Promise::Liveness, || {
+            ensure(out, Promise::Liveness, || {
                 format!("{topic} {offset} of {key} waits though every member has room")
             })?;
         }

@@ -1,6 +1,6 @@
 //! How things stand in the model.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidings_core::limits::{GROUP_IN_FLIGHT_MAX, GROUP_LOOK_AHEAD_FACTOR, RESERVED_WINDOWS};
 use tidings_core::{CursorState, Instant, MemberId, Offset, Topic};
@@ -39,18 +39,36 @@ impl Model {
         })
     }
 
-    pub(in crate::group) fn free(&self, id: MemberId) -> u32 {
-        match self.members.get(&id) {
-            Some(member) if !member.paused => {
-                member.window.saturating_sub(self.with(id).count() as u32)
+    /// How many messages each member has in hand. Asked for after every effect, so it looks at
+    /// every message once, not once for each member.
+    pub(in crate::group) fn unacked(&self) -> BTreeMap<MemberId, usize> {
+        let mut unacked = BTreeMap::new();
+        for message in self.topics.values().flat_map(BTreeMap::values) {
+            if let Fate::With { member, .. } = message.fate {
+                *unacked.entry(member).or_default() += 1;
             }
-            Some(_) | None => 0,
         }
+        unacked
+    }
+
+    /// How many more messages each of those could take that take any.
+    pub(in crate::group) fn free_of_taking(&self) -> BTreeMap<MemberId, u32> {
+        let unacked = self.unacked();
+        let taking = self.members.iter().filter(|(_, member)| !member.paused);
+        let free = taking.map(|(id, member)| {
+            let unacked = unacked.get(id).copied().unwrap_or(0);
+            (*id, member.window.saturating_sub(unacked as u32))
+        });
+        free.collect()
+    }
+
+    pub(in crate::group) fn free(&self, id: MemberId) -> u32 {
+        self.free_of_taking().get(&id).copied().unwrap_or(0)
     }
 
     /// How many more messages members could take.
     pub(in crate::group) fn room(&self) -> u32 {
-        self.members.keys().map(|id| self.free(*id)).sum()
+        self.free_of_taking().values().sum()
     }
 
     /// Messages asked for of which nobody knows yet whether they are next.
