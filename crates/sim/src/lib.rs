@@ -9,7 +9,8 @@
 //! [`Layer::Disk`] is the same world over the embedded store of `tidings-storage`, on a simulated
 //! disk that loses the power and ends the process in any operation.
 //!
-//! A run is a function of its seed: the same seed gives the same trace. A [`Mutation`] breaks one
+//! A run is a function of its seed: the same seed gives the same trace, and the same
+//! [`EventsHash`], which is printed with the seed. A [`Mutation`] breaks one
 //! promise on purpose, to show that breaking it is noticed. [`Sometimes`] counts what the seeds
 //! have met, to show that they meet what they are meant to. Nothing here is shipped.
 
@@ -30,5 +31,5 @@ pub use mutation::Mutation;
 pub use run::{Layer, Run, run};
 pub use seeds::Seeds;
 pub use sometimes::{Coverage, Sometimes};
-pub use trace::{Trace, Tracing};
+pub use trace::{EventsHash, Trace, Tracing};
 pub use violation::{Promise, Violation};

@@ -20,6 +20,9 @@ pub enum Layer {
 }
 
 impl Layer {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Window, Self::Group, Self::World, Self::Disk];
+
     /// The word in messages and in the names of tests.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::run::{Layer, run};
 use crate::sometimes::{Coverage, Sometimes};
-use crate::trace::Tracing;
+use crate::trace::{Trace, Tracing};
 
 /// Which seeds to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,17 +47,32 @@ impl Seeds {
     /// no seed has met.
     pub fn run(self, layer: Layer) -> Result<Coverage, String> {
         match self {
-            Self::One(seed) => {
-                let one = run(layer, seed, None, Tracing::On);
-                println!("{}", one.trace.lines().join("\n"));
-                match one.verdict {
-                    Ok(()) => Ok(one.coverage),
-                    Err(violation) => Err(format!("seed {seed}: {violation}")),
-                }
-            }
+            Self::One(seed) => run_one(layer, seed),
             Self::Many { first, count } => run_many(layer, first..first.saturating_add(count)),
         }
     }
+}
+
+/// Runs one seed twice, prints what happened with its hash, and compares the two.
+fn run_one(layer: Layer, seed: u64) -> Result<Coverage, String> {
+    let one = run(layer, seed, None, Tracing::On);
+    println!("{}", one.trace.lines().join("\n"));
+    println!("{}", told_of(layer, seed, &one.trace));
+    let again = run(layer, seed, None, Tracing::Hashed);
+    if again.trace.hash() != one.trace.hash() {
+        let again = told_of(layer, seed, &again.trace);
+        return Err(format!("seed {seed} did not replay. The second time: {again}"));
+    }
+    match one.verdict {
+        Ok(()) => Ok(one.coverage),
+        Err(violation) => Err(format!("seed {seed}: {violation}")),
+    }
+}
+
+/// The line by which two runs of a seed are compared.
+fn told_of(layer: Layer, seed: u64, trace: &Trace) -> String {
+    let hash = trace.hash().map(|hash| hash.to_string()).unwrap_or_default();
+    format!("{} layer, seed {seed}: {} events, hash {hash}", layer.as_str(), trace.count())
 }
 
 /// Fewer seeds than this are not expected to meet everything.
@@ -135,8 +150,9 @@ fn failure(layer: Layer, seed: u64) -> String {
     };
     write!(
         text,
-        "\n{name} layer, seed {seed}: {violation}\n\
-         the whole trace: TIDINGS_SIM_SEED={seed} cargo test -p tidings-sim {name} -- --nocapture"
+        "\n{}\n{violation}\n\
+         the whole trace: TIDINGS_SIM_SEED={seed} cargo test -p tidings-sim {name} -- --nocapture",
+        told_of(layer, seed, &again.trace)
     )
     .expect("writing to a string cannot fail");
     text
