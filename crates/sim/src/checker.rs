@@ -4,8 +4,8 @@
 //! hold. It is linear in the history but for lookups.
 
 mod durable;
-mod letters;
 pub mod groups;
+mod letters;
 mod live;
 mod log;
 pub mod presence;

@@ -109,7 +109,13 @@ impl Told<'_> {
             | Record::Connected { .. }
             | Record::Settled { .. }
             | Record::CursorLags { .. }
-            | Record::Killed { .. } => {}
+            | Record::Killed { .. }
+            | Record::PowerLost { .. }
+            | Record::NotOpened { .. }
+            | Record::Damaged { .. }
+            | Record::PurgeAsked { .. }
+            | Record::Purged { .. }
+            | Record::LettersFound { .. } => {}
         }
         Ok(())
     }
