@@ -1,8 +1,7 @@
-"""O1 to O5: too little memory, descriptors, processor; long runs; logs that grow."""
+"""O1 to O3 and O5: too little memory, descriptors, processor; logs that grow."""
 
 import contextlib
 import os
-import statistics
 import threading
 import time
 from pathlib import Path
@@ -147,47 +146,6 @@ def processor(quick):
                 peer.close()
             return {"clients": clients, "false_disconnects": 0,
                     "publish_p99_ms": round(traffic.p99_ms()), **figures}
-
-
-def soak(quick):
-    """O4: steady load with clients that come and go; memory, descriptors and threads stay flat."""
-    seconds = 30 if quick else 300
-    configuration = (
-        '[storage]\nsegment_bytes = "4MiB"\ndedup_window = "30s"\n'
-        '[[topic]]\nmatch = "#"\nretention_age = "30s"\n[limits]\nsession_expiry = "10s"\n')
-    with Server(configuration) as server, Traffic(server, pause=0.001) as traffic:
-        server.start()
-        settle(traffic, 5)
-        samples, begin, left = [], time.monotonic(), 0
-        while time.monotonic() - begin < seconds:
-            guests = [Peer(server.address) for _ in range(20)]
-            for n, guest in enumerate(guests):
-                guest.ask({"subscribe": {"topic": f"guest/{left % 500}/{n}"}})
-            time.sleep(0.5)
-            for guest in guests:
-                guest.close()
-            left += 1
-            time.sleep(0.5)
-            samples.append((server.rss_mib(), server.descriptors(), server.status("Threads"),
-                            server.disk_mib()))
-        third = len(samples) // 3
-        middle = [[statistics.median(column) for column in zip(*part)]
-                  for part in (samples[third:2 * third], samples[2 * third:])]
-        thirds = [traffic.p99_ms(begin + n * seconds / 3, begin + (n + 1) * seconds / 3)
-                  for n in range(3)]
-        traffic.stop.set()
-        (rss, files, threads, disk), (rss2, files2, threads2, disk2) = middle
-        if not quick:
-            expect(rss2 <= rss * 1.1 + 4, f"memory grew from {rss:.0f} to {rss2:.0f} MiB")
-        expect(files2 <= files + 4, f"descriptors grew from {files} to {files2}")
-        expect(threads2 <= threads, f"threads grew from {threads} to {threads2}")
-        expect(not traffic.errors, "; ".join(traffic.errors))
-        return {"seconds": seconds, "acknowledged": len(traffic.acknowledged),
-                "connections": 20 * left, "rss_mib": [round(rss, 1), round(rss2, 1)],
-                "descriptors": [files, files2], "threads": [threads, threads2],
-                "disk_mib": [round(disk), round(disk2)],
-                "p99_ms_by_thirds": [round(each, 1) for each in thirds],
-                "redelivered_marked": traffic.redeliveries(), "disconnects": traffic.disconnects}
 
 
 def retention(quick):
