@@ -43,6 +43,11 @@ fn steps(optional: Optional) -> Vec<Step> {
         Step::cargo("format", "fmt --all --check"),
         Step::cargo("banned crates", "xtask bans"),
         Step::cargo("lints", "clippy --workspace --all-targets --locked -- -D warnings"),
+        // Its one condition on a feature is in no other build.
+        Step::cargo(
+            "lints of the fault points",
+            "clippy --package tidings-storage --features fault-points --locked -- -D warnings",
+        ),
         // End-to-end tests start the binary `tidings`, so it is built before any test runs.
         // Building the tests along with it keeps one set of dependency features: `--bin tidings`
         // alone would compile the dependencies a second time.

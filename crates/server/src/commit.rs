@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use tidings_core::{Audience, Filter, Message, PolicyTable, Priority};
 use tidings_protocol::{Codec, encode_message, encode_shared_message};
-use tidings_storage::{Commit, CommitObserver, Outcome, Ticket};
+use tidings_storage::{Commit, CommitObserver, Outcome, Ticket, fault_point};
 
 use crate::dead_letters::audience;
 use crate::door_lane::DoorLane;
@@ -132,7 +132,9 @@ impl CommitObserver for CommitFanOut {
     fn committed(&self, commit: Commit) {
         // Before anybody is answered: what is confirmed as scheduled can be cancelled.
         self.schedule.committed(&commit);
+        fault_point("schedule-told");
         self.door.answer(&commit);
+        fault_point("door-answered");
         self.watchers.committed(&commit);
         let entries = commit.outcomes.into_iter().map(|committed| Entry {
             ticket: committed.ticket,
@@ -144,8 +146,10 @@ impl CommitObserver for CommitFanOut {
             },
         });
         let shared = Arc::new(SharedCommit { entries: entries.collect() });
+        fault_point("watchers-told");
         for shard in &self.shards {
             shard.post_commit(&shared);
+            fault_point("shard-told");
         }
     }
 }

@@ -12,7 +12,9 @@ use tidings_core::{
     CancelError, MessageId, Offset, Schedule, ScheduledMessage, Timestamp, Topic, UserId,
 };
 use tidings_protocol::{ErrorBody, ErrorCode, Scheduled};
-use tidings_storage::{Commit, Outcome, ReadFrom, ReadLimit, Store, StoreError, Write};
+use tidings_storage::{
+    Commit, Outcome, ReadFrom, ReadLimit, Store, StoreError, Write, fault_point,
+};
 use tokio::sync::Notify;
 
 pub(crate) use entry::to_entry;
@@ -206,6 +208,7 @@ pub(crate) async fn cancel(
     // On its own task: whoever asked may go away, the schedule must hear of the outcome.
     let (env, answer) = (Arc::clone(env), scheduled.clone());
     let removal = tokio::spawn(async move {
+        fault_point("cancel-writing");
         let write = Write::Remove { topic: topic(), offset: scheduled.offset };
         let outcome = env.door_lane.submit(env.store.as_ref(), vec![write]).await;
         match outcome.map(|mut outcomes| outcomes.pop()) {
@@ -215,6 +218,7 @@ pub(crate) async fn cancel(
                 Err(error)
             }
             Ok(Some(Outcome::Saved | Outcome::Published(_) | Outcome::Duplicate { .. }) | None) => {
+                fault_point("cancel-durable");
                 env.schedule.lock().cancelled(&scheduled);
                 env.metrics.scheduled_cancelled.inc();
                 Ok(())

@@ -39,7 +39,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use tidings_core::{CloseCode, DurableKey, Instant, Priority, TimerWheel, Timestamp};
 use tidings_protocol::{ErrorBody, RequestId, ServerBody, ServerFrame};
-use tidings_storage::{Submission, Ticket, Write};
+use tidings_storage::{Submission, Ticket, Write, fault_point};
 
 use crate::delivery_record::DeliveryRecord;
 use crate::env::Env;
@@ -284,9 +284,11 @@ impl Shard {
         self.announce_presence();
         self.save_cursors_if_due();
         self.submit();
+        fault_point("answers-unsent");
         for slot in std::mem::take(&mut self.unflushed) {
             self.flush(slot);
         }
+        fault_point("answers-sent");
         self.submit();
     }
 
@@ -394,11 +396,13 @@ impl Shard {
             while !rest.is_empty() {
                 let next = rest.split_off(piece(&rest));
                 let tickets: Vec<_> = rest.iter().filter_map(|s| s.ticket).collect();
+                fault_point("writes-submitting");
                 if let Err(error) = self.env.store.submit_as(priority, rest) {
                     for ticket in tickets {
                         self.write_refused(ticket.tag, &error);
                     }
                 }
+                fault_point("writes-submitted");
                 rest = next;
             }
         }

@@ -11,6 +11,7 @@ use tidings_core::{
 };
 
 use crate::clock::{Clock, SystemClock};
+use crate::fault_point::fault_point;
 use crate::keep::{CURSOR_EXPIRY_DEFAULT, Sweep};
 use crate::store::{
     CommitObserver, Cursor, CursorsOf, ReadBatch, ReadFrom, ReadLimit, Store, StoreError,
@@ -294,11 +295,14 @@ impl Store for EmbeddedStore {
         self.shared.queue.close(StoreError::Closed);
         // A thread that panicked has said so; the others are ended all the same.
         let _ = writer.join();
+        fault_point("writer-ended");
         stop.stop();
         let _ = upkeep.join();
+        fault_point("upkeep-ended");
         self.shared.preparer.close();
         let _ = preparer.join();
         mark_closed(&self.shared, meta);
+        fault_point("meta-closed");
         self.shared.disk.release();
     }
 }

@@ -11,6 +11,7 @@ mod codec;
 pub mod conformance;
 mod dedup;
 mod embedded;
+mod fault_point;
 mod hash;
 mod keep;
 mod memory;
@@ -23,6 +24,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use embedded::{
     AdoptError, Arrival, Damage, EmbeddedConfig, EmbeddedStore, OpenError, Origin, Recovered, adopt,
 };
+pub use fault_point::fault_point;
 pub use memory::{MemoryConfig, MemoryStore};
 pub use store::{
     Commit, CommitObserver, Committed, Cursor, CursorsOf, Outcome, ReadBatch, ReadFrom, ReadLimit,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tidings_core::{Data, Durability, NewMessage, Offset, Priority, Timestamp, Topic, UserId};
-use tidings_storage::{Outcome, ReadFrom, ReadLimit, Store, StoreError, Write};
+use tidings_storage::{Outcome, ReadFrom, ReadLimit, Store, StoreError, Write, fault_point};
 
 use crate::door_lane::DoorLane;
 
@@ -103,13 +103,16 @@ impl Revocations {
         let message = NewMessage::new(topic(), Data::json(Bytes::from(data)));
         let mut writes = vec![Write::Publish { message, durability: Durability::Sync, id: None }];
         writes.extend(known.map(|InForce { offset, .. }| Write::Remove { topic: topic(), offset }));
+        fault_point("revocation-writing");
         let outcomes = door.submit_together(store, Priority::Normal, writes).await?;
+        fault_point("revocation-durable");
         match outcomes.into_iter().next() {
             Some(Outcome::Refused(error)) => Err(error.into()),
             // An earlier one that stays where it is says nothing new.
             Some(Outcome::Published(message)) => {
                 let offset = message.offset;
                 self.put_in_force(user.clone(), InForce { issued_by, offset });
+                fault_point("revocation-in-force");
                 Ok(())
             }
             Some(Outcome::Duplicate { .. } | Outcome::Saved) | None => {

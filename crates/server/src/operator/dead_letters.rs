@@ -14,7 +14,7 @@ use http::StatusCode;
 use serde_json::json;
 use tidings_core::{Offset, Topic};
 use tidings_protocol::{ErrorBody, ErrorCode};
-use tidings_storage::{Outcome, Store, Write};
+use tidings_storage::{Outcome, Store, Write, fault_point};
 
 use super::Operator;
 use crate::dead_letters::replay::{self, Recipients};
@@ -65,6 +65,7 @@ async fn remove(
 ) -> Result<Response, HttpError> {
     let letter = at(&operator, &offset).await?;
     let outcomes = submit(&operator, vec![removal(&letter)]).await?;
+    fault_point("purge-durable");
     settled(outcomes.first())?;
     operator.env.metrics.dead_letters_purged.inc();
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -82,7 +83,9 @@ async fn replay_one(
     let topic = edit.topic.clone().unwrap_or_else(|| letter.topic.clone());
     replay::check(&letter, &topic, to, (env.store.as_ref(), &env.policies))?;
     let writes = replay::replay(&letter, edit, to);
+    fault_point("replay-writing");
     let outcomes = submit(&operator, writes.into()).await?;
+    fault_point("replay-durable");
     let (id, position, duplicate) = match outcomes.first() {
         Some(Outcome::Published(message)) => (message.id, message.position(), false),
         Some(Outcome::Duplicate { id, position }) => (*id, *position, true),

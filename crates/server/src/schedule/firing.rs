@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_core::{Priority, ScheduledMessage, Timestamp};
-use tidings_storage::{Outcome, ReadFrom, ReadLimit, StoreError, Write};
+use tidings_storage::{Outcome, ReadFrom, ReadLimit, StoreError, Write, fault_point};
 use tokio_util::sync::CancellationToken;
 
 use super::entry::{Due, due};
@@ -176,6 +176,7 @@ fn fire(env: &Env, scheduled: ScheduledMessage, now: Timestamp) -> Result<Fire, 
 /// Publishes each and removes its entry, in this order and in one submission: a crash between the
 /// two publishes it again, and its key makes that the same message.
 async fn write(env: &Env, priority: Priority, fires: Vec<Fire>) -> Result<(), StoreError> {
+    fault_point("schedule-due");
     let writes: Vec<Write> = fires.iter().flat_map(Fire::writes).collect();
     let is_alone = fires.len() == 1;
     let outcomes = match env.door_lane.submit_together(env.store.as_ref(), priority, writes).await {
@@ -185,6 +186,7 @@ async fn write(env: &Env, priority: Priority, fires: Vec<Fire>) -> Result<(), St
             return Err(error);
         }
     };
+    fault_point("schedule-fired");
     let mut outcomes = outcomes.into_iter();
     let mut failed = Ok(());
     for Fire { scheduled, publish } in fires {
@@ -202,6 +204,7 @@ async fn write(env: &Env, priority: Priority, fires: Vec<Fire>) -> Result<(), St
             }
             (published, _) => {
                 env.schedule.lock().done(&scheduled);
+                fault_point("schedule-done");
                 env.metrics.scheduled_published.inc_by(u64::from(published.is_some()));
             }
         }

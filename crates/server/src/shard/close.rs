@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tidings_core::{CloseCode, Comeback, Departure, Instant, UserId};
 use tidings_protocol::{Goaway, ServerBody};
+use tidings_storage::fault_point;
 use tokio::sync::oneshot;
 
 use super::connection::{Active, Connection, Phase};
@@ -175,6 +176,7 @@ impl Shard {
     }
 
     pub(super) fn start_drain(&mut self, due: Instant) {
+        fault_point("drain-begun");
         // Half of the time for the waves, half for the last to finish.
         let steps = (due.since(self.now) / 2).as_millis() / DRAIN_STEP.as_millis();
         let steps = usize::try_from(steps).unwrap_or(usize::MAX).max(1);

@@ -1,7 +1,7 @@
 //! Messages that were given up: kept in the open, then settled.
 
 use tidings_core::{Attempts, CursorKey, Durability, DurableKey, GiveUp, Message, Offset, Topic};
-use tidings_storage::{StoreError, Write};
+use tidings_storage::{StoreError, Write, fault_point};
 
 use super::durable::{held, held_as};
 use super::{ConnectionKey, PendingWrite, Shard};
@@ -69,6 +69,7 @@ impl Shard {
         );
         let burial = Burial { message, by: &whose, attempts, reason, failed: failed.as_ref() };
         let message = burial.dead_letter();
+        fault_point("dead-letter-writing");
         let write = Write::Publish { message, durability: Durability::Sync, id: None };
         self.write(write, Some(pending));
         true
@@ -87,9 +88,11 @@ impl Shard {
         let Some(durable) = connection.and_then(|c| held_as(c, durable)) else { return };
         match refused {
             None => {
+                fault_point("dead-letter-durable");
                 durable.window.dead_lettered(offset);
                 durable.note(&mut self.record, now, offset, 0, Happening::GivenUp);
                 durable.attempts.settled(offset);
+                fault_point("dead-letter-settled");
                 self.env.metrics.dead_letters.inc();
             }
             Some(error) => {

@@ -3,7 +3,7 @@
 use tidings_core::{
     DeliveryEffect, DeliveryWindow, DurableKey, Message, Offset, ResetReason, Timestamp, Topic,
 };
-use tidings_storage::{ReadBatch, StoreError, Write};
+use tidings_storage::{ReadBatch, StoreError, Write, fault_point};
 
 use super::catch_up::{CATCH_UP, READ_RETRY};
 use super::connection::Connection;
@@ -110,10 +110,12 @@ impl Shard {
             }
         }
         if sent > 0 {
+            fault_point("durable-sent");
             connection.queue_flush(slot, &mut self.unflushed);
             self.env.metrics.deliveries.inc_by(sent);
         }
         if reserve {
+            fault_point("durable-reserving");
             self.save_cursor(key, topic);
         } else if moved {
             self.save_soon(key, topic);
@@ -165,6 +167,7 @@ impl Shard {
         let held = self.connection(connection).and_then(|c| held_as(c, key));
         let Some(durable) = held else { return };
         durable.window.saved(reserved);
+        fault_point("durable-reserved");
         if durable.window.next() <= durable.window.tail() {
             self.pump(connection.slot, &key.topic, None);
         }
@@ -249,6 +252,7 @@ impl Shard {
                 let Some(connection) = self.connections.get_mut(slot as usize) else { return };
                 trace::sent(&self.env.spans, connection, message, attempt);
                 connection.push_message(message, attempt, priority);
+                fault_point("durable-read");
                 if let Some(durable) = held(connection, topic) {
                     let record = &mut self.record;
                     durable.note(record, self.now, message.offset, attempt, Happening::Sent);
@@ -287,6 +291,7 @@ impl Shard {
         durable.unsaved = false;
         let (key, state) = (durable.key.clone(), durable.window.state());
         let reserved = state.reserved;
+        fault_point("cursor-saving");
         let pending = PendingWrite::Cursor { connection, key: key.clone(), reserved };
         self.write(Write::SaveCursor { key: key.into(), state }, Some(pending));
     }

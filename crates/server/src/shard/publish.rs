@@ -4,7 +4,7 @@ use tidings_core::{Operation, Timestamp};
 use tidings_protocol::{
     ErrorBody, ErrorCode, Publish, Published, RequestId, Scheduled, ServerBody,
 };
-use tidings_storage::{Outcome, StoreError};
+use tidings_storage::{Outcome, StoreError, fault_point};
 
 use super::{ConnectionKey, PendingWrite, Shard};
 use crate::clock::Clock;
@@ -33,6 +33,7 @@ impl Shard {
                 Ok(publication) => publication,
                 Err(error) => return self.send_error(slot, Some(id), error),
             };
+        fault_point("publish-accepted");
         active.publishes_in_flight += 1;
         let pending = match deliver_at {
             None => PendingWrite::Publish { connection, id, span },
@@ -79,6 +80,7 @@ impl Shard {
                 None => self.cursor_saved(connection, &key, reserved),
             },
             PendingWrite::Session { connection } => {
+                fault_point("session-saved");
                 if refused(&outcome).is_some() {
                     self.session_refused(connection);
                 }
@@ -118,6 +120,7 @@ impl Shard {
             Err(Outcome::Refused(error)) => Err(store_error(error)),
             Err(Outcome::Published(_) | Outcome::Saved) => return,
         };
+        fault_point("schedule-answering");
         match &answer {
             Ok(scheduled) => span.scheduled(scheduled),
             Err(error) => span.refused(error.code),
@@ -139,6 +142,7 @@ impl Shard {
             Err(Outcome::Refused(error)) => Err(store_error(error)),
             Err(Outcome::Published(_) | Outcome::Saved) => return,
         };
+        fault_point("publish-answering");
         match &answer {
             Ok(published) => span.published(published),
             Err(error) => span.refused(error.code),

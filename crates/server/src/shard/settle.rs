@@ -2,6 +2,7 @@
 
 use tidings_core::{AttemptEnd, Filter, Instant, SettleOutcome, Topic, limits};
 use tidings_protocol::{Ack, AckWhich, ErrorBody, ErrorCode, Extend, Nack, RequestId, ServerBody};
+use tidings_storage::fault_point;
 
 use super::durable::held;
 use super::failed::Moment;
@@ -120,6 +121,7 @@ impl Shard {
             return self.send_error(slot, id, error);
         };
         let count = decide(durable, &mut self.record, now);
+        fault_point("durable-settled");
         trace::ended(durable, trace::Cause::Answered);
         self.env.metrics.settled.inc_by(u64::from(count));
         if id.is_some() {

@@ -2,7 +2,7 @@
 
 use tidings_core::{ConnectionEffect, Session, Timestamp};
 use tidings_protocol::ServerBody;
-use tidings_storage::Write;
+use tidings_storage::{Write, fault_point};
 
 use super::connection::Phase;
 use super::failed::Moment;
@@ -89,6 +89,7 @@ impl Shard {
     }
 
     pub(super) fn save_session(&mut self, connection: ConnectionKey, session: Session) {
+        fault_point("session-saving");
         self.write(Write::SaveSession(session), Some(PendingWrite::Session { connection }));
     }
 

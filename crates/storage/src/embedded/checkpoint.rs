@@ -15,6 +15,7 @@ use super::record::{
 use super::state::{Reading, State};
 use crate::codec::{Malformed, Put, Reader};
 use crate::dedup::First;
+use crate::fault_point::fault_point;
 use crate::hash::KeyHash;
 use crate::keep::Change;
 
@@ -64,11 +65,15 @@ pub(crate) fn write(disk: &dyn Disk, id: CheckpointId, state: &State) -> io::Res
     let name = id.file_name();
     let temporary = format!("{name}.new");
     let file = disk.create(&temporary)?;
+    fault_point("checkpoint-created");
     let mut sink = Sink::new(file.as_ref());
     encode(state, &mut sink);
     sink.finish()?;
+    fault_point("checkpoint-written");
     file.sync()?;
+    fault_point("checkpoint-synced");
     disk.rename(&temporary, &name)?;
+    fault_point("checkpoint-named");
     disk.sync_dir(CHECKPOINT_DIR)
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::error::OpenError;
+use crate::fault_point::fault_point;
 
 /// One directory of files.
 pub(crate) trait Disk: Send + Sync + fmt::Debug {
@@ -220,8 +221,12 @@ pub(crate) fn replace(
 ) -> io::Result<()> {
     let temporary = format!("{name}.new");
     let file = disk.create(&temporary)?;
+    fault_point("meta-created");
     file.write_at(&bytes(file.as_ref())?, 0)?;
+    fault_point("meta-written");
     file.sync()?;
+    fault_point("meta-synced");
     disk.rename(&temporary, name)?;
+    fault_point("meta-renamed");
     disk.sync_dir(dir)
 }

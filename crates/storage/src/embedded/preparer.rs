@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::batch::{LOG_DIR, Salt, SegmentId, segment_head};
 use super::disk::Disk;
 use super::segments::Segment;
+use crate::fault_point::fault_point;
 use crate::store::StoreError;
 
 /// How long to wait after there was no space.
@@ -134,6 +135,7 @@ impl Preparer {
             return Ok(());
         }
         self.disk.remove(&segment.id.file_name())?;
+        fault_point("segment-removed");
         inner.bytes = inner.bytes.saturating_sub(segment.bytes);
         self.disk.sync_dir(LOG_DIR)
     }
@@ -212,9 +214,12 @@ impl Preparer {
     /// Gives a freed segment another name. Its old batches no longer verify under it.
     fn reuse(&self, spare: &mut Segment, id: SegmentId) -> io::Result<()> {
         self.disk.rename(&spare.id.file_name(), &id.file_name())?;
+        fault_point("spare-renamed");
         spare.id = id;
         spare.file.write_at(&segment_head(id, self.salt), 0)?;
+        fault_point("spare-headed");
         spare.file.sync()?;
+        fault_point("spare-synced");
         self.disk.sync_dir(LOG_DIR)
     }
 
@@ -236,10 +241,14 @@ pub(crate) fn make(disk: &dyn Disk, salt: Salt, id: SegmentId, bytes: u32) -> io
             file.write_at(step, position)?;
             file.sync()?;
             position += step.len() as u64;
+            fault_point("segment-zeroing");
         }
+        fault_point("segment-zeroed");
         file.write_at(&segment_head(id, salt), 0)?;
         file.sync()?;
+        fault_point("segment-made");
         disk.rename(TEMPORARY, &id.file_name())?;
+        fault_point("segment-named");
         disk.sync_dir(LOG_DIR)
     })();
     match written {

@@ -22,6 +22,7 @@ use super::state::{Reading, State};
 use super::upkeep::{Checkpoints, Loaded, load_newest, trim_all};
 use super::writer::Writer;
 use crate::clock::Clock;
+use crate::fault_point::fault_point;
 use crate::stamp::Stamp;
 use crate::unlogged::Unlogged;
 
@@ -52,10 +53,12 @@ impl Opening<'_> {
         let started = Instant::now();
         let disk = self.disk.as_ref();
         make_dirs(disk).map_err(self.failed("make the directories of"))?;
+        fault_point("directories-made");
         let Found { mut meta, origin } = Meta::load(disk)?;
         let segments = open_segments(disk).map_err(self.failed("open the segments of"))?;
         check_owner(disk, &segments, &meta)?;
         let mut loaded = self.load(&mut meta, origin, &segments)?;
+        fault_point("checkpoint-loaded");
         let state = &mut loaded.state;
         // Where a store that was closed ends is known: what is missing before that is damage.
         let until = match meta.left {
@@ -64,6 +67,7 @@ impl Opening<'_> {
         };
         let mut replayed =
             replay(state, meta.salt, &segments, until).map_err(self.failed("read the log of"))?;
+        fault_point("log-replayed");
         let mut recovered = Recovered {
             segments_read: replayed.segments.len() as u64,
             cut_bytes: replayed.cut.map_or(0, |cut| cut.bytes as u64),
@@ -75,6 +79,7 @@ impl Opening<'_> {
         std::mem::take(&mut replayed.damage).into_iter().for_each(|found| recovered.note(found));
         let restart = mend(disk, self.config, &meta, state, segments, &replayed)
             .map_err(self.failed("mend the log of"))?;
+        fault_point("log-mended");
         let missing = drop_missing(state, &restart);
         if loaded.damaged == 0 {
             // An older checkpoint would know segments that were rightly given back since.
@@ -86,6 +91,7 @@ impl Opening<'_> {
         meta.left = Left::Open;
         meta.boot = disk.boot();
         meta.save(disk).map_err(self.failed("write META of"))?;
+        fault_point("meta-opened");
         let ids = checkpoint::list(disk).map_err(self.failed("list the checkpoints of"))?;
         let checkpoints = Checkpoints {
             newest: ids.first().copied(),

@@ -15,6 +15,7 @@ use super::replay::replay;
 use super::segments::Segment;
 use super::shared::{Shared, count};
 use super::state::State;
+use crate::fault_point::fault_point;
 use crate::keep::Sweep;
 
 mod clean;
@@ -139,6 +140,7 @@ impl Upkeep {
                 let mut index = self.shared.index_mut();
                 for (slot, first) in firsts {
                     count(&self.shared.counters.trimmed, index.trim(slot, first));
+                    fault_point("topic-trimmed");
                 }
             }
         }
@@ -222,7 +224,9 @@ impl Upkeep {
         state.end = until;
         take_over_firsts(&mut state, &shared);
         let id = CheckpointId(self.checkpoints.newest.map_or(1, |newest| newest.0 + 1));
+        fault_point("checkpoint-folded");
         checkpoint::write(shared.disk.as_ref(), id, &state)?;
+        fault_point("checkpoint-made");
         self.checkpoints = Checkpoints {
             newest: Some(id),
             newest_end: Some(until),
@@ -233,6 +237,7 @@ impl Upkeep {
         for old in checkpoint::list(shared.disk.as_ref())? {
             if !kept.contains(&Some(old)) {
                 shared.disk.remove(&old.file_name())?;
+                fault_point("checkpoint-removed");
             }
         }
         Ok(())

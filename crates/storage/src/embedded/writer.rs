@@ -16,6 +16,7 @@ use tidings_core::Priority;
 use super::queue::{Queued, Taken};
 use super::shared::{Shared, count};
 use crate::dedup::Dedup;
+use crate::fault_point::fault_point;
 use crate::stamp::Stamp;
 use crate::store::{Commit, CommitObserver, Committed, Outcome, StoreError};
 
@@ -116,6 +117,7 @@ impl Writer {
         if self.shared.poison.get().is_none() {
             // The mark makes damage in the batches before it tell from an unfinished end.
             let closed = self.make_room(0).and_then(|()| self.write(|log| log.write_mark()));
+            fault_point("mark-written");
             let _ = closed.and_then(|()| self.sync());
         }
     }
@@ -129,6 +131,7 @@ impl Writer {
         };
         if !outcomes.is_empty() {
             observer.committed(Commit { outcomes });
+            fault_point("commit-told");
         }
     }
 
@@ -147,6 +150,7 @@ impl Writer {
             return Err((plan::unplanned(work), error));
         }
         let mut plan = self.plan(work, room);
+        fault_point("commit-planned");
         let written =
             if plan.records() > 0 { self.write(|log| log.write_batch(&mut plan)) } else { Ok(()) };
         let synced = written.and_then(|()| {
@@ -169,10 +173,13 @@ impl Writer {
             return Ok(());
         }
         let next = self.shared.preparer.take()?;
+        fault_point("segment-taken");
         // What is in the old segment must last before anything in the new one can.
         self.sync()?;
+        fault_point("segment-left");
         let next = self.shared.segments.insert(next);
         self.log.go_on_in(next);
+        fault_point("segment-entered");
         Ok(())
     }
 
@@ -198,6 +205,7 @@ impl Writer {
 
     /// Makes a batch visible and gives its outcomes.
     fn publish(&mut self, plan: Plan) -> Vec<Committed> {
+        fault_point("commit-durable");
         let counters = &self.shared.counters;
         count(&counters.appended, plan.appended);
         count(&counters.duplicates, plan.duplicates);
@@ -205,8 +213,11 @@ impl Writer {
             self.dedup.remember(*key, *first, plan.time);
         }
         counters.keys_evicted_early.store(self.dedup.evicted_early(), Ordering::Relaxed);
+        fault_point("keys-remembered");
         plan.show(&self.shared);
+        fault_point("index-shown");
         plan.apply_changes(&self.shared);
+        fault_point("changes-applied");
         plan.into_outcomes()
     }
 }

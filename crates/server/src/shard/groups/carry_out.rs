@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidings_core::{
     CursorKey, GroupEffect, Instant, MemberId, Message, Offset, ResetReason, Timestamp, Topic,
 };
-use tidings_storage::{ReadBatch, StoreError};
+use tidings_storage::{ReadBatch, StoreError, fault_point};
 
 use super::{OwnedGroup, Purpose, Stage, Wanted};
 use crate::clock::Clock;
@@ -35,6 +35,7 @@ impl Shard {
                     continue;
                 }
                 GroupEffect::Reserve { topic } => {
+                    fault_point("group-reserving");
                     self.save_group_cursor(slot, &topic);
                     continue;
                 }
@@ -159,6 +160,7 @@ impl Shard {
         let Some(joining) = owned.members.get(&member).cloned() else { return };
         let word = MemberWord::Deliver { message: Arc::clone(message), attempt };
         self.write_to_member(&joining, member, word);
+        fault_point("group-delivered");
     }
 
     fn group_dead_letter(&mut self, slot: GroupSlot, message: &Message, dead: Dead) {

@@ -6,7 +6,7 @@ use tidings_core::{
     CursorKey, CursorState, Group, GroupKey, MemberId, Offset, Recovery, Topic, limits,
 };
 use tidings_protocol::{ErrorBody, ErrorCode};
-use tidings_storage::{StoreError, Write};
+use tidings_storage::{StoreError, Write, fault_point};
 
 use super::kept::Kept;
 use super::{OwnedGroup, OwnedTopic, Stage};
@@ -116,6 +116,7 @@ impl Shard {
             let begin = start(owned.from, state);
             owned.started(begin);
             let cursor = CursorState::beginning(state.epoch, begin.next(), window);
+            fault_point("group-opening");
             let pending = PendingWrite::GroupOpen { group: slot, topic: topic.clone() };
             return self.write(Write::SaveCursor { key, state: cursor }, Some(pending));
         };
@@ -133,6 +134,7 @@ impl Shard {
         refused: Option<&StoreError>,
     ) {
         let Some(owned) = self.groups.get(slot) else { return };
+        fault_point("group-opened");
         let Stage::Opening { waiting, started } = &mut owned.stage else { return };
         let started = *started;
         let Some(error) = refused else {

@@ -2,7 +2,7 @@
 //! a topic or the group rests.
 
 use tidings_core::{CursorKey, CursorState, Offset, Topic, limits};
-use tidings_storage::{StoreError, Write};
+use tidings_storage::{StoreError, Write, fault_point};
 
 use super::{OwnedGroup, OwnedTopic, Stage};
 use crate::group_letter::GroupSlot;
@@ -59,6 +59,7 @@ impl Shard {
         shared.saving += 1;
         let key = CursorKey::Group { group: owned.key.clone(), topic: topic.clone() };
         let (topic, reserved) = (topic.clone(), state.reserved);
+        fault_point("group-cursor-saving");
         let pending = PendingWrite::GroupCursor { group: slot, topic, reserved };
         self.write(Write::SaveCursor { key, state }, Some(pending));
     }
@@ -76,7 +77,10 @@ impl Shard {
         shared.saving = shared.saving.saturating_sub(1);
         let closing = shared.saving == 0 && std::mem::take(&mut shared.closing);
         match (refused, &owned.stage) {
-            (None, _) => owned.group.saved(topic, reserved),
+            (None, _) => {
+                fault_point("group-reserved");
+                owned.group.saved(topic, reserved);
+            }
             // Who has nobody to serve does not wait for a store that takes nothing.
             (Some(_), Stage::Closing { .. }) => {}
             (Some(error), Stage::Opening { .. } | Stage::Open) => {
@@ -140,6 +144,7 @@ impl Shard {
             }
             return;
         }
+        fault_point("group-closed");
         let (key, waiting) = (owned.key.clone(), std::mem::take(waiting));
         tracing::info!(%key.group, %key.filter, "a group has no member left");
         self.groups.remove(slot);

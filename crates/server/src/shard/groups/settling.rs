@@ -1,7 +1,7 @@
 //! What members say of their deliveries, and what becomes of dead letters.
 
 use tidings_core::{AttemptEnd, MemberId, Offset, SettleOutcome, Topic};
-use tidings_storage::StoreError;
+use tidings_storage::{StoreError, fault_point};
 
 use crate::group_letter::{Answer, GroupSlot, GroupWord, MemberWord};
 use crate::shard::Shard;
@@ -50,6 +50,7 @@ impl Shard {
             | GroupWord::Pause { .. }
             | GroupWord::Resume => return,
         };
+        fault_point("group-settled");
         self.env.metrics.settled.inc_by(u64::from(count));
         match (of, id) {
             // Nobody waits for this answer.
@@ -72,6 +73,7 @@ impl Shard {
         let Some(owned) = self.groups.get(slot) else { return };
         match refused {
             None => {
+                fault_point("group-dead-letter-durable");
                 owned.group.dead_lettered(topic, offset);
                 if let Some(shared) = owned.topics.get_mut(topic) {
                     shared.attempts.settled(offset);

@@ -16,6 +16,7 @@ use crate::embedded::scan::Cut;
 use crate::embedded::segments::Segment;
 use crate::embedded::state::State;
 use crate::embedded::writer::{Log, UNSYNCED_RECORDS_MAX};
+use crate::fault_point::fault_point;
 
 /// The first segment of a new directory is no larger, so that a first start is instant.
 const FIRST_SEGMENT_BYTES: u32 = 1024 * 1024;
@@ -80,7 +81,9 @@ pub(super) fn mend(
             log.go_on_in(next);
         }
         log.write_skip(skip)?;
+        fault_point("skip-written");
         log.sync()?;
+        fault_point("skip-synced");
         state.index.skip(skip);
     }
     if let Some(cut) = replayed.cut {
@@ -193,7 +196,9 @@ fn clear(segment: &Segment, from: LogEnd, written: LogEnd, cut: Cut) -> io::Resu
     let start = if written.segment == segment.id { written.position } else { from.position };
     if u64::from(start) < end {
         let length = usize::try_from(end - u64::from(start)).map_err(io::Error::other)?;
+        fault_point("cut-clearing");
         segment.file.write_at(&vec![0; length], u64::from(start))?;
+        fault_point("cut-cleared");
         segment.file.sync()?;
     }
     Ok(())

@@ -14,6 +14,7 @@ use super::{TOPICS_PER_STEP, Upkeep};
 use crate::embedded::batch::SegmentId;
 use crate::embedded::index::Run;
 use crate::embedded::queue::Move;
+use crate::fault_point::fault_point;
 use crate::store::StoreError;
 
 /// Segments with less than this part of live bytes are emptied.
@@ -119,6 +120,7 @@ impl Upkeep {
 
     /// Has the writer write these messages again. Whether to go on.
     fn move_all(&mut self, portion: Portion, submitted: &mut dyn FnMut()) -> bool {
+        fault_point("segment-emptying");
         if self.shared.queue.submit_moves(portion.moves).is_err() {
             return false;
         }
@@ -137,6 +139,7 @@ impl Upkeep {
                 ) => return false,
             }
         }
+        fault_point("segment-emptied");
         true
     }
 

@@ -2,6 +2,7 @@
 //! that never come back leave nothing.
 
 use super::Upkeep;
+use crate::fault_point::fault_point;
 
 /// Sessions, and as many cursors, looked at with one hold of what is kept.
 const LOOKED_AT_PER_STEP: usize = 256;
@@ -18,12 +19,13 @@ impl Upkeep {
                 let keep = self.shared.keep();
                 self.sweep.step(&keep, now, LOOKED_AT_PER_STEP)
             };
-            if !outdated.is_empty()
-                && let Err(error) = self.shared.queue.submit_changes(outdated)
-            {
-                // The next sweep finds them again.
-                tracing::debug!(%error, "what has expired could not be forgotten yet");
-                return;
+            if !outdated.is_empty() {
+                if let Err(error) = self.shared.queue.submit_changes(outdated) {
+                    // The next sweep finds them again.
+                    tracing::debug!(%error, "what has expired could not be forgotten yet");
+                    return;
+                }
+                fault_point("expired-forgotten");
             }
             if self.sweep.is_at_the_start() {
                 return;

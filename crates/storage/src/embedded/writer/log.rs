@@ -11,6 +11,7 @@ use crate::embedded::batch::{
 use crate::embedded::index::Run;
 use crate::embedded::record::{Skip, put_change, put_message, put_remove, put_skip};
 use crate::embedded::segments::Segment;
+use crate::fault_point::fault_point;
 
 /// A buffer larger than this is not kept after a batch.
 const BUFFER_KEPT: usize = 4 * 1024 * 1024;
@@ -107,7 +108,9 @@ impl Log {
 
     /// Makes what was written last.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
+        fault_point("log-syncing");
         self.active.file.sync()?;
+        fault_point("log-synced");
         self.unsynced = None;
         self.synced = self.next.batch;
         Ok(())
@@ -128,7 +131,9 @@ impl Log {
         let head = BatchHead { number: self.next, synced: self.synced, count, body };
         let head = head.encode(segment, Seed::new(self.salt, segment));
         self.buffer[..BATCH_HEAD].copy_from_slice(&head);
+        fault_point("log-writing");
         self.active.file.write_at(&self.buffer, u64::from(self.position))?;
+        fault_point("log-written");
         self.position += in_segment(self.buffer.len());
         self.next.batch += 1;
         self.next.record += u64::from(count);
