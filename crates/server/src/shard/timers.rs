@@ -1,9 +1,12 @@
 //! Deadlines of connections and of what they hold.
 
-use tidings_core::{ConnectionEffect, Session, Timestamp};
+use std::time::Duration;
+
+use tidings_core::{ConnectionEffect, Session};
 use tidings_protocol::ServerBody;
 use tidings_storage::{Write, fault_point};
 
+use super::catch_up::READ_RETRY;
 use super::connection::Phase;
 use super::failed::Moment;
 use super::subscription::Kind;
@@ -25,7 +28,12 @@ impl Shard {
             });
             windows.min()
         });
-        let Some(deadline) = [life, delivery].into_iter().flatten().min() else { return };
+        let half = self.env.settings.session_expiry / 2;
+        let keep = connection.active().map(|active| {
+            let due = active.session.expires_at.minus(half).as_ms();
+            self.now + Duration::from_millis(due.saturating_sub(Clock::wall().as_ms()))
+        });
+        let Some(deadline) = [life, delivery, keep].into_iter().flatten().min() else { return };
         if connection.armed.is_none_or(|armed| deadline < armed) {
             connection.armed = Some(deadline);
             self.timers.insert(deadline, key);
@@ -71,7 +79,7 @@ impl Shard {
     fn keep_session(&mut self, key: ConnectionKey) {
         let (wall, expiry) = (Clock::wall(), self.env.settings.session_expiry);
         let Some(active) = self.connection(key).and_then(|c| c.active()) else { return };
-        if active.session.expires_at < wall.plus(expiry / 2) {
+        if active.session.expires_at <= wall.plus(expiry / 2) {
             active.session.expires_at = wall.plus(expiry);
             let session = active.session.clone();
             let held = active.subscriptions.iter().filter_map(|s| match &s.kind {
@@ -93,12 +101,13 @@ impl Shard {
         self.write(Write::SaveSession(session), Some(PendingWrite::Session { connection }));
     }
 
-    /// The session could not be saved: it is, when the connection is next looked at.
+    /// The session could not be saved: it is taken for one that has to be in a moment.
     pub(super) fn session_refused(&mut self, key: ConnectionKey) {
         tracing::warn!("a session could not be saved; trying again");
-        if let Some(active) = self.connection(key).and_then(|c| c.active()) {
-            active.session.expires_at = Timestamp::from_ms(0);
-        }
+        let due = Clock::wall().plus(self.env.settings.session_expiry / 2 + READ_RETRY);
+        let Some(active) = self.connection(key).and_then(|c| c.active()) else { return };
+        active.session.expires_at = due;
+        self.arm(key.slot);
     }
 
     fn retry_failed_reads(&mut self, key: ConnectionKey) {

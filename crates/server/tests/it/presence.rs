@@ -424,3 +424,29 @@ async fn an_operator_sees_what_waits_for_a_user_who_is_away() {
     assert_eq!(cursor["next"], 2);
     server.shutdown().await;
 }
+
+/// A crash must find the session of whoever is connected, however quiet the connection is.
+#[tokio::test]
+async fn a_session_that_is_held_is_saved_anew_before_it_expires() {
+    let mut config = config();
+    config.limits.session_expiry = Duration::from_secs(1);
+    let server = start(config).await;
+    let expires_at = async || {
+        let (_, _, body) = http(server.operator_addr(), "GET", "/v1/users/dev", &[], "").await;
+        let described: Value = serde_json::from_str(&body).unwrap();
+        described["sessions"][0]["expires_at"].as_u64()
+    };
+    let _quiet = named(&server, "phone").await;
+    let first = loop {
+        if let Some(first) = expires_at().await {
+            break first;
+        }
+    };
+    // It expires after a second; the server pings after twenty-five.
+    let begin = Instant::now();
+    while expires_at().await.is_none_or(|at| at <= first) {
+        assert!(begin.elapsed() < Duration::from_secs(10), "it is not saved anew");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.shutdown().await;
+}
