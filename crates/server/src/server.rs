@@ -131,50 +131,10 @@ impl ServerBuilder {
     pub async fn start(self) -> Result<RunningServer, StartError> {
         let Self { config, engine } = self;
         config.validate()?;
-        let authenticator = Authenticator::new(&config.auth)?;
         let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
         let public = listen(config.server.listen, "server.listen")?;
         let operator = listen(config.server.operator, "server.operator")?;
-        let seats = (0..shard_count(&config)).map(|lane| ShardSeat::new(lane as u32));
-        let seats: Vec<ShardSeat> = seats.collect::<Result<_, _>>()?;
-        let inboxes: Vec<_> = seats.iter().map(|seat| Arc::clone(&seat.inbox)).collect();
-        let policies = Arc::new(config.policy_table());
-        let door_lane = Arc::new(DoorLane::new(&policies));
-        let schedule = Arc::<SharedSchedule>::default();
-        let watchers = Arc::new(Watchers::new(config.http.streams_max));
-        let fan_out = CommitFanOut::new(
-            inboxes.clone(),
-            Arc::clone(&door_lane),
-            Arc::clone(&schedule),
-            Arc::clone(&watchers),
-        );
-        let store = open_store(engine, &config, &policies, Arc::new(fan_out)).await?;
-        authenticator.revocations().load(store.as_ref())?;
-        schedule.load(store.as_ref())?;
-        let (readers, mut threads) = Readers::start(&store, &policies)?;
-        let metrics = Metrics::new();
-        let (spans, exporter) =
-            Spans::new(&config.trace, &config.server.node, random_u64(), &metrics)?;
-        let env = Arc::new(Env {
-            settings: settings(&config),
-            clock: Clock::start(),
-            store,
-            readers,
-            directory: Directory::default(),
-            roster: Roster::new(presence_settings(&config), &inboxes),
-            attempts: KeptAttempts::default(),
-            authenticator,
-            door_reads: DoorReads::new(&policies),
-            policies,
-            metrics,
-            spans,
-            inboxes,
-            door_lane,
-            schedule,
-            watchers,
-            seats: Arc::new(Seats::new(config.server.connections_max)),
-            seeds: Seeds::from(random_u64()),
-        });
+        let Parts { env, seats, mut threads, exporter } = parts(&config, engine).await?;
         let (failure, failed) = watch::channel(None);
         threads.extend(start_shards(&env, seats, &failure)?);
         let running = RunningServer {
@@ -198,6 +158,59 @@ impl ServerBuilder {
         );
         Ok(running)
     }
+}
+
+/// A server's parts before any of them listens or runs, but the readers.
+pub(crate) struct Parts {
+    pub(crate) env: Arc<Env>,
+    pub(crate) seats: Vec<ShardSeat>,
+    threads: Vec<JoinHandle<()>>,
+    exporter: Option<Exporter>,
+}
+
+/// Opens the store and puts the parts together.
+pub(crate) async fn parts(config: &Config, engine: Engine) -> Result<Parts, StartError> {
+    let authenticator = Authenticator::new(&config.auth)?;
+    let seats = (0..shard_count(config)).map(|lane| ShardSeat::new(lane as u32));
+    let seats: Vec<ShardSeat> = seats.collect::<Result<_, _>>()?;
+    let inboxes: Vec<_> = seats.iter().map(|seat| Arc::clone(&seat.inbox)).collect();
+    let policies = Arc::new(config.policy_table());
+    let door_lane = Arc::new(DoorLane::new(&policies));
+    let schedule = Arc::<SharedSchedule>::default();
+    let watchers = Arc::new(Watchers::new(config.http.streams_max));
+    let fan_out = CommitFanOut::new(
+        inboxes.clone(),
+        Arc::clone(&door_lane),
+        Arc::clone(&schedule),
+        Arc::clone(&watchers),
+    );
+    let store = open_store(engine, config, &policies, Arc::new(fan_out)).await?;
+    authenticator.revocations().load(store.as_ref())?;
+    schedule.load(store.as_ref())?;
+    let (readers, threads) = Readers::start(&store, &policies)?;
+    let metrics = Metrics::new();
+    let (spans, exporter) = Spans::new(&config.trace, &config.server.node, random_u64(), &metrics)?;
+    let env = Arc::new(Env {
+        settings: settings(config),
+        clock: Clock::start(),
+        store,
+        readers,
+        directory: Directory::default(),
+        roster: Roster::new(presence_settings(config), &inboxes),
+        attempts: KeptAttempts::default(),
+        authenticator,
+        door_reads: DoorReads::new(&policies),
+        policies,
+        metrics,
+        spans,
+        inboxes,
+        door_lane,
+        schedule,
+        watchers,
+        seats: Arc::new(Seats::new(config.server.connections_max)),
+        seeds: Seeds::from(random_u64()),
+    });
+    Ok(Parts { env, seats, threads, exporter })
 }
 
 /// A server that runs. Dropping it leaves it running until the process ends; call

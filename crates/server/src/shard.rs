@@ -27,6 +27,8 @@ mod settle;
 mod stream;
 mod subscribe;
 mod subscription;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod topics;
 mod trace;

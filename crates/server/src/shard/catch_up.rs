@@ -95,7 +95,7 @@ impl Shard {
         };
         for Subscription { sub, kind } in &mut active.subscriptions {
             match kind {
-                Kind::Live { topic: own, index, asked_up_to } if own == topic => {
+                Kind::Live { topic: own, index, asked_up_to, .. } if own == topic => {
                     let entry = self.topics.exact.get_mut(topic);
                     if let Some(live) = entry.and_then(|e| e.live.get_mut(*index as usize)) {
                         let LiveSubscriber { cursor, reading, .. } = live;

@@ -100,6 +100,14 @@ impl Active {
         }
     }
 
+    /// Whether a filter subscription gets the messages of `topic`.
+    pub(super) fn has_filter_for(&self, topic: &Topic) -> bool {
+        self.subscriptions.iter().any(|subscription| match &subscription.kind {
+            Kind::LiveFilter(_) => subscription.sub.matches(topic),
+            Kind::Live { .. } | Kind::Durable(_) | Kind::Waiting(_) | Kind::Shared(_) => false,
+        })
+    }
+
     pub(super) fn subscription(&mut self, sub: &Filter) -> Option<&mut Subscription> {
         self.subscriptions.iter_mut().find(|subscription| subscription.sub == *sub)
     }
@@ -139,6 +147,15 @@ impl Connection {
             Phase::Active(active) => Some(active),
             Phase::Awaiting { .. } | Phase::Closing { .. } => None,
         }
+    }
+
+    /// Whether the live subscription to `topic` wanted only what comes after `offset`.
+    pub(super) fn begins_after(&mut self, topic: &Topic, offset: Offset) -> bool {
+        let subscriptions = self.active().into_iter().flat_map(|active| &active.subscriptions);
+        subscriptions.into_iter().any(|subscription| match &subscription.kind {
+            Kind::Live { topic: own, begins, .. } => own == topic && *begins > offset,
+            Kind::LiveFilter(_) | Kind::Durable(_) | Kind::Waiting(_) | Kind::Shared(_) => false,
+        })
     }
 
     /// Whether more may be queued, or must be fetched later from the log.

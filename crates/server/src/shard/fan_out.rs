@@ -86,6 +86,13 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(subscriber.slot as usize) else {
             return false;
         };
+        let (topic, offset) = (shared.message.topic(), shared.message.offset);
+        let mut cursor = subscriber.cursor;
+        let step = cursor.appended(head_before, offset);
+        if step == LiveStep::Skip && connection.begins_after(topic, offset) {
+            // It was on its way when the subscription began: a filter's to deliver, if there is one.
+            return false;
+        }
         // Whatever comes of it: the message is this subscription's to deliver, not a filter's.
         connection.last_fan_out = self.topics.fan_outs;
         let outbound_bytes = self.env.settings.outbound_bytes;
@@ -97,8 +104,7 @@ impl Shard {
             self.no_room(subscriber, shared);
             return false;
         }
-        let mut cursor = subscriber.cursor;
-        match cursor.appended(head_before, shared.message.offset) {
+        match step {
             LiveStep::Deliver => {
                 if shared.audience.includes_live() {
                     connection.push_shared(shared, priority);

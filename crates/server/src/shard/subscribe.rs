@@ -106,18 +106,23 @@ impl Shard {
     ) {
         let state = self.env.store.topic_state(topic);
         let start = start(from, state);
+        let known_head = self.topics.exact.get(topic).map(|entry| entry.head);
         let entry = self.topics.entry(topic, state.head);
         let index = entry.live.len() as u32;
-        // With filters of this connection that lag in the topic it goes at their pace, or messages
-        // would come out of order, and twice.
+        // With filters of this connection it goes at their pace, be it that they lag in the topic
+        // or that messages are on their way to them, or these would come out of order, and twice.
         let active = self.connections.get_mut(slot as usize).and_then(|c| c.active());
-        let lags_from = active.and_then(|active| active.filters_lag_from(topic));
-        let cursor = LiveCursor::new(lags_from.map_or(start.next(), |next| next.min(start.next())));
+        let filters_next = active
+            .filter(|a| a.has_filter_for(topic))
+            .and_then(|active| active.filters_lag_from(topic).or(known_head.map(Offset::next)));
+        let begins = filters_next.map_or(start.next(), |next| next.min(start.next()));
+        let cursor = LiveCursor::new(begins);
         entry.live.push(LiveSubscriber { cursor, slot, reading: false });
         // What its connection's filters still lack is not what it asked for.
         let is_new = start.next() > state.head;
         let asked_up_to = if is_new { Offset::ORIGIN } else { state.head };
-        self.add(slot, sub.clone(), Kind::Live { topic: topic.clone(), index, asked_up_to });
+        let kind = Kind::Live { topic: topic.clone(), index, begins, asked_up_to };
+        self.add(slot, sub.clone(), kind);
         let pending = state.head.next().distance_from(start.next());
         let place = Some(place(state, start, pending));
         self.send(

@@ -25,9 +25,10 @@ pub(super) struct Subscription {
 /// How a subscription remembers its place.
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// The place is in the topic's array of live subscribers, at this index. What it asked for when
-    /// it began, up to `asked_up_to`, is not a backlog of its own making.
-    Live { topic: Topic, index: u32, asked_up_to: Offset },
+    /// The place is in the topic's array of live subscribers, at this index. It began with the
+    /// message `begins`: earlier ones are for filters of the connection to deliver. What it asked
+    /// for when it began, up to `asked_up_to`, is not a backlog of its own making.
+    Live { topic: Topic, index: u32, begins: Offset, asked_up_to: Offset },
     /// At the tail of every topic that matches, but for those in the map.
     LiveFilter(Box<Lagging>),
     /// The server remembers, and the delivery window decides.
