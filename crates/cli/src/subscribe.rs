@@ -300,6 +300,9 @@ impl Run<'_> {
                     "the place to go on from is not of this log".to_owned()
                 }
             },
+            ResetReason::Damaged => {
+                format!("messages before #{first} are damaged in the log and lost")
+            }
             ResetReason::Skipped => {
                 "the topic asks for messages to be left out when they come too fast".to_owned()
             }

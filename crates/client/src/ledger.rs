@@ -94,6 +94,10 @@ impl Ledger {
     /// The subscription lost its place.
     pub(crate) fn reset(&mut self, reason: ResetReason, epoch: Epoch, first: Offset) {
         let is_same_log = self.epoch == Some(epoch) && keeps_the_log(reason);
+        if is_same_log && reason == ResetReason::Damaged {
+            // It lost what lies just before `first`; what was sent earlier may still come again.
+            return;
+        }
         self.go_on(is_same_log, epoch, first);
     }
 
@@ -238,7 +242,7 @@ impl Ledger {
 /// Whether offsets mean after such a reset what they meant before.
 pub(crate) const fn keeps_the_log(reason: ResetReason) -> bool {
     match reason {
-        ResetReason::Trimmed | ResetReason::Skipped => true,
+        ResetReason::Trimmed | ResetReason::Skipped | ResetReason::Damaged => true,
         ResetReason::EpochChanged | ResetReason::AheadOfHead => false,
     }
 }

@@ -272,6 +272,14 @@ impl DeliveryWindow {
         }
     }
 
+    /// Whether any of the messages `first..=last` is the next to be delivered, or not settled yet:
+    /// whether it changes anything that they are [`missing`](Self::missing).
+    pub fn lacks(&self, first: Offset, last: Offset) -> bool {
+        first <= last
+            && ((first..=last).contains(&self.next)
+                || self.in_flight.range(first..=last).next().is_some())
+    }
+
     /// The dead letter of this message is durable: only now is the message settled, so a crash
     /// can repeat it but never lose it.
     pub fn dead_lettered(&mut self, offset: Offset) {

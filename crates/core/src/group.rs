@@ -290,6 +290,11 @@ impl Group {
         self.place_fetched(topic);
     }
 
+    /// Whether it changes anything that the messages `first..=last` of `topic` are missing.
+    pub fn lacks(&self, topic: &Topic, first: Offset, last: Offset) -> bool {
+        self.topics.get(topic).is_some_and(|shared| shared.window.lacks(first, last))
+    }
+
     /// A delivery could not be carried out: it does not count as an attempt, and is wanted again
     /// at `again_at`.
     pub fn not_sent(&mut self, topic: &Topic, offset: Offset, again_at: Instant) {

@@ -20,6 +20,7 @@ mod cursor_key;
 mod cursor_state;
 mod delivery_window;
 mod filter;
+mod gap;
 mod group;
 mod id;
 pub mod limits;
@@ -52,6 +53,7 @@ pub use delivery_window::{
     DeliveryEffect, DeliveryPolicy, DeliveryWindow, GiveUp, SettleOutcome, Standing, Unanswered,
 };
 pub use filter::{Filter, FilterError};
+pub use gap::gap;
 pub use group::{Group, GroupEffect, MemberId, MemberStanding, TopicStanding};
 pub use id::{
     ClientId, DedupKey, GroupName, IdError, MessageId, NodeId, OrderKey, SessionId,

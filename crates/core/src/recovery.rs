@@ -32,12 +32,14 @@ pub enum ResetReason {
     /// Messages were left out on purpose: the topic's policy asks for the latest only, or drops
     /// the oldest for slow readers.
     Skipped,
+    /// Messages were lost: what the disk has of them is not what was written.
+    Damaged,
 }
 
 impl ResetReason {
     /// Every reason.
-    pub const ALL: [Self; 4] =
-        [Self::EpochChanged, Self::Trimmed, Self::AheadOfHead, Self::Skipped];
+    pub const ALL: [Self; 5] =
+        [Self::EpochChanged, Self::Trimmed, Self::AheadOfHead, Self::Skipped, Self::Damaged];
 
     /// The word in frames and metrics.
     pub const fn as_str(self) -> &'static str {
@@ -46,6 +48,7 @@ impl ResetReason {
             Self::Trimmed => "trimmed",
             Self::AheadOfHead => "ahead_of_head",
             Self::Skipped => "skipped",
+            Self::Damaged => "damaged",
         }
     }
 }

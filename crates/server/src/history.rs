@@ -29,9 +29,10 @@ pub(crate) fn history(
                     format!("`{topic}` ends at offset {}, before {}", state.head, position.offset);
                 return Err(ErrorBody::new(ErrorCode::OffsetAhead, message));
             }
-            Recovery::Reset { reason: ResetReason::Trimmed | ResetReason::Skipped, .. } => {
-                recovered = false
-            }
+            Recovery::Reset {
+                reason: ResetReason::Trimmed | ResetReason::Skipped | ResetReason::Damaged,
+                ..
+            } => recovered = false,
         }
     }
     let now = Clock::wall();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tidings_core::{
-    CursorKey, CursorState, Durability, GroupKey, Message, MessageId, NewMessage, Offset, Position,
-    Priority, Session, SessionId, Timestamp, Topic, TopicState, UserId,
+    CursorKey, CursorState, Durability, GroupKey, Message, MessageId, NewMessage, Offset,
+    OffsetSet, Position, Priority, Session, SessionId, Timestamp, Topic, TopicState, UserId,
 };
 
 /// Whom the outcome of a write is for. The store hands it back untouched.
@@ -232,8 +232,12 @@ pub struct Cursor {
 /// What a read returned.
 #[derive(Clone, Debug)]
 pub struct ReadBatch {
-    /// By rising offset. Gaps are messages that were trimmed, removed or damaged.
+    /// By rising offset. Gaps are messages that were trimmed, removed or damaged, or that never
+    /// were.
     pub messages: Vec<Arc<Message>>,
+    /// Which of the gaps are damage: messages before `next` that were lost, and after damage that
+    /// was found when the store was opened perhaps some at a topic's end that never were.
+    pub damaged: OffsetSet,
     /// What the log held when it was read.
     pub state: TopicState,
     /// Where the next read of the same kind goes on; everything kept before it was returned.

@@ -127,6 +127,18 @@ fn what_was_skipped_changes_nothing_for_the_rest() {
 }
 
 #[test]
+fn what_lies_before_damage_still_comes_again() {
+    let mut ledger = ledger();
+    receive(&mut ledger, 1..=3);
+    ledger.acked(at(1));
+    assert!(ledger.released(at(2)));
+    ledger.reset(ResetReason::Damaged, EPOCH, Offset::new(6));
+    assert_eq!(receive(&mut ledger, [2, 3, 6]), [2, 6], "3 is still with the application");
+    [2, 3, 6].into_iter().for_each(|offset| ledger.acked(at(offset)));
+    assert_eq!(acks(&mut ledger), (Some(6), vec![]));
+}
+
+#[test]
 fn a_log_that_lost_its_end_starts_from_nothing() {
     let mut ledger = ledger();
     receive(&mut ledger, 1..=9);

@@ -269,9 +269,10 @@ pub(super) fn go_on(saved: CursorState, state: TopicState) -> Start {
         // A window over a log that was trimmed finds that out by itself, and keeps what was acked
         // out of order.
         Recovery::Recovered { .. }
-        | Recovery::Reset { reason: ResetReason::Trimmed | ResetReason::Skipped, .. } => {
-            (saved, Begins::Before)
-        }
+        | Recovery::Reset {
+            reason: ResetReason::Trimmed | ResetReason::Skipped | ResetReason::Damaged,
+            ..
+        } => (saved, Begins::Before),
         // Saved only once something settles, so that the reset is told again if the answer gets
         // lost.
         Recovery::Reset { reason: ResetReason::EpochChanged | ResetReason::AheadOfHead, next } => {

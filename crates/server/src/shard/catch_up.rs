@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_core::{Durability, Filter, LiveCursor, Offset, ResetReason, Topic, limits};
+use tidings_core::{Durability, Filter, LiveCursor, Offset, ResetReason, Topic, gap, limits};
 use tidings_protocol::{ErrorBody, History, RequestId, Reset, ServerBody, UnsubscribeReason};
 use tidings_storage::{ReadBatch, ReadFrom, ReadLimit, StoreError};
 
@@ -167,11 +167,7 @@ impl Shard {
         if let Some(Laggard { sub, cursor, .. }) = self.laggard(slot, topic)
             && cursor.next() >= from
         {
-            if batch.messages.first().map_or(batch.next, |m| m.offset) > cursor.next() {
-                let first = self.env.store.topic_state(topic).first;
-                self.send_reset(slot, &sub, topic, ResetReason::Trimmed, first);
-            }
-            self.send_batch(slot, cursor, &batch);
+            self.send_batch(slot, &sub, topic, cursor, &batch);
             self.each_live_place(slot, topic, |place| place.cursor.advance_to(batch.next));
         }
         self.catch_up_connection(slot, topic);
@@ -221,23 +217,57 @@ impl Shard {
         self.laggard(slot, topic).map(|laggard| laggard.cursor.next())
     }
 
-    fn send_batch(&mut self, slot: u32, cursor: LiveCursor, batch: &ReadBatch) {
-        let wall = Clock::wall();
-        let Some(priority) = batch.messages.first().map(|m| self.priority(m.topic())) else {
-            return;
-        };
-        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+    /// Sends what was read from `cursor` on, and tells what is missing of it.
+    fn send_batch(
+        &mut self,
+        slot: u32,
+        sub: &Filter,
+        topic: &Topic,
+        cursor: LiveCursor,
+        batch: &ReadBatch,
+    ) {
+        let (wall, priority) = (Clock::wall(), self.priority(topic));
+        let mut expected = cursor.next();
         let mut sent = 0;
-        for message in &batch.messages {
-            let is_wanted = message.offset >= cursor.next() && !message.is_expired(wall);
-            if is_wanted && audience(message).includes_live() {
+        for message in batch.messages.iter().filter(|message| message.offset >= cursor.next()) {
+            self.tell_gap(slot, sub, topic, (cursor, expected, message.offset), batch);
+            expected = message.offset.next();
+            if message.is_expired(wall) || !audience(message).includes_live() {
+                continue;
+            }
+            if let Some(connection) = self.connections.get_mut(slot as usize) {
                 connection.push_message(message, 1, priority);
                 sent += 1;
             }
         }
-        connection.queue_flush(slot, &mut self.unflushed);
+        self.tell_gap(slot, sub, topic, (cursor, expected, batch.next), batch);
+        if let Some(connection) = self.connections.get_mut(slot as usize) {
+            connection.queue_flush(slot, &mut self.unflushed);
+        }
         self.env.metrics.deliveries.inc_by(sent);
         self.env.metrics.catch_up_deliveries.inc_by(sent);
+    }
+
+    /// Nothing was found between two offsets. What was removed one by one is not missed; what is
+    /// gone right at the place where the subscription stands was trimmed.
+    fn tell_gap(
+        &mut self,
+        slot: u32,
+        sub: &Filter,
+        topic: &Topic,
+        (cursor, expected, found): (LiveCursor, Offset, Offset),
+        batch: &ReadBatch,
+    ) {
+        match gap(expected, found, &batch.damaged) {
+            Some(ResetReason::Damaged) => {
+                self.send_reset(slot, sub, topic, ResetReason::Damaged, found);
+            }
+            Some(reason) if expected == cursor.next() => {
+                let first = self.env.store.topic_state(topic).first;
+                self.send_reset(slot, sub, topic, reason, first);
+            }
+            Some(_) | None => {}
+        }
     }
 
     /// Reads for one connection in one topic, if it is behind and no read is under way.

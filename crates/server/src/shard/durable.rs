@@ -1,7 +1,7 @@
 //! Durable subscriptions: carrying out what the delivery window decides.
 
 use tidings_core::{
-    DeliveryEffect, DeliveryWindow, DurableKey, Message, Offset, ResetReason, Timestamp, Topic,
+    DeliveryEffect, DeliveryWindow, DurableKey, Message, Offset, ResetReason, Timestamp, Topic, gap,
 };
 use tidings_storage::{ReadBatch, StoreError, Write, fault_point};
 
@@ -221,28 +221,47 @@ impl Shard {
         let is_ours = |message: &Message| {
             !message.is_expired(wall) && audience(message).includes_durable(&key)
         };
-        let trimmed = settle_gaps(&mut durable.window, from, &batch, is_ours);
+        let gaps = settle_gaps(&mut durable.window, from, &batch, is_ours);
         trace::ended(durable, trace::Cause::Read);
         let (mut resolved, open): (Vec<_>, Vec<_>) = std::mem::take(&mut durable.wanted)
             .into_iter()
             .partition(|wanted| (from..batch.next).contains(&wanted.offset));
         resolved.retain(|wanted| durable.still_wants(wanted));
         durable.wanted = open;
+        let mut gaps = gaps.into_iter().peekable();
         for wanted in resolved {
+            while let Some(gap) = gaps.next_if(|gap| gap.goes_on <= wanted.offset) {
+                self.tell_gap_to_durable(slot, topic, gap);
+            }
             let found = batch.messages.binary_search_by_key(&wanted.offset, |m| m.offset);
             let Some(message) = found.ok().and_then(|at| batch.messages.get(at)) else { continue };
             if is_ours(message) {
                 self.fulfil(slot, topic, wanted, message);
             }
         }
-        if trimmed {
-            let first = self.env.store.topic_state(topic).first;
-            self.send_reset(slot, &topic.into(), topic, ResetReason::Trimmed, first);
+        for gap in gaps {
+            self.tell_gap_to_durable(slot, topic, gap);
         }
         if let Some(connection) = self.connections.get_mut(slot as usize) {
             connection.queue_flush(slot, &mut self.unflushed);
         }
         self.pump(slot, topic, None);
+    }
+
+    fn tell_gap_to_durable(&mut self, slot: u32, topic: &Topic, gap: Gap) {
+        let first = self.first_after(topic, gap);
+        self.send_reset(slot, &topic.into(), topic, gap.reason, first);
+    }
+
+    /// What to call the place where delivery goes on after a gap.
+    pub(super) fn first_after(&self, topic: &Topic, gap: Gap) -> Offset {
+        match gap.reason {
+            ResetReason::Damaged => gap.goes_on,
+            ResetReason::Trimmed
+            | ResetReason::Skipped
+            | ResetReason::EpochChanged
+            | ResetReason::AheadOfHead => self.env.store.topic_state(topic).first,
+        }
     }
 
     fn fulfil(&mut self, slot: u32, topic: &Topic, wanted: Wanted, message: &Message) {
@@ -297,29 +316,38 @@ impl Shard {
     }
 }
 
+/// Messages that a subscription lacked and the log has no longer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gap {
+    pub(super) reason: ResetReason,
+    /// The first offset behind it.
+    pub(super) goes_on: Offset,
+}
+
 /// Settles what the log no longer has of the part that was read, and what has expired or is for
-/// others. Returns whether something was gone.
+/// others. Returns what was gone that was not settled before.
 fn settle_gaps(
     window: &mut DeliveryWindow,
     from: Offset,
     batch: &ReadBatch,
     is_ours: impl Fn(&Message) -> bool,
-) -> bool {
+) -> Vec<Gap> {
     let mut expected = from;
-    let mut trimmed = false;
-    for message in &batch.messages {
-        if message.offset > expected {
-            window.missing(expected, message.offset.previous());
-            trimmed = true;
+    let mut gaps = Vec::new();
+    let mut settle = |window: &mut DeliveryWindow, expected: Offset, found: Offset| {
+        let Some(reason) = gap(expected, found, &batch.damaged) else { return };
+        if window.lacks(expected, found.previous()) {
+            gaps.push(Gap { reason, goes_on: found });
         }
+        window.missing(expected, found.previous());
+    };
+    for message in &batch.messages {
+        settle(window, expected, message.offset);
         if !is_ours(message) {
             window.missing(message.offset, message.offset);
         }
         expected = message.offset.next();
     }
-    if batch.next > expected {
-        window.missing(expected, batch.next.previous());
-        trimmed = true;
-    }
-    trimmed
+    settle(window, expected, batch.next);
+    gaps
 }

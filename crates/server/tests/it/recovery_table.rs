@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tidings_server::{RunningServer, TopicSection};
 
-use crate::peer::{Peer, config, metric, start};
+use crate::peer::{Peer, config, start};
+
+mod from_a_damaged_log;
 
 const TOPIC: &str = "log";
 
@@ -296,64 +298,5 @@ mod latest_only {
         let subscribe = json!({"topic": TOPIC, "after": after, "from": "last"});
         let reply = log.writer.ask(json!({ "subscribe": subscribe })).await;
         assert_eq!(reply["error"]["code"], "bad_field", "{reply}");
-    }
-}
-
-/// A part of the log cannot be read while somebody comes back.
-mod from_a_damaged_log {
-    use std::path::Path;
-
-    use tidings_server::Server;
-
-    use super::*;
-
-    const MESSAGES: u64 = 600;
-    const BAD: u64 = 300;
-
-    #[tokio::test]
-    async fn what_cannot_be_read_is_left_out_and_counted() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut config = config();
-        config.storage.directory = directory.path().join("data");
-        let server = Server::builder(config).start().await.unwrap();
-        let mut writer = Peer::connect(server.public_addr()).await;
-        let mut epoch = json!(null);
-        for n in 1..=MESSAGES {
-            let data = json!(format!("message number {n} of many"));
-            epoch = writer.publish(TOPIC, data).await["epoch"].clone();
-        }
-        damage(&directory.path().join("data"), &format!("message number {BAD} of many"));
-        let mut reader = Peer::connect(server.public_addr()).await;
-        let after = json!({"epoch": epoch, "offset": 10});
-        let reply = reader.ask(json!({"subscribe": {"topic": TOPIC, "after": after}})).await;
-        assert_eq!(reply["subscribed"]["recovered"], true, "{reply}");
-        for n in (11..=MESSAGES).filter(|n| *n != BAD) {
-            let message = reader.message().await;
-            assert_eq!(message["offset"], n);
-            assert_eq!(message["data"], format!("message number {n} of many"));
-        }
-        reader.assert_quiet().await;
-        // The gap shows in the offsets, and to the operator; damaged bytes are never served.
-        assert!(metric(&server, "tidings_store_damaged").await >= 1.0);
-        server.shutdown().await;
-    }
-
-    /// Flips a bit of `text` wherever a file of the log has it.
-    fn damage(directory: &Path, text: &str) {
-        let mut found = 0;
-        for entry in std::fs::read_dir(directory.join("log")).unwrap() {
-            let path = entry.unwrap().path();
-            let mut bytes = std::fs::read(&path).unwrap();
-            let at = bytes.windows(text.len()).position(|window| window == text.as_bytes());
-            if let Some(at) = at {
-                bytes[at] ^= 1;
-                // In place, as a disk would: the server has the file open.
-                let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-                std::os::unix::fs::FileExt::write_all_at(&file, &bytes[at..=at], at as u64)
-                    .unwrap();
-                found += 1;
-            }
-        }
-        assert_eq!(found, 1, "the message is in one file");
     }
 }

@@ -147,7 +147,9 @@ impl World {
                 let frame = Frame::Reset { epoch: log.epoch, next };
                 match reason {
                     // The window finds out by itself, and keeps what was acked out of order.
-                    ResetReason::Trimmed | ResetReason::Skipped => (state, frame),
+                    ResetReason::Trimmed | ResetReason::Skipped | ResetReason::Damaged => {
+                        (state, frame)
+                    }
                     ResetReason::EpochChanged | ResetReason::AheadOfHead => {
                         sent = Sent::Unknown;
                         (CursorState::at(log.epoch, next), frame)

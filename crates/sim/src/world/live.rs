@@ -108,7 +108,11 @@ impl World {
             Recovery::Recovered { .. } => Sometimes::Recovered,
             Recovery::Reset { reason: ResetReason::Trimmed, .. } => Sometimes::ResetByTrim,
             Recovery::Reset {
-                reason: ResetReason::EpochChanged | ResetReason::AheadOfHead | ResetReason::Skipped,
+                reason:
+                    ResetReason::EpochChanged
+                    | ResetReason::AheadOfHead
+                    | ResetReason::Skipped
+                    | ResetReason::Damaged,
                 ..
             } => Sometimes::ResetByEpoch,
         });

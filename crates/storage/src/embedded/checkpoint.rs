@@ -35,7 +35,8 @@ const KEY: usize = 48;
 mod topic_flag {
     pub(super) const UNWAITED: u8 = 1;
     pub(super) const REMOVED: u8 = 1 << 1;
-    pub(super) const ALL: u8 = UNWAITED | REMOVED;
+    pub(super) const DAMAGED: u8 = 1 << 2;
+    pub(super) const ALL: u8 = UNWAITED | REMOVED | DAMAGED;
 }
 
 /// The number of a checkpoint; a later one has a larger number.
@@ -179,9 +180,13 @@ fn put_topic(out: &mut impl Put, log: &TopicLog) {
     out.put_short_text(log.topic.as_str());
     out.put_u64(log.first.get());
     out.put_u64(log.head.get());
-    let removed = log.removed.as_ref().map(|removed| removed.ranges().collect::<Vec<_>>());
-    let flags = if log.unwaited { topic_flag::UNWAITED } else { 0 };
-    out.put_u8(flags | if removed.is_some() { topic_flag::REMOVED } else { 0 });
+    let flags = [
+        (log.unwaited, topic_flag::UNWAITED),
+        (log.removed.is_some(), topic_flag::REMOVED),
+        (log.damaged.is_some(), topic_flag::DAMAGED),
+    ];
+    let flags = flags.into_iter().filter(|(is_set, _)| *is_set);
+    out.put_u8(flags.fold(0, |all, (_, flag)| all | flag));
     out.put_count(log.runs.len());
     for run in &log.runs {
         out.put_u64(run.first.get());
@@ -193,12 +198,16 @@ fn put_topic(out: &mut impl Put, log: &TopicLog) {
         out.put_u32(run.span);
         out.put_u32(run.bytes);
     }
-    if let Some(removed) = removed {
-        out.put_count(removed.len());
-        for (first, last) in removed {
-            out.put_u64(first.get());
-            out.put_u64(last.get());
-        }
+    for offsets in log.removed.iter().chain(&log.damaged) {
+        put_offsets(out, offsets);
+    }
+}
+
+fn put_offsets(out: &mut impl Put, offsets: &OffsetSet) {
+    out.put_count(offsets.ranges().count());
+    for (first, last) in offsets.ranges() {
+        out.put_u64(first.get());
+        out.put_u64(last.get());
     }
 }
 
@@ -284,11 +293,18 @@ fn read_topic(reader: &mut Reader<'_>) -> Result<TopicLog, Malformed> {
         log.runs.push_back(run);
     }
     if flags & topic_flag::REMOVED != 0 {
-        let mut removed = OffsetSet::default();
-        for _ in 0..reader.count(16)? {
-            removed.insert(Offset::new(reader.u64()?), Offset::new(reader.u64()?));
-        }
-        log.removed = Some(Box::new(removed));
+        log.removed = Some(Box::new(read_offsets(reader)?));
+    }
+    if flags & topic_flag::DAMAGED != 0 {
+        log.damaged = Some(Box::new(read_offsets(reader)?));
     }
     Ok(log)
+}
+
+fn read_offsets(reader: &mut Reader<'_>) -> Result<OffsetSet, Malformed> {
+    let mut offsets = OffsetSet::default();
+    for _ in 0..reader.count(16)? {
+        offsets.insert(Offset::new(reader.u64()?), Offset::new(reader.u64()?));
+    }
+    Ok(offsets)
 }

@@ -7,6 +7,7 @@ use tidings_core::{Offset, OffsetSet, Timestamp, Topic, TopicState};
 use super::batch::SegmentId;
 use super::record::{Skip, SkipScope, Waited};
 
+mod damage;
 mod given;
 mod removal;
 mod run;
@@ -33,6 +34,8 @@ pub(crate) struct TopicLog {
     pub(crate) runs: VecDeque<Run>,
     /// What was removed within the runs; mostly nothing.
     pub(crate) removed: Option<Box<OffsetSet>>,
+    /// What was lost to damage, as far as opening the store told; mostly nothing.
+    pub(crate) damaged: Option<Box<OffsetSet>>,
 }
 
 impl TopicLog {
@@ -45,6 +48,7 @@ impl TopicLog {
             bytes: 0,
             runs: VecDeque::new(),
             removed: None,
+            damaged: None,
         }
     }
 
@@ -160,6 +164,7 @@ impl Index {
             // Offsets skipped because of damage may in truth have been free.
             log.first = log.first.min(run.first);
         }
+        log.note_holes_before(&run);
         log.head = log.head.max(run.last());
         log.unwaited |= waited == Waited::NotForSync;
         log.bytes += u64::from(run.bytes);
@@ -201,6 +206,7 @@ impl Index {
         }
         let log = self.log_mut(slot);
         log.forget_removed_before(first);
+        log.forget_damaged_before(first);
         if log.runs.is_empty() {
             log.runs.shrink_to_fit();
         }
@@ -243,6 +249,7 @@ impl Index {
                 if missing.contains(&run.segment) {
                     *dropped.entry(run.segment).or_default() += self.log(slot).live_of(&run);
                     self.count_out(slot, &run);
+                    self.log_mut(slot).note_lost(&run);
                     self.log_mut(slot).forget_removed_of(&run);
                 } else {
                     self.log_mut(slot).runs.push_back(run);

@@ -40,10 +40,39 @@ pub(super) struct Piece {
     removed: OffsetSet,
 }
 
+/// What is read in one go.
+struct Stretch {
+    state: TopicState,
+    pieces: Vec<Piece>,
+    /// What is known to be lost of it and lies in no run.
+    damaged: Vec<(Offset, Offset)>,
+}
+
 impl Piece {
     pub(super) fn read(&self) -> Result<Vec<u8>, StoreError> {
         let read = self.segment.read(self.run.position, self.run.span);
         read.map_err(|error| StoreError::Read { reason: error.to_string() })
+    }
+
+    /// How many messages it should have.
+    fn expected(&self) -> u64 {
+        let (first, last) = (*self.wanted.start(), *self.wanted.end());
+        last.next().distance_from(first).saturating_sub(self.removed.count_within(first, last))
+    }
+
+    /// Which of its messages are not among those that could be read.
+    fn lost(&self, messages: &[Arc<Message>]) -> Vec<(Offset, Offset)> {
+        if self.expected() <= messages.len() as u64 {
+            return Vec::new();
+        }
+        let mut lost = OffsetSet::from_ranges([(*self.wanted.start(), *self.wanted.end())]);
+        for (first, last) in self.removed.ranges() {
+            lost.remove(first, last);
+        }
+        for message in messages {
+            lost.remove(message.offset, message.offset);
+        }
+        lost.ranges().collect()
     }
 
     pub(super) fn wants(&self, topic: &Topic, view: &MessageView<'_>) -> bool {
@@ -92,28 +121,27 @@ impl Shared {
             ReadFrom::Time(time) => time,
             ReadFrom::Offset(_) => Timestamp::default(),
         };
-        let mut gathered = Gathered { limit, since, messages: Vec::new(), bytes: 0 };
-        while let Some((found, pieces)) = self.pieces(topic, from, &gathered) {
+        let mut gathered = Gathered::new(limit, since);
+        while let Some(Stretch { state: found, pieces, damaged }) =
+            self.stretch(topic, from, &gathered)
+        {
             state = found;
+            gathered.add_damaged(damaged);
             let Some(last) = pieces.last().map(|piece| *piece.wanted.end()) else { break };
             for piece in pieces {
                 let messages = self.messages_in(topic, &piece)?;
+                gathered.add_damaged(piece.lost(&messages));
                 if let Some(next) = gathered.add(messages) {
-                    return Ok(ReadBatch { messages: gathered.messages, state, next });
+                    return Ok(gathered.into_batch(state, next));
                 }
             }
             from = ReadFrom::Offset(last.next());
         }
-        Ok(ReadBatch { messages: gathered.messages, state, next: state.head.next() })
+        Ok(gathered.into_batch(state, state.head.next()))
     }
 
     /// The next runs to read, with how the topic stands; `None` if it has no log.
-    fn pieces(
-        &self,
-        topic: &Topic,
-        from: ReadFrom,
-        gathered: &Gathered,
-    ) -> Option<(TopicState, Vec<Piece>)> {
+    fn stretch(&self, topic: &Topic, from: ReadFrom, gathered: &Gathered) -> Option<Stretch> {
         let index = self.index();
         let slot = index.slot(topic.as_str())?;
         let state = index.state(slot, self.reading.epoch);
@@ -123,16 +151,24 @@ impl Shared {
             ReadFrom::Time(time) => (log.run_from_time(time), Offset::FIRST),
         };
         let (mut messages, mut bytes) = (0, 0);
-        let mut pieces = Vec::new();
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut left = log.runs.len().saturating_sub(first_run);
         for run in log.runs.iter().skip(first_run).take(RUNS_PER_STEP) {
             if messages > gathered.messages_left() || bytes > gathered.bytes_left() {
                 break;
             }
             messages += run.messages as usize;
             bytes += run.bytes as usize;
+            left -= 1;
             pieces.extend(self.piece(log, run, first));
         }
-        Some((state, pieces))
+        let start = match from {
+            ReadFrom::Offset(offset) => Some(offset.max(log.first)),
+            ReadFrom::Time(_) => pieces.first().map(|piece| *piece.wanted.start()),
+        };
+        let end = pieces.last().filter(|_| left > 0).map_or(log.head, |last| *last.wanted.end());
+        let damaged = start.map(|start| log.damaged_within(start, end)).unwrap_or_default();
+        Some(Stretch { state, pieces, damaged })
     }
 
     /// A run of a topic, to be read from `first` on.
@@ -144,7 +180,7 @@ impl Shared {
     }
 
     fn messages_in(&self, topic: &Topic, piece: &Piece) -> Result<Vec<Arc<Message>>, StoreError> {
-        let Piece { run, wanted, removed, .. } = piece;
+        let run = &piece.run;
         let bytes = piece.read()?;
         let mut messages: Vec<Arc<Message>> = Vec::new();
         for record in records(&bytes, run.segment, self.salt) {
@@ -156,9 +192,7 @@ impl Shared {
                 messages.push(Arc::new(message));
             }
         }
-        let expected = wanted.end().next().distance_from(*wanted.start());
-        let expected = expected - removed.count_within(*wanted.start(), *wanted.end());
-        let lost = expected.saturating_sub(messages.len() as u64);
+        let lost = piece.expected().saturating_sub(messages.len() as u64);
         if lost > 0 && self.known_damage.is_new(run.segment, run.position) {
             let (file, position) = (run.segment.file_name(), run.position);
             tracing::error!(file, position, span = run.span, lost, "damaged records are left out");
@@ -194,9 +228,29 @@ struct Gathered {
     since: Timestamp,
     messages: Vec<Arc<Message>>,
     bytes: usize,
+    damaged: OffsetSet,
 }
 
 impl Gathered {
+    fn new(limit: ReadLimit, since: Timestamp) -> Self {
+        let damaged = OffsetSet::default();
+        Self { limit, since, messages: Vec::new(), bytes: 0, damaged }
+    }
+
+    fn add_damaged(&mut self, ranges: Vec<(Offset, Offset)>) {
+        for (first, last) in ranges {
+            self.damaged.insert(first, last);
+        }
+    }
+
+    /// What is told of damage ends where the messages do.
+    fn into_batch(mut self, state: TopicState, next: Offset) -> ReadBatch {
+        if let Some((_, last)) = self.damaged.ranges().last() {
+            self.damaged.remove(next, last.max(next));
+        }
+        ReadBatch { messages: self.messages, damaged: self.damaged, state, next }
+    }
+
     fn messages_left(&self) -> usize {
         self.limit.messages.max(1).saturating_sub(self.messages.len())
     }

@@ -11,7 +11,7 @@ use tidings_core::{Epoch, Offset, Position, Timestamp, Topic};
 use super::batch::{LogEnd, RawRecord, SegmentId};
 use super::error::Damage;
 use super::index::{Index, Run, Slot};
-use super::record::{Appended, MessageView, Record, RemoveView, Skip, SkipScope, Waited};
+use super::record::{Appended, MessageView, Record, RemoveView, Waited};
 use super::scan::Visitor;
 use crate::codec::Malformed;
 use crate::dedup::{Dedup, First};
@@ -195,7 +195,7 @@ impl Visitor for Fold<'_> {
         self.flush();
         // Any topic's head may have been in the lost records, so no topic gives those offsets
         // again. The same damage is found again by the next fold, with the same outcome.
-        self.state.index.skip(Skip { scope: SkipScope::All, by: records });
+        self.state.index.lose(records);
         self.damage.push(Damage {
             file: self.segment.file_name(),
             position: position as u64,

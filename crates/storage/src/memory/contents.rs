@@ -5,8 +5,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use tidings_core::{
-    Durability, Epoch, Message, MessageId, NewMessage, Offset, PolicyTable, Position, Timestamp,
-    Topic, TopicState,
+    Durability, Epoch, Message, MessageId, NewMessage, Offset, OffsetSet, PolicyTable, Position,
+    Timestamp, Topic, TopicState,
 };
 
 use super::MemoryConfig;
@@ -236,7 +236,7 @@ impl Contents {
         let state = self.topic_state(topic, now);
         let read = self.topics.get(topic).map(|log| log.read(from, limit));
         let (messages, next) = read.unwrap_or_else(|| (Vec::new(), state.head.next()));
-        ReadBatch { messages, state, next }
+        ReadBatch { messages, damaged: OffsetSet::default(), state, next }
     }
 
     fn note_given(&mut self, message: &Message) {

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tidings_core::{
     CloseCode, Filter, Jitter, Message, Offset, Position, Principal, PriorityQueue, Recovery,
-    ResetReason, Topic, TopicState, UserId, limits, recover,
+    ResetReason, Topic, TopicState, UserId, gap, limits, recover,
 };
 use tidings_protocol::http::{
     Ready, ReadyTopic, StreamBody, StreamEvent, append_comment, append_retry, encode_stream_cursor,
 };
 use tidings_protocol::{ErrorBody, Goaway, Reset};
-use tidings_storage::{ReadFrom, ReadLimit};
+use tidings_storage::{ReadBatch, ReadFrom, ReadLimit};
 use tokio::time::Instant;
 
 use super::ask::{Ask, Start};
@@ -237,10 +237,16 @@ impl Source {
         let mut sent = 0;
         let is_for_it =
             |message: &Message| !message.is_expired(now) && audience(message).includes_live();
-        for message in batch.messages.iter().filter(|message| is_for_it(message)) {
-            self.append_message(index, message, &mut out);
-            sent += 1;
+        let mut expected = position.offset.next();
+        for message in &batch.messages {
+            self.append_damage(index, expected, message.offset, &batch, &mut out);
+            expected = message.offset.next();
+            if is_for_it(message) {
+                self.append_message(index, message, &mut out);
+                sent += 1;
+            }
         }
+        self.append_damage(index, expected, batch.next, &batch, &mut out);
         self.places[index].position.offset = batch.next.previous();
         self.env.metrics.deliveries.inc_by(sent);
         self.env.metrics.stream_deliveries.inc_by(sent);
@@ -252,6 +258,24 @@ impl Source {
         self.places[index].position = message.position();
         let cursor = self.cursor();
         StreamEvent { id: Some(&cursor), body: StreamBody::Message(message) }.append(out);
+    }
+
+    /// Tells of messages between two offsets that were lost. Whoever comes back with the cursor of
+    /// that is behind them.
+    fn append_damage(
+        &mut self,
+        index: usize,
+        expected: Offset,
+        found: Offset,
+        batch: &ReadBatch,
+        out: &mut Vec<u8>,
+    ) {
+        if gap(expected, found, &batch.damaged) == Some(ResetReason::Damaged) {
+            self.places[index].position.offset = found.previous();
+            let (topic, cursor) = (self.places[index].topic.clone(), self.cursor());
+            let place = (batch.state, found);
+            self.append_reset(Some(&cursor), &topic, ResetReason::Damaged, place, out);
+        }
     }
 
     fn append_reset(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidings_core::{
-    CursorKey, GroupEffect, Instant, MemberId, Message, Offset, ResetReason, Timestamp, Topic,
+    CursorKey, GroupEffect, Instant, MemberId, Message, Offset, Timestamp, Topic, gap,
 };
 use tidings_storage::{ReadBatch, StoreError, fault_point};
 
@@ -16,6 +16,7 @@ use crate::inbox::{Asker, Want};
 use crate::shard::Shard;
 use crate::shard::catch_up::READ_RETRY;
 use crate::shard::dead_letter::Dead;
+use crate::shard::durable::Gap;
 
 impl Shard {
     /// Carries out what the group wants done. Messages `at_hand` need not be read from the log.
@@ -98,7 +99,7 @@ impl Shard {
             .into_iter()
             .partition(|wanted| (from..batch.next).contains(&wanted.offset));
         shared.wanted = open;
-        let trimmed = owned.settle_gaps(topic, from, &batch, wall);
+        let gaps = owned.settle_gaps(topic, from, &batch, wall);
         owned.keep_ahead(topic, &batch);
         for Wanted { offset, purpose } in resolved {
             let found = batch.messages.binary_search_by_key(&offset, |m| m.offset);
@@ -106,9 +107,9 @@ impl Shard {
                 self.fulfil_group(slot, message, purpose, wall);
             }
         }
-        if trimmed {
-            let first = self.env.store.topic_state(topic).first;
-            self.tell_reset(slot, topic, ResetReason::Trimmed, first);
+        for gap in gaps {
+            let first = self.first_after(topic, gap);
+            self.tell_reset(slot, topic, gap.reason, first);
         }
         self.pump_group(slot, &batch.messages);
         self.fetch_for_group(slot, topic);
@@ -225,30 +226,29 @@ impl OwnedGroup {
     }
 
     /// Settles what the log no longer has of the part that was read, and what has expired or is for
-    /// others. Returns whether something was gone.
+    /// others. Returns what was gone that was not settled before.
     fn settle_gaps(
         &mut self,
         topic: &Topic,
         from: Offset,
         batch: &ReadBatch,
         wall: Timestamp,
-    ) -> bool {
+    ) -> Vec<Gap> {
         let mut expected = from;
-        let mut trimmed = false;
-        for message in &batch.messages {
-            if message.offset > expected {
-                self.group.missing(topic, expected, message.offset.previous());
-                trimmed = true;
+        let mut gaps = Vec::new();
+        let found = batch.messages.iter().map(|message| (message.offset, Some(message)));
+        for (offset, message) in found.chain([(batch.next, None)]) {
+            if let Some(reason) = gap(expected, offset, &batch.damaged) {
+                if self.group.lacks(topic, expected, offset.previous()) {
+                    gaps.push(Gap { reason, goes_on: offset });
+                }
+                self.group.missing(topic, expected, offset.previous());
             }
-            if !self.is_for_it(message, wall) {
-                self.group.missing(topic, message.offset, message.offset);
+            if message.is_some_and(|message| !self.is_for_it(message, wall)) {
+                self.group.missing(topic, offset, offset);
             }
-            expected = message.offset.next();
+            expected = offset.next();
         }
-        if batch.next > expected {
-            self.group.missing(topic, expected, batch.next.previous());
-            trimmed = true;
-        }
-        trimmed
+        gaps
     }
 }

@@ -259,5 +259,5 @@ fn a_hundred_thousand_removals_in_random_order_leave_little() {
 #[test]
 fn memory_is_what_the_documentation_says() {
     assert_eq!(size_of::<Run>(), 48);
-    assert_eq!(size_of::<TopicLog>(), 88);
+    assert_eq!(size_of::<TopicLog>(), 96);
 }

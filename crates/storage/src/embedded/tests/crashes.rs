@@ -89,6 +89,8 @@ fn check(rig: &mut Rig, model: &mut Model, seed: u64) {
     for n in 0..4 {
         let name = format!("t/{n}");
         let kept = rig.read(&name);
+        let damaged = rig.told_damaged(&name, 10);
+        assert!(damaged.is_empty(), "seed {seed}: {name} {damaged:?} is told to be damaged");
         for ((_, offset), (data, _)) in
             model.synced.range((name.clone(), 0)..=(name.clone(), u64::MAX))
         {

@@ -1,6 +1,6 @@
 //! Damage is noticed and named, never served, and takes nothing else with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidings_core::Durability;
 
@@ -29,6 +29,26 @@ impl Contents {
             assert_eq!(self.0.get(place), Some(data), "seed {seed}: wrong content at {place:?}");
         }
         self.0.len() - found.0.len()
+    }
+
+    /// Readers are told of everything that is not there, and of nothing that is or never was, but
+    /// for what lies after the last message that was published. What lies before the first one kept
+    /// is told as for any topic that was trimmed.
+    fn check_told(&self, rig: &Rig, seed: u64, step: usize) {
+        let found = Self::of(rig);
+        for name in TOPICS {
+            let of_topic = |contents: &Self| -> BTreeSet<u64> {
+                let places = contents.0.keys().filter(|(topic, _)| topic == name);
+                places.map(|(_, offset)| *offset).collect()
+            };
+            let (all, left) = (of_topic(self), of_topic(&found));
+            let first = rig.store.topic_state(&super::rig::topic(name)).first.get();
+            let missing: BTreeSet<u64> = (&all - &left).split_off(&first);
+            let told = rig.told_damaged(name, step);
+            let head = all.last().copied().unwrap_or_default();
+            let told_within: BTreeSet<u64> = told.range(..=head).copied().collect();
+            assert_eq!(told_within, missing, "seed {seed}: {name}");
+        }
     }
 }
 
@@ -77,6 +97,7 @@ fn flip_bits(by_scan: bool, seeds: u64) {
         let missing = contents.missing_in(&Contents::of(&rig), seed);
         let reported = rig.store.status().damaged;
         assert!(missing <= 1, "seed {seed}: {missing} messages are gone");
+        contents.check_told(&rig, seed, 1 + random.below(20));
         assert_eq!(reported, missing as u64, "seed {seed}: {name} bit {bit}");
         if by_scan && missing == 1 {
             let damage = &rig.recovered.damage;
@@ -124,6 +145,7 @@ fn after_damage_no_offset_is_given_twice() {
             rig.recovered,
             healthy.names()
         );
+        contents.check_told(&rig, seed, 7);
         for name in TOPICS {
             let next = rig.publish(name, "new").offset.get();
             assert!(
@@ -132,9 +154,25 @@ fn after_damage_no_offset_is_given_twice() {
             );
         }
         let after = Contents::of(&rig);
+        let told = TOPICS.map(|name| rig.told_damaged(name, 7));
         drop(rig);
+        // Now from a checkpoint, which was made when the store was closed.
+        assert!(!files(&disk, ".ckpt").is_empty());
         let rig = Plan::default().open(&disk);
         assert_eq!(Contents::of(&rig), after, "seed {seed}");
+        assert_eq!(TOPICS.map(|name| rig.told_damaged(name, 7)), told, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_lay_in_a_segment_that_is_gone_is_told() {
+    let (healthy, contents) = healthy();
+    for name in files(&healthy, ".seg").iter().rev().skip(1) {
+        let disk = healthy.after_kill();
+        disk.delete(name);
+        let rig = Plan::default().open(&disk);
+        assert!(contents.missing_in(&Contents::of(&rig), 0) > 0, "{name}");
+        contents.check_told(&rig, 0, 10);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A store on a simulated disk, with small segments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ use crate::conformance::Recorder;
 use crate::embedded::simulated_disk::SimulatedDisk;
 use crate::embedded::{EmbeddedConfig, EmbeddedStore, OpenError, Recovered};
 use crate::store::{
-    CommitObserver, Outcome, ReadFrom, ReadLimit, Store, StoreError, Submission, Ticket, Write,
+    CommitObserver, Outcome, ReadBatch, ReadFrom, ReadLimit, Store, StoreError, Submission, Ticket,
+    Write,
 };
 
 pub(super) const SEGMENT: u32 = 32 * 1024;
@@ -152,8 +153,33 @@ impl Rig {
     }
 
     pub(super) fn messages(&self, name: &str) -> Vec<Arc<Message>> {
+        self.read_all(name).messages
+    }
+
+    fn read_all(&self, name: &str) -> ReadBatch {
         let limit = ReadLimit { messages: usize::MAX, bytes: usize::MAX };
-        self.store.read(&topic(name), ReadFrom::Offset(Offset::ORIGIN), limit).unwrap().messages
+        self.store.read(&topic(name), ReadFrom::Offset(Offset::ORIGIN), limit).unwrap()
+    }
+
+    /// The offsets of a topic that readers are told were lost to damage, read `step` messages at a
+    /// time.
+    pub(super) fn told_damaged(&self, name: &str, step: usize) -> BTreeSet<u64> {
+        let limit = ReadLimit { messages: step, bytes: usize::MAX };
+        let (mut told, mut next) = (BTreeSet::new(), Offset::ORIGIN);
+        loop {
+            let from = ReadFrom::Offset(next);
+            let batch = self.store.read(&topic(name), from, limit).unwrap();
+            for (first, last) in batch.damaged.ranges() {
+                assert!(next <= first && last < batch.next, "told of what was not read");
+                for offset in first.get()..=last.get() {
+                    assert!(told.insert(offset), "{offset} is told twice");
+                }
+            }
+            if batch.next > batch.state.head {
+                return told;
+            }
+            next = batch.next;
+        }
     }
 
     /// What a topic keeps, by offset.
