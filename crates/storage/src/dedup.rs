@@ -1,4 +1,10 @@
 //! Remembers which keys were published, for a time and up to a number.
+//!
+//! Keys age by a clock that nobody sets: a wall clock that jumps must not make a stored message
+//! forgotten, for its publisher may be about to try it again. The log only has wall-clock times, so
+//! when it is read back the time between two keys counts for no more than a part of the window,
+//! and so does the time until the store was opened: keys may then be remembered for longer, as far as
+//! their number allows, and hardly for shorter.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -16,14 +22,39 @@ pub(crate) struct First {
     pub(crate) position: Position,
 }
 
+/// What part of the window counts at most as time between two keys in the log.
+const LEAP_PARTS: u32 = 24;
+
+/// Time that has passed since the first key, as far as it counts, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Age(u64);
+
+impl Age {
+    fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// A key with its first publish.
+#[derive(Debug)]
+struct Entry {
+    seen: (KeyHash, First),
+    at: Age,
+}
+
 /// Keys seen, oldest first.
 #[derive(Debug)]
 pub(crate) struct Dedup {
     window: Duration,
     keys_max: usize,
+    now: Age,
+    /// The wall-clock time of the newest key.
+    last_at: Option<Timestamp>,
+    /// What the clock that nobody sets showed when [`now`](Self::now) was moved on last.
+    running: Duration,
     /// Where in `entries` a key's newest entry is, counted from the first entry ever.
     places: HashMap<KeyHash, u64>,
-    entries: VecDeque<(KeyHash, First)>,
+    entries: VecDeque<Entry>,
     /// When those entries were made whose id does not tell, because it was given; by their place
     /// as in `places`. Few: replayed and scheduled messages.
     times: HashMap<u64, Timestamp>,
@@ -38,6 +69,9 @@ impl Dedup {
         Self {
             window,
             keys_max: keys_max.max(1),
+            now: Age::default(),
+            last_at: None,
+            running: Duration::ZERO,
             places: HashMap::new(),
             entries: VecDeque::new(),
             times: HashMap::new(),
@@ -46,19 +80,40 @@ impl Dedup {
         }
     }
 
-    /// The first publish with this key, if it was within the window before `now`.
-    pub(crate) fn first(&self, key: KeyHash, now: Timestamp) -> Option<First> {
-        let place = self.places.get(&key)?;
-        let index = usize::try_from(place - self.gone).ok()?;
-        let (_, first) = self.entries.get(index)?;
-        (!self.has_expired(*place, *first, now)).then_some(*first)
+    /// Everything was read back: from now on, `wall` by the wall clock, keys age by the one that
+    /// shows `running`.
+    pub(crate) fn go_on(&mut self, wall: Timestamp, running: Duration) {
+        self.leap_to(wall);
+        self.running = running;
     }
 
-    /// Remembers a first publish of `now`, forgetting what has expired and, at the bound, the
-    /// oldest.
-    pub(crate) fn remember(&mut self, key: KeyHash, first: First, now: Timestamp) {
-        while let Some((_, oldest)) = self.entries.front() {
-            if self.has_expired(self.gone, *oldest, now) {
+    /// The clock that nobody sets shows `running`.
+    pub(crate) fn advance_to(&mut self, running: Duration) {
+        let passed = running.saturating_sub(self.running);
+        // What is less than a millisecond counts the next time.
+        let passed = Duration::from_millis(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX));
+        self.now = self.now.plus(passed);
+        self.running += passed;
+    }
+
+    /// The first publish with this key, if it was within the window.
+    pub(crate) fn first(&self, key: KeyHash) -> Option<First> {
+        let place = self.places.get(&key)?;
+        let entry = self.entries.get(usize::try_from(place - self.gone).ok()?)?;
+        (!self.has_expired(entry)).then_some(entry.seen.1)
+    }
+
+    /// Remembers a first publish that was read back from the log, which has it `at`.
+    pub(crate) fn read_back(&mut self, key: KeyHash, first: First, at: Timestamp) {
+        self.leap_to(at);
+        self.remember(key, first, at);
+    }
+
+    /// Remembers a first publish of now, `at` by the wall clock, forgetting what has expired and,
+    /// at the bound, the oldest.
+    pub(crate) fn remember(&mut self, key: KeyHash, first: First, at: Timestamp) {
+        while let Some(oldest) = self.entries.front() {
+            if self.has_expired(oldest) {
                 self.forget_oldest();
             } else if self.entries.len() >= self.keys_max {
                 self.forget_oldest();
@@ -68,11 +123,19 @@ impl Dedup {
             }
         }
         let place = self.gone + self.entries.len() as u64;
-        if first.id.time_ms() != now.as_ms() {
-            self.times.insert(place, now);
+        if first.id.time_ms() != at.as_ms() {
+            self.times.insert(place, at);
         }
         self.places.insert(key, place);
-        self.entries.push_back((key, first));
+        self.entries.push_back(Entry { seen: (key, first), at: self.now });
+        self.last_at = Some(at);
+    }
+
+    /// The next thing that is known of was at `wall`.
+    fn leap_to(&mut self, wall: Timestamp) {
+        let Some(last_at) = self.last_at else { return };
+        let leap = Duration::from_millis(wall.as_ms().saturating_sub(last_at.as_ms()));
+        self.now = self.now.plus(leap.min(self.window / LEAP_PARTS));
     }
 
     /// Keys forgotten before their time.
@@ -82,7 +145,7 @@ impl Dedup {
 
     /// All that is remembered, oldest first.
     pub(crate) fn entries(&self) -> impl ExactSizeIterator<Item = &(KeyHash, First)> {
-        self.entries.iter()
+        self.entries.iter().map(|entry| &entry.seen)
     }
 
     /// When the entries were made whose id does not tell: which of [`entries`](Self::entries),
@@ -93,13 +156,12 @@ impl Dedup {
         times
     }
 
-    fn has_expired(&self, place: u64, first: First, now: Timestamp) -> bool {
-        let at = self.times.get(&place).copied();
-        at.unwrap_or(Timestamp::from_ms(first.id.time_ms())).plus(self.window) <= now
+    fn has_expired(&self, entry: &Entry) -> bool {
+        entry.at.plus(self.window) <= self.now
     }
 
     fn forget_oldest(&mut self) {
-        let Some((key, _)) = self.entries.pop_front() else { return };
+        let Some(Entry { seen: (key, _), .. }) = self.entries.pop_front() else { return };
         // A key that was seen again after its time has a newer entry, which stays.
         if self.places.get(&key) == Some(&self.gone) {
             self.places.remove(&key);
@@ -130,15 +192,66 @@ mod tests {
         First { id: MessageId::new(ms, 0, 0), position }
     }
 
+    /// So much time has passed since the store was opened.
+    fn running(dedup: &mut Dedup, ms: u64) {
+        dedup.advance_to(Duration::from_millis(ms));
+    }
+
     #[test]
     fn a_key_is_forgotten_after_the_window() {
         let mut dedup = Dedup::new(WINDOW, 10);
         dedup.remember(key(1), first(50), at(50));
-        assert_eq!(dedup.first(key(1), at(149)), Some(first(50)));
-        assert_eq!(dedup.first(key(1), at(150)), None);
+        running(&mut dedup, 99);
+        assert_eq!(dedup.first(key(1)), Some(first(50)));
+        running(&mut dedup, 100);
+        assert_eq!(dedup.first(key(1)), None);
         dedup.remember(key(2), first(150), at(150));
         assert_eq!(dedup.entries().len(), 1);
         assert_eq!(dedup.evicted_early(), 0);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_forgets_nothing() {
+        let mut dedup = Dedup::new(WINDOW, 10);
+        for (n, wall) in [(1, 1000), (2, 9_000_000), (3, 1001), (4, 0), (5, 8_000_000)] {
+            dedup.remember(key(n), first(wall), at(wall));
+            running(&mut dedup, 19 * n);
+        }
+        assert!((1..=5).all(|n| dedup.first(key(n)).is_some()));
+        running(&mut dedup, 100);
+        assert_eq!(dedup.first(key(1)), None);
+        assert!((2..=5).all(|n| dedup.first(key(n)).is_some()));
+    }
+
+    /// As after a restart: all that is known is when the wall clock was.
+    #[test]
+    fn a_leap_in_the_log_counts_for_a_part_of_the_window() {
+        let window = Duration::from_millis(2400);
+        let mut dedup = Dedup::new(window, 10);
+        dedup.read_back(key(1), first(1000), at(1000));
+        dedup.read_back(key(2), first(1040), at(1040));
+        dedup.read_back(key(3), first(9_000_000), at(9_000_000));
+        dedup.read_back(key(4), first(50), at(50));
+        dedup.go_on(at(u64::MAX), Duration::from_millis(7));
+        // Counted are 40, 100, nothing, and 100.
+        running(&mut dedup, 7 + 2400 - 240 - 1);
+        assert!((1..=4).all(|n| dedup.first(key(n)).is_some()));
+        running(&mut dedup, 7 + 2400 - 240);
+        assert_eq!(dedup.first(key(1)), None);
+        running(&mut dedup, 7 + 2400 - 200 - 1);
+        assert_eq!(dedup.first(key(2)), Some(first(1040)));
+        running(&mut dedup, 7 + 2400 - 200);
+        assert_eq!(dedup.first(key(2)), None);
+    }
+
+    #[test]
+    fn time_that_passes_in_small_steps_adds_up() {
+        let mut dedup = Dedup::new(WINDOW, 10);
+        dedup.remember(key(1), first(50), at(50));
+        (1..=999).for_each(|n| dedup.advance_to(Duration::from_micros(n * 100)));
+        assert!(dedup.first(key(1)).is_some());
+        dedup.advance_to(Duration::from_micros(100_000));
+        assert_eq!(dedup.first(key(1)), None);
     }
 
     #[test]
@@ -147,9 +260,9 @@ mod tests {
         for n in 1..=3 {
             dedup.remember(key(n), first(n), at(n));
         }
-        assert_eq!(dedup.first(key(1), at(4)), None);
-        assert_eq!(dedup.first(key(2), at(4)), Some(first(2)));
-        assert_eq!(dedup.first(key(3), at(4)), Some(first(3)));
+        assert_eq!(dedup.first(key(1)), None);
+        assert_eq!(dedup.first(key(2)), Some(first(2)));
+        assert_eq!(dedup.first(key(3)), Some(first(3)));
         assert_eq!(dedup.evicted_early(), 1);
     }
 
@@ -157,25 +270,28 @@ mod tests {
     #[test]
     fn a_given_id_says_nothing_about_the_time_of_a_key() {
         let mut dedup = Dedup::new(WINDOW, 10);
-        dedup.remember(key(1), first(500), at(1000));
-        dedup.remember(key(2), first(9000), at(1001));
-        dedup.remember(key(3), first(1002), at(1002));
+        for (n, id, ms) in [(1, 500, 1000), (2, 9000, 1001), (3, 1002, 1002)] {
+            running(&mut dedup, ms - 1000);
+            dedup.remember(key(n), first(id), at(ms));
+        }
         assert_eq!(dedup.times(), [(0, at(1000)), (1, at(1001))]);
-        assert_eq!(dedup.first(key(1), at(1099)), Some(first(500)));
-        assert_eq!(dedup.first(key(1), at(1100)), None);
-        assert_eq!(dedup.first(key(2), at(1101)), None);
+        running(&mut dedup, 99);
+        assert_eq!(dedup.first(key(1)), Some(first(500)));
+        running(&mut dedup, 100);
+        assert_eq!(dedup.first(key(1)), None);
+        assert_eq!(dedup.first(key(2)), Some(first(9000)));
         dedup.remember(key(4), first(1100), at(1100));
         assert_eq!(dedup.times(), [(0, at(1001))]);
-        assert_eq!(dedup.first(key(2), at(1100)), Some(first(9000)));
+        running(&mut dedup, 101);
+        assert_eq!(dedup.first(key(2)), None);
     }
 
     #[test]
     fn forgetting_an_old_entry_leaves_a_newer_one_of_the_same_key() {
         let mut dedup = Dedup::new(WINDOW, 2);
-        // The clock had been ahead, so the first entry expires late.
         dedup.remember(key(1), first(10), at(10));
         dedup.remember(key(1), first(11), at(11));
         dedup.remember(key(2), first(12), at(12));
-        assert_eq!(dedup.first(key(1), at(12)), Some(first(11)));
+        assert_eq!(dedup.first(key(1)), Some(first(11)));
     }
 }

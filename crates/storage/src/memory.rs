@@ -110,7 +110,7 @@ impl Store for MemoryStore {
             if submissions.len() > 1 && bytes > self.queue_bytes_max {
                 return Err(StoreError::Overloaded { waiting_bytes: 0, submitted_bytes: bytes });
             }
-            contents.commit(submissions, now)
+            contents.commit(submissions, now, self.clock.running())
         };
         // The contents are free again: the observer may read.
         self.observer.committed(Commit { outcomes });

@@ -289,7 +289,7 @@ pub struct StoreStatus {
 ///   and from just before its commit is told: who hears of it can read it.
 /// - **Once.** A publish with a key seen in the same topic from the same sender within the window
 ///   is answered with the first one's place, also after a restart, also when both are in one
-///   commit. The same key of another sender is another message: nobody can use up another's keys.
+///   commit, and whatever the wall clock did meanwhile. The same key of another sender is another message: nobody can use up another's keys.
 /// - **Cursors lag, never lead.** A cursor returned after a crash is one that was saved.
 /// - **Forgetting.** Sessions that have expired and cursors that were not saved for the store's
 ///   cursor expiry are forgotten, in the background. One that was saved again meanwhile stays.

@@ -11,6 +11,7 @@ use super::publishing::publish_as;
 use super::states::{cursor, group_key, key, save, session};
 use super::trial::{eventually, message, publish_keyed, published};
 use super::{Engine, LONG, Lasting, Trial, keeping, topic};
+use crate::clock::Clock as _;
 use crate::store::Write;
 
 /// A trial, unless the engine's data do not outlive a store.
@@ -50,6 +51,22 @@ pub(super) fn keys(engine: Box<dyn Engine>) {
     }
     trial.clock.advance(LONG);
     published(trial.write_one(publish_keyed("a", "3", "k")));
+}
+
+pub(super) fn keys_over_jumps(engine: Box<dyn Engine>) {
+    let Some(mut trial) = trial(engine, PolicyTable::default()) else { return };
+    let publish = |trial: &Trial, key: &str| trial.write_one(publish_keyed("a", "x", key));
+    let first = published(publish(&trial, "before"));
+    let jumped = trial.clock.now().plus(LONG * 100);
+    trial.clock.set(jumped);
+    let second = published(publish(&trial, "after"));
+    for _ in 0..3 {
+        trial.reopen();
+        assert_eq!(duplicate(&publish(&trial, "before")).0, first.id);
+        assert_eq!(duplicate(&publish(&trial, "after")).0, second.id);
+    }
+    trial.clock.advance(LONG);
+    published(publish(&trial, "before"));
 }
 
 pub(super) fn given_ids(engine: Box<dyn Engine>) {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use tidings_core::{Durability, MessageId, NewMessage, Offset, PolicyTable, Position};
+use tidings_core::{Durability, MessageId, NewMessage, Offset, PolicyTable, Position, Timestamp};
 
 use super::publishing::publish_as;
 use super::trial::{message, publish_keyed, published, texts};
 use super::{Engine, Trial};
+use crate::clock::Clock as _;
 use crate::store::{Outcome, Write};
 
 /// The first one's name and place, which must be told.
@@ -109,6 +110,22 @@ pub(super) fn window_passes(engine: Box<dyn Engine>) {
     let again = trial.write_one(publish_keyed("a", "4", "k"));
     assert_eq!(duplicate(&again), (second.id, second.position()));
     assert_eq!(trial.store().status().keys_evicted_early, 0);
+}
+
+pub(super) fn clock_jumps(engine: Box<dyn Engine>) {
+    let trial = Trial::new(engine, PolicyTable::default());
+    let publish = |n: usize| trial.write_one(publish_keyed("a", "x", &n.to_string()));
+    let year = Duration::from_secs(365 * 24 * 60 * 60);
+    let start = trial.clock.now();
+    let mut firsts = Vec::new();
+    for (n, time) in [start, start.plus(year), start, Timestamp::from_ms(7)].into_iter().enumerate()
+    {
+        trial.clock.set(time);
+        firsts.push(published(publish(n)));
+        for (n, first) in firsts.iter().enumerate() {
+            assert_eq!(duplicate(&publish(n)), (first.id, first.position()));
+        }
+    }
 }
 
 pub(super) fn oldest_keys_go(engine: Box<dyn Engine>) {

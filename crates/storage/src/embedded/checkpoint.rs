@@ -264,7 +264,7 @@ fn read_keys(reader: &mut Reader<'_>, state: &mut State) -> Result<(), Malformed
         let (_, offset) = (keys.u64()?, Offset::new(keys.u64()?));
         let first = First { id, position: Position { epoch: state.reading.epoch, offset } };
         let at = times.get(&n).copied().unwrap_or(Timestamp::from_ms(id.time_ms()));
-        state.dedup.remember(hash, first, at);
+        state.dedup.read_back(hash, first, at);
     }
     Ok(())
 }

@@ -151,7 +151,8 @@ impl Opening<'_> {
     ) -> Result<(Arc<Shared>, Writer), OpenError> {
         let config = self.config;
         let Restart { log, segments, ready, last_id, bytes } = restart;
-        let State { reading, index, keep, dedup, last_time, end } = state;
+        let State { reading, index, keep, mut dedup, last_time, end } = state;
+        dedup.go_on(self.clock.now(), self.clock.running());
         let preparer = Preparer::new(
             Arc::clone(&self.disk),
             meta.salt,

@@ -144,7 +144,7 @@ impl<'a> Fold<'a> {
                 let epoch = self.state.reading.epoch;
                 let position = Position { epoch, offset: message.offset };
                 let first = First { id: message.id, position };
-                self.state.dedup.remember(hash, first, message.published_at);
+                self.state.dedup.read_back(hash, first, message.published_at);
             }
         }
         Ok(())

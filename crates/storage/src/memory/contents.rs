@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidings_core::{
     Durability, Epoch, Message, MessageId, NewMessage, Offset, OffsetSet, PolicyTable, Position,
@@ -93,7 +94,9 @@ impl Contents {
         &mut self,
         submissions: Vec<Submission>,
         now: Timestamp,
+        running: Duration,
     ) -> Vec<Committed> {
+        self.dedup.advance_to(running);
         let mut refused = None;
         let mut commit = |submission| {
             let committed = self.commit_one(submission, now, refused.as_ref());
@@ -145,7 +148,7 @@ impl Contents {
         let time = self.stamp.time(now);
         let topic = content.topic.clone();
         let key = KeyHash::of(SECRET, &content);
-        if let Some(First { id, position }) = key.and_then(|key| self.dedup.first(key, time)) {
+        if let Some(First { id, position }) = key.and_then(|key| self.dedup.first(key)) {
             self.figures.duplicates += 1;
             return Outcome::Duplicate { id, position };
         }

@@ -212,6 +212,7 @@ impl Writer {
     /// Decides what becomes of each piece of work. `room` says whether the log takes records.
     pub(super) fn plan(&mut self, work: Vec<Queued>, room: Result<(), StoreError>) -> Plan {
         let time = self.stamp.time(self.shared.clock.now());
+        self.dedup.advance_to(self.shared.clock.running());
         let mut plan = Plan::new(room, time, work.len());
         for Queued { work, bytes, priority, submission } in work {
             match work {
@@ -308,8 +309,7 @@ impl Writer {
         let key = KeyHash::of(self.shared.reading.secret, &content);
         if let Some(key) = key {
             let first = plan.by_key.get(&key).copied();
-            if let Some(First { id, position }) = first.or_else(|| self.dedup.first(key, plan.time))
-            {
+            if let Some(First { id, position }) = first.or_else(|| self.dedup.first(key)) {
                 // The first one may have been published without waiting for the disk.
                 plan.wants_sync |= durability == Durability::Sync;
                 plan.duplicates += 1;
