@@ -60,10 +60,19 @@ impl History {
             let request = HistoryRequest { topic: self.topic.clone(), from, limit: asked };
             let part = client.history(request).await?;
             if !part.recovered {
-                eprintln!(
-                    "{}: what followed the position is gone; this starts at #{}, the earliest kept in epoch {}",
-                    self.topic, part.first, part.epoch
-                );
+                let Part { first, epoch, .. } = &part;
+                let what = match from {
+                    HistoryFrom::After(Position { offset, .. }) if offset.next() < *first => {
+                        format!(
+                            "what followed the position is gone; this starts at #{first}, the \
+                             earliest kept in epoch {epoch}"
+                        )
+                    }
+                    HistoryFrom::After(_) | HistoryFrom::Since(_) | HistoryFrom::First => {
+                        "some messages are damaged in the log and left out".to_owned()
+                    }
+                };
+                eprintln!("{}: {what}", self.topic);
             }
             self.write(&part)?;
             is_empty &= part.messages.is_empty();

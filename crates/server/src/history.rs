@@ -1,6 +1,6 @@
 //! A part of a topic's past, as the socket and HTTP both answer it.
 
-use tidings_core::{Position, Recovery, ResetReason, Topic, recover};
+use tidings_core::{Offset, Position, Recovery, ResetReason, Topic, recover};
 use tidings_protocol::{Delivery, ErrorBody, ErrorCode, History};
 use tidings_storage::ReadBatch;
 
@@ -35,6 +35,9 @@ pub(crate) fn history(
             } => recovered = false,
         }
     }
+    if let Some(last) = batch.messages.last() {
+        recovered &= batch.damaged.within(Offset::ORIGIN, last.offset).next().is_none();
+    }
     let now = Clock::wall();
     let kept = batch.messages.iter().filter(|message| !message.is_expired(now));
     Ok(History {
@@ -46,4 +49,12 @@ pub(crate) fn history(
         more: batch.next <= state.head,
         messages: kept.map(|message| Delivery::of(message, 1)).collect(),
     })
+}
+
+/// Where the next page begins. Damage behind the last message is left to it: told without a message
+/// behind it, it would be told again and again to whoever asks after the last message.
+pub(crate) fn next_page(batch: &ReadBatch) -> Offset {
+    let behind = batch.messages.last().map_or(Offset::ORIGIN, |message| message.offset);
+    let damaged = batch.damaged.within(behind, batch.next).next();
+    damaged.map_or(batch.next, |(first, _)| first)
 }

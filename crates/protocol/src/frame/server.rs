@@ -227,7 +227,8 @@ pub struct History {
     pub offset: Offset,
     /// The earliest offset kept.
     pub first: Offset,
-    /// Whether everything after the position shown was still there.
+    /// Whether everything from the place asked for to the last message was there: if not, it was
+    /// trimmed, and the messages start with `first`, or some are damaged and left out.
     pub recovered: bool,
     /// Whether there is more: ask again `after` the last message.
     pub more: bool,

@@ -412,7 +412,8 @@ pub struct History {
     /// The earliest offset kept.
     #[prost(uint64, tag = "4")]
     pub first: u64,
-    /// Whether everything after the position shown was still there.
+    /// Whether everything from the place asked for to the last message was there: if not, it was
+    /// trimmed, and the messages start with `first`, or some are damaged and left out.
     #[prost(bool, tag = "5")]
     pub recovered: bool,
     /// Whether there is more: ask again after the last message.

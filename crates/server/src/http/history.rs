@@ -14,7 +14,7 @@ use tidings_storage::{ReadFrom, ReadLimit};
 use super::publish::json;
 use super::{access, long_poll};
 use crate::env::Env;
-use crate::history::history as reply;
+use crate::history::{history as reply, next_page};
 use crate::problem::{HttpError, keeps_nothing};
 
 /// Messages of a page unless the request names a number.
@@ -55,7 +55,8 @@ pub(super) struct Read {
 impl Page {
     pub(super) async fn read(&self, env: &Env) -> Result<Read, ErrorBody> {
         let batch = env.door_reads.read(&env.store, &self.topic, self.from, self.limit).await?;
-        Ok(Read { history: reply(self.topic.clone(), self.position, &batch)?, next: batch.next })
+        let next = next_page(&batch);
+        Ok(Read { history: reply(self.topic.clone(), self.position, &batch)?, next })
     }
 }
 

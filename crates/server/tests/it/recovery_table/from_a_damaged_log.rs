@@ -10,7 +10,7 @@ use tidings_server::{RunningServer, Server};
 
 use super::TOPIC;
 use crate::events::Events;
-use crate::peer::{Peer, config, metric};
+use crate::peer::{Peer, config, http, metric};
 
 const MESSAGES: u64 = 600;
 /// Two that lie together, and one beside the end.
@@ -197,5 +197,42 @@ async fn a_stream_is_told_and_goes_on_behind_it() {
     let mut again = Events::resume(log.server.public_addr(), &topic, cursor.as_deref()).await;
     again.expect("ready").await;
     assert_eq!(Told::message(&again.expect("message").await.data), Told::Message(302));
+    log.server.shutdown().await;
+}
+
+/// Page by page, over the socket and over HTTP: a part with damage before its last message says so,
+/// and no other does.
+#[tokio::test]
+async fn history_says_that_something_is_left_out() {
+    let log = Log::start().await;
+    let address = log.server.public_addr();
+    let mut reader = log.reader().await;
+    for (after, limit, whole) in [
+        (297, 1, true),
+        (297, 2, true),
+        (299, 1, false),
+        (300, 1, false),
+        (301, 5, true),
+        (298, 2, false),
+        (597, 1, true),
+        (598, 1, false),
+    ] {
+        let position = json!({"epoch": log.epoch, "offset": after});
+        let ask = json!({"history": {"topic": TOPIC, "after": position, "limit": limit}});
+        let reply = reader.ask(ask).await;
+        assert_eq!(reply["history"]["recovered"], whole, "after {after}, at most {limit}");
+        let path = format!("/v1/history?topic={TOPIC}&after={}:{after}&limit={limit}", log.epoch);
+        let (status, _, body) = http(address, "GET", &path, &[], "").await;
+        assert_eq!(status, 200, "{body}");
+        let page: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(page["recovered"], whole, "after {after}, at most {limit}");
+        // What the next page begins with is told by it.
+        let cursor = page["cursor"].as_str().unwrap();
+        let path = format!("/v1/history?topic={TOPIC}&cursor={cursor}&limit=1");
+        let (_, _, body) = http(address, "GET", &path, &[], "").await;
+        let next: Value = serde_json::from_str(&body).unwrap();
+        let last = page["messages"].as_array().unwrap().last().unwrap()["offset"].as_u64().unwrap();
+        assert_eq!(next["recovered"], !matches!(last, 299 | 598), "after {last}");
+    }
     log.server.shutdown().await;
 }
