@@ -89,13 +89,17 @@ fn timeline(story: &Value) -> Vec<Moment> {
         let verb = match happened.as_str() {
             "sent" => "sent to".to_owned(),
             "acked" | "nacked" | "refused" | "given up" => format!("{happened} by"),
+            "returned" => "given back unsent by".to_owned(),
             _ => format!("{happened}:"),
         };
         let attempt = match event["attempt"].as_u64() {
             Some(attempt) if attempt > 1 => format!(", attempt {attempt}"),
             Some(_) | None => String::new(),
         };
-        let what = format!("{verb} {} on {}{attempt}", who(event), text(&event["client"]));
+        // What a group does by itself is done on no connection.
+        let client = event["client"].as_str();
+        let on = client.map_or_else(String::new, |_| format!(" on {}", text(&event["client"])));
+        let what = format!("{verb} {}{on}{attempt}", who(event));
         moments.push(Moment { at: event["at"].as_u64().unwrap_or(0), what });
     }
     for letter in list(&story["dead_letters"]) {
@@ -226,6 +230,8 @@ mod tests {
                 event(1_795_000_030_002, "timed_out", Some(1)),
                 event(1_795_000_031_500, "sent", Some(2)),
                 event(1_795_000_091_500, "acked", None),
+                json!({"at": 1_795_000_091_600_u64, "what": "returned", "group": "g", "client": "c"}),
+                json!({"at": 1_795_000_091_700_u64, "what": "given_up", "group": "g"}),
             ],
             "subscriptions": [
                 {"user": "alice", "durable": "w", "state": "settled"},
@@ -244,6 +250,8 @@ mod tests {
   +30.0 s  timed out: alice/w on desk
   +31.5 s  sent to alice/w on desk, attempt 2
   +1m 31s  acked by alice/w on desk
+  +1m 31s  given back unsent by group g on c
+  +1m 31s  given up by group g
 now
   alice/w: settled
   bob/p: pending, attempt 3 waits for b\u{fffd}, 2 failed

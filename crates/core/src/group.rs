@@ -306,12 +306,14 @@ impl Group {
 
     /// A member gives a delivery back that never left: it does not count as an attempt, and goes
     /// to whoever has room.
-    pub fn returned(&mut self, member: MemberId, topic: &Topic, offset: Offset) {
-        if self.holder(topic, offset) == Some(member) {
-            self.change(topic, |window| window.held(offset));
-            self.take_back(topic, offset);
-            self.make_ready_if_held(&Place { topic: topic.clone(), offset });
+    pub fn returned(&mut self, member: MemberId, topic: &Topic, offset: Offset) -> SettleOutcome {
+        if self.holder(topic, offset) != Some(member) {
+            return SettleOutcome::Stale;
         }
+        self.change(topic, |window| window.held(offset));
+        self.take_back(topic, offset);
+        self.make_ready_if_held(&Place { topic: topic.clone(), offset });
+        SettleOutcome::Done
     }
 
     /// A member is done with a message.

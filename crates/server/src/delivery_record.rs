@@ -1,4 +1,4 @@
-//! What a shard remembers of its latest durable deliveries: for the story of one message.
+//! What a shard remembers of its latest durable and shared deliveries: for the story of one message.
 //!
 //! A ring of events of fixed size: an event costs a few writes to memory and no allocation, and the
 //! oldest make room. It is no promise and decides nothing; what it no longer reaches back to, it says.
@@ -19,6 +19,8 @@ pub(crate) enum Happening {
     AckedThrough,
     /// The delivery failed.
     Failed(AttemptEnd),
+    /// The delivery never left: the connection had no room for it.
+    Returned,
     /// The message became a dead letter.
     GivenUp,
 }
@@ -27,8 +29,8 @@ pub(crate) enum Happening {
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     pub(crate) key: CursorKey,
-    pub(crate) user: UserId,
-    pub(crate) client: ClientId,
+    /// Whose connection, and which; none for what a group does by itself.
+    pub(crate) who: Option<(UserId, ClientId)>,
 }
 
 /// Names a reader of a record. Given with its first event.
@@ -130,9 +132,11 @@ impl DeliveryRecord {
             let is_about_it = match event.what {
                 // It says nothing of a message that this reader was not sent or has settled.
                 Happening::AckedThrough => event.offset >= offset && is_open[slot],
-                Happening::Sent | Happening::Acked | Happening::Failed(_) | Happening::GivenUp => {
-                    event.offset == offset
-                }
+                Happening::Sent
+                | Happening::Acked
+                | Happening::Failed(_)
+                | Happening::Returned
+                | Happening::GivenUp => event.offset == offset,
             };
             let Some(reader) = self.readers.get(slot).filter(|r| r.key.topic() == topic) else {
                 continue;
@@ -143,7 +147,10 @@ impl DeliveryRecord {
             is_open[slot] = match event.what {
                 // A failed delivery may still be acked, until its message is settled.
                 Happening::Sent | Happening::Failed(_) => true,
-                Happening::Acked | Happening::AckedThrough | Happening::GivenUp => false,
+                Happening::Acked
+                | Happening::AckedThrough
+                | Happening::Returned
+                | Happening::GivenUp => false,
             };
             found.push(Remembered {
                 at: event.at,
@@ -169,7 +176,7 @@ mod tests {
             name: SubscriptionName::parse(name).unwrap(),
             topic: Topic::parse("jobs").unwrap(),
         };
-        Reader { key: key.into(), user, client: ClientId::parse("phone").unwrap() }
+        Reader { key: key.into(), who: Some((user, ClientId::parse("phone").unwrap())) }
     }
 
     fn note(

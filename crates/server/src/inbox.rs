@@ -117,7 +117,8 @@ pub(crate) struct RecalledEvent {
 #[derive(Clone, Debug)]
 pub(crate) struct Unsettled {
     pub(crate) key: CursorKey,
-    pub(crate) client: ClientId,
+    /// Whose connection has it; none if no member of a group does now.
+    pub(crate) client: Option<ClientId>,
     /// Which delivery waits for an answer, and since when.
     pub(crate) sent: Option<(u32, Timestamp)>,
     pub(crate) failed: Vec<ToldAttempt>,

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
 use tidings_core::{
-    DurableKey, Headers, Message, MessageId, NodeId, Offset, Sampling, TRACEPARENT, TRACESTATE,
-    TRACESTATE_BYTES_MAX, TraceParent, UserId, limits,
+    ClientId, DurableKey, GroupKey, Headers, Message, MessageId, NodeId, Offset, Sampling,
+    TRACEPARENT, TRACESTATE, TRACESTATE_BYTES_MAX, TraceParent, UserId, limits,
 };
 use tidings_protocol::{ErrorCode, Publish, Published, Scheduled};
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -75,11 +75,11 @@ impl Spans {
         PublishSpan(Some(Box::new(OpenSpan::begin(sink, Kind::Publish, origin, attributes))))
     }
 
-    /// A delivery to a durable subscription begins; `None` if nobody wants to know.
+    /// A delivery begins; `None` if nobody wants to know.
     pub(crate) fn delivery(
         &self,
         message: &Message,
-        to: &DurableKey,
+        to: Recipient<'_>,
         attempt: u32,
     ) -> Option<OpenSpan> {
         let sink = self.0.as_ref()?;
@@ -87,14 +87,40 @@ impl Spans {
         let mut attributes = vec![
             ("messaging.operation.name", Attribute::Word("deliver")),
             ("messaging.operation.type", Attribute::Word("process")),
-            ("messaging.destination.name", to.topic.as_str().into()),
-            ("messaging.destination.subscription.name", to.name.as_str().into()),
-            ("user.id", to.user.as_str().into()),
+            ("messaging.destination.name", message.topic().as_str().into()),
             ("tidings.attempt", Attribute::Number(u64::from(attempt))),
         ];
+        match to {
+            Recipient::Durable(key) => attributes.extend([
+                ("messaging.destination.subscription.name", key.name.as_str().into()),
+                ("user.id", key.user.as_str().into()),
+            ]),
+            Recipient::Member { group, user, client } => attributes.extend([
+                ("messaging.consumer.group.name", group.group.as_str().into()),
+                ("tidings.filter", group.filter.as_str().into()),
+                ("messaging.client.id", client.as_str().into()),
+                ("user.id", user.as_str().into()),
+            ]),
+        }
         add_place(&mut attributes, message.id, Some(message.offset));
         Some(OpenSpan::begin(sink, Kind::Deliver, origin, attributes))
     }
+}
+
+/// To whom a message is delivered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Recipient<'a> {
+    /// A durable subscription.
+    Durable(&'a DurableKey),
+    /// A member of a group.
+    Member {
+        /// Which group.
+        group: &'a GroupKey,
+        /// Who the member is.
+        user: &'a UserId,
+        /// Which device or process.
+        client: &'a ClientId,
+    },
 }
 
 /// The span of a publish, if it has one.

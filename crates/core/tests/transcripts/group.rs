@@ -177,7 +177,9 @@ impl Sharing {
                     "fetched" => group.fetched(&topic, first, key),
                     "fetch_failed" => group.fetch_failed(&topic, first, again),
                     "not_sent" => group.not_sent(&topic, first, again),
-                    "returned" => group.returned(who()?, &topic, first),
+                    "returned" => {
+                        group.returned(who()?, &topic, first);
+                    }
                     "missing" => group.missing(&topic, first, last),
                     "saved" => group.saved(&topic, first),
                     "dead_lettered" => group.dead_lettered(&topic, first),

@@ -118,8 +118,7 @@ impl Durable {
         let Self { reader, key, client, .. } = self;
         let who = || Reader {
             key: CursorKey::Durable(key.clone()),
-            user: key.user.clone(),
-            client: client.clone(),
+            who: Some((key.user.clone(), client.clone())),
         };
         record.note(reader, who, (at, offset, attempt), what);
     }

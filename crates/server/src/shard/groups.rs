@@ -10,6 +10,7 @@ mod finding;
 mod joining;
 mod saving;
 mod settling;
+mod story;
 mod survey;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,9 @@ use tidings_core::{
 use tidings_protocol::StartFrom;
 
 use super::failed::Moment;
+use super::trace::{Cause, TracedDeliveries};
 use super::{Shard, TIMER_SLOT};
+use crate::delivery_record::ReaderId;
 use crate::group_letter::{GroupSlot, Joining, MemberLetter, MemberWord};
 use crate::inbox::Letter;
 use kept::Kept;
@@ -64,6 +67,8 @@ struct OwnedGroup {
     /// When it began: with `from` new, what was published later is for it.
     since: Timestamp,
     kept: Kept,
+    /// Names in the record of deliveries, over all topics.
+    readers: usize,
     armed: Option<Instant>,
     /// When the cursors of topics in which nothing moves are saved again.
     touch_at: Instant,
@@ -100,6 +105,9 @@ struct OwnedTopic {
     closing: bool,
     /// How deliveries of messages ended that are not settled.
     attempts: AttemptLog,
+    /// Members, and the group itself, by their names in the record of deliveries.
+    readers: BTreeMap<Option<MemberId>, ReaderId>,
+    traced: TracedDeliveries,
 }
 
 impl OwnedTopic {
@@ -225,8 +233,9 @@ impl Shard {
             return;
         }
         owned.hold_unsent(now, &self.env.policies);
-        owned.note_timeouts(Moment::at(now));
+        owned.note_timeouts(Moment::at(now), &mut self.record);
         owned.group.deadline_passed(now);
+        owned.trace_all_ended(Cause::Deadline);
         let touch = owned.touch_at <= now;
         let look = owned.look_again_at.is_some_and(|at| at <= now);
         if touch {

@@ -41,11 +41,12 @@ impl Shard {
             let failed = failed.into_iter().flat_map(|failed| failed.kept().map(ToldAttempt::from));
             unsettled.push(Unsettled {
                 key: CursorKey::Durable(durable.key.clone()),
-                client: durable.client.clone(),
+                client: Some(durable.client.clone()),
                 sent: unanswered.map(|u| (u.attempt, at.wall_at(u.sent_at))),
                 failed: failed.collect(),
             });
         }
+        unsettled.extend(self.groups.unsettled(topic, offset, at));
         // Whoever asked may have given up.
         let _ = reply.send(Recalled { since, events, unsettled });
     }

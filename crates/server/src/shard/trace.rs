@@ -1,16 +1,17 @@
-//! Spans of deliveries to durable subscriptions: from being sent to what came of it.
+//! Spans of deliveries to durable subscriptions and members of groups: from being sent to what came
+//! of it.
 
 use std::collections::BTreeMap;
 
-use tidings_core::{DeliveryWindow, GiveUp, Message, Offset, Standing};
+use tidings_core::{GiveUp, Message, Offset, Standing};
 
 use super::connection::Connection;
 use super::durable::held;
 use super::subscription::Durable;
-use crate::spans::{OpenSpan, Outcome, Spans};
+use crate::spans::{OpenSpan, Outcome, Recipient, Spans};
 
-/// Deliveries of one subscription that have a span and no answer, at most a window's. What is left
-/// when the subscription ends was interrupted.
+/// Deliveries of one subscription, or of one topic of a group, that have a span and no answer, at most
+/// as many as may be in flight. What is left when the subscription ends was interrupted.
 #[derive(Debug, Default)]
 pub(super) struct TracedDeliveries(BTreeMap<Offset, OpenSpan>);
 
@@ -23,6 +24,33 @@ pub(super) enum Cause {
     Deadline,
     /// The log was read, and lacks messages.
     Read,
+    /// A member of a group has left, or gave back what never left.
+    Parted,
+}
+
+impl TracedDeliveries {
+    /// The delivery of a message begins.
+    pub(super) fn begin(&mut self, offset: Offset, span: OpenSpan) {
+        self.0.insert(offset, span);
+    }
+
+    /// Ends the span of one delivery, if `cause` has ended it. `standing` is that of its message.
+    pub(super) fn end_one(&mut self, offset: Offset, cause: Cause, standing: Option<Standing>) {
+        let Some((outcome, finality)) = outcome(standing, cause) else { return };
+        let Some(span) = self.0.remove(&offset) else { return };
+        match finality {
+            Finality::Again => span.end(outcome),
+            Finality::GivenUp => span.end_for_good(outcome),
+        }
+    }
+
+    /// Ends the spans of all deliveries that `cause` has ended.
+    pub(super) fn end_all(&mut self, cause: Cause, standing: impl Fn(Offset) -> Option<Standing>) {
+        let offsets: Vec<_> = self.0.keys().copied().collect();
+        for offset in offsets {
+            self.end_one(offset, cause, standing(offset));
+        }
+    }
 }
 
 /// A message is sent to the durable subscription of a connection.
@@ -31,25 +59,15 @@ pub(super) fn sent(spans: &Spans, connection: &mut Connection, message: &Message
         return;
     }
     let Some(durable) = held(connection, message.topic()) else { return };
-    if let Some(span) = spans.delivery(message, &durable.key, attempt) {
-        durable.traced.0.insert(message.offset, span);
+    if let Some(span) = spans.delivery(message, Recipient::Durable(&durable.key), attempt) {
+        durable.traced.begin(message.offset, span);
     }
 }
 
 /// Ends the spans of the deliveries that `cause` has ended.
 pub(super) fn ended(durable: &mut Durable, cause: Cause) {
-    let Durable { traced: TracedDeliveries(open), window, .. } = durable;
-    if open.is_empty() {
-        return;
-    }
-    let over = |offset: &Offset, _: &mut OpenSpan| outcome(window, *offset, cause).is_some();
-    for (offset, span) in open.extract_if(.., over) {
-        match outcome(window, offset, cause) {
-            Some((outcome, Finality::Again)) => span.end(outcome),
-            Some((outcome, Finality::GivenUp)) => span.end_for_good(outcome),
-            None => {}
-        }
-    }
+    let Durable { traced, window, .. } = durable;
+    traced.end_all(cause, |offset| window.standing(offset));
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,15 +78,19 @@ enum Finality {
     GivenUp,
 }
 
-/// What came of the delivery of the message at `offset`; `None` as long as nothing has.
-fn outcome(window: &DeliveryWindow, offset: Offset, cause: Cause) -> Option<(Outcome, Finality)> {
-    match (window.standing(offset), cause) {
+/// What came of a delivery whose message has this `standing` now; `None` as long as nothing has.
+const fn outcome(standing: Option<Standing>, cause: Cause) -> Option<(Outcome, Finality)> {
+    match (standing, cause) {
         (Some(Standing::AwaitingAck), _) => None,
         (Some(Standing::Waiting), Cause::Deadline) => Some((Outcome::TimedOut, Finality::Again)),
         (Some(Standing::Waiting), Cause::Answered | Cause::Read) => {
             Some((Outcome::Nacked, Finality::Again))
         }
-        (Some(Standing::GivenUp(reason)), _) => {
+        (Some(Standing::Waiting), Cause::Parted) => Some((Outcome::Interrupted, Finality::Again)),
+        (Some(Standing::GivenUp(_)), Cause::Parted) => {
+            Some((Outcome::Interrupted, Finality::GivenUp))
+        }
+        (Some(Standing::GivenUp(reason)), Cause::Answered | Cause::Deadline | Cause::Read) => {
             let outcome = match reason {
                 GiveUp::TimedOut => Outcome::TimedOut,
                 GiveUp::Nacked => Outcome::Nacked,
@@ -77,6 +99,8 @@ fn outcome(window: &DeliveryWindow, offset: Offset, cause: Cause) -> Option<(Out
             Some((outcome, Finality::GivenUp))
         }
         (None, Cause::Answered) => Some((Outcome::Acked, Finality::Again)),
-        (None, Cause::Deadline | Cause::Read) => Some((Outcome::Gone, Finality::Again)),
+        (None, Cause::Deadline | Cause::Read | Cause::Parted) => {
+            Some((Outcome::Gone, Finality::Again))
+        }
     }
 }

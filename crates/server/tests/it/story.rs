@@ -155,6 +155,96 @@ async fn published_again(server: &RunningServer, id: &Value, letter: &Value, fai
     assert!(since <= told["published"]["at"].as_u64().unwrap() && since <= at);
 }
 
+async fn member(server: &RunningServer, client: &str, sub: Value) -> Peer {
+    let mut peer = Peer::open(server.public_addr()).await;
+    peer.ask(json!({"connect": {"client": client}})).await;
+    let reply = peer.ask(json!({"subscribe": sub})).await;
+    assert!(reply.get("subscribed").is_some(), "{reply}");
+    peer
+}
+
+/// What happened to one group: (what, attempt, client).
+fn group_events(story: &Value) -> Vec<(&str, Option<u64>, Option<&str>)> {
+    let events = story["events"].as_array().unwrap().iter();
+    let theirs = events.filter(|event| event["group"] == "workers");
+    theirs
+        .map(|e| (e["what"].as_str().unwrap(), e["attempt"].as_u64(), e["client"].as_str()))
+        .collect()
+}
+
+fn group_of(story: &Value) -> &Value {
+    let subscriptions = story["subscriptions"].as_array().unwrap();
+    let found = subscriptions.iter().find(|s| s["group"] == "workers");
+    found.unwrap_or_else(|| panic!("no group in {story:#}"))
+}
+
+#[tokio::test]
+async fn the_story_of_a_message_that_went_from_member_to_member() {
+    for (shards, sub) in [(1, json!({"topic": "jobs/1"})), (4, json!({"filter": "jobs/#"}))] {
+        let mut config = config();
+        config.server.shards = shards;
+        let mut section = TopicSection::new("jobs/#".parse().unwrap());
+        section.attempts_max = 3;
+        section.ack_timeout = Duration::from_millis(400);
+        section.backoff_base = Duration::from_millis(20);
+        config.topic = vec![section];
+        let server = start(config).await;
+        let name = sub.get("topic").or(sub.get("filter")).unwrap().clone();
+        let mut sub = sub;
+        sub["group"] = json!("workers");
+        sub["window"] = json!(1);
+        let mut dies = member(&server, "phone", sub.clone()).await;
+        let mut sender = Peer::connect(server.public_addr()).await;
+        let id = sender.publish("jobs/1", json!(1)).await["id"].clone();
+        assert_eq!(dies.message().await["id"], id);
+        let told = story(&server, &id).await;
+        let waiting = group_of(&told);
+        assert_eq!(
+            (&waiting["client"], &waiting["waiting"]["attempt"]),
+            (&json!("phone"), &json!(1))
+        );
+        let mut stays = member(&server, "desk", sub).await;
+        drop(dies);
+        assert_eq!(stays.message().await["attempt"], 2);
+        // It says nothing; then that it cannot.
+        assert_eq!(stays.message().await["attempt"], 3);
+        let told = story(&server, &id).await;
+        let ends: Vec<_> = group_of(&told)["failed"].as_array().unwrap().iter().collect();
+        let ends: Vec<_> = ends.iter().map(|f| (&f["end"], &f["client"])).collect();
+        assert_eq!(ends.len(), 2, "{told:#}");
+        let nack = json!({"sub": name, "topic": "jobs/1", "offset": 1, "reason": "no db"});
+        stays.send(json!({"nack": nack})).await;
+        let given_up =
+            |story: &Value| group_events(story).iter().any(|(what, ..)| *what == "given_up");
+        let told = story_with(&server, &id, given_up).await;
+        let (phone, desk) = (Some("phone"), Some("desk"));
+        assert_eq!(
+            group_events(&told),
+            [
+                ("sent", Some(1), phone),
+                ("connection_ended", Some(1), phone),
+                ("sent", Some(2), desk),
+                ("timed_out", Some(2), desk),
+                ("sent", Some(3), desk),
+                ("nacked", Some(3), desk),
+                ("given_up", None, None),
+            ],
+            "{shards} shards: {told:#}"
+        );
+        let letter = &told["dead_letters"][0];
+        assert_eq!((&letter["group"], &letter["reasons"]), (&json!("workers"), &json!("no db")));
+        let path = format!("/v1/dead-letters/{}/replay", letter["offset"]);
+        assert_eq!(http(server.operator_addr(), "POST", &path, &[], "").await.0, 200);
+        assert_eq!(stays.message().await["id"], id);
+        let ack = json!({"sub": name, "topic": "jobs/1", "offsets": [2]});
+        assert_eq!(stays.ask(json!({"ack": ack})).await["settled"]["count"], 1);
+        let settled = |story: &Value| group_of(story)["state"] == "settled";
+        let told = story_with(&server, &id, settled).await;
+        assert_eq!(group_events(&told)[7..], [("sent", Some(1), desk), ("acked", None, desk)]);
+        server.shutdown().await;
+    }
+}
+
 #[tokio::test]
 async fn a_cumulative_ack_counts_for_each_message_it_covers_and_for_no_other() {
     let server = start(config()).await;

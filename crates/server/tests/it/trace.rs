@@ -222,6 +222,80 @@ async fn a_durable_delivery_is_a_span_until_its_answer() {
 }
 
 #[tokio::test]
+async fn a_delivery_to_a_member_of_a_group_is_a_span_until_its_answer() {
+    let collector = Collector::start([]).await;
+    let mut config = traced(collector.url());
+    config.topic = vec![TopicSection {
+        ack_timeout: Duration::from_secs(1),
+        attempts_max: 4,
+        backoff_base: Duration::from_millis(20),
+        ..TopicSection::new("jobs/1".parse().unwrap())
+    }];
+    let server = start(config).await;
+    let began = now_ns();
+    let share = json!({"subscribe": {"filter": "jobs/+", "group": "workers", "window": 1}});
+    let mut peer = Peer::connect(server.public_addr()).await;
+    peer.ask(share.clone()).await;
+    let mut publisher = Peer::connect(server.public_addr()).await;
+    let traced = || publish("jobs/1", json!({"traceparent": sampled()}));
+    // Nacked, not answered, refused; acked; and left behind by one for another to ack.
+    publisher.ask(traced()).await;
+    let nack = json!({"sub": "jobs/+", "topic": "jobs/1", "offset": 1, "delay_ms": 1});
+    assert_eq!(peer.message().await["offset"], 1);
+    peer.ask(json!({"nack": nack})).await;
+    assert_eq!(peer.message().await["attempt"], 2);
+    assert_eq!(peer.message().await["attempt"], 3);
+    let refuse = json!({"sub": "jobs/+", "topic": "jobs/1", "offset": 1, "dead": true});
+    assert_eq!(peer.ask(json!({"nack": refuse})).await["settled"]["count"], 1);
+    for _ in 0..2 {
+        publisher.ask(traced()).await;
+    }
+    assert_eq!(peer.message().await["offset"], 2);
+    let ack = |offset| json!({"ack": {"sub": "jobs/+", "topic": "jobs/1", "offsets": [offset]}});
+    peer.send(ack(2)).await;
+    assert_eq!(peer.message().await["offset"], 3);
+    let mut other = Peer::connect(server.public_addr()).await;
+    other.ask(share).await;
+    peer.close(1000).await;
+    assert_eq!(other.message().await["offset"], 3);
+    other.ask(ack(3)).await;
+    server.shutdown().await;
+
+    let spans = deliveries(&collector.spans());
+    let mut told: Vec<_> = spans
+        .iter()
+        .map(|span| {
+            assert_in_trace(span, began);
+            for (name, expected) in [
+                ("messaging.consumer.group.name", "workers"),
+                ("tidings.filter", "jobs/+"),
+                ("messaging.destination.name", "jobs/1"),
+                ("user.id", "dev"),
+            ] {
+                assert_eq!(attribute(span, name), expected, "{name} of {span}");
+            }
+            assert!(attribute(span, "messaging.client.id").is_string(), "{span}");
+            let text = |name: &str| attribute(span, name).as_str().unwrap().to_owned();
+            (text("tidings.offset"), text("tidings.attempt"), text("tidings.outcome"))
+        })
+        .collect();
+    told.sort();
+    let expected = [
+        ("1", "1", "nacked"),
+        ("1", "2", "timed_out"),
+        ("1", "3", "refused"),
+        ("2", "1", "acked"),
+        ("3", "1", "interrupted"),
+        ("3", "2", "acked"),
+    ];
+    let expected = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
+    assert_eq!(told, expected);
+    let given_up = spans.iter().filter(|span| attribute(span, "tidings.given_up") == true);
+    let given_up: Vec<_> = given_up.map(|span| attribute(span, "tidings.attempt")).collect();
+    assert_eq!(given_up, ["3"]);
+}
+
+#[tokio::test]
 async fn a_message_that_is_read_from_the_log_has_a_span_too() {
     let collector = Collector::start([]).await;
     let server = start(traced(collector.url())).await;

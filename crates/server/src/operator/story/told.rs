@@ -60,14 +60,17 @@ fn told_event(at: Timestamp, offset: Offset, event: &RecalledEvent) -> Value {
         Happening::Sent => "sent",
         Happening::Acked | Happening::AckedThrough => "acked",
         Happening::Failed(end) => end.as_str(),
+        Happening::Returned => "returned",
         Happening::GivenUp => "given_up",
     };
     let mut told = named(&event.reader.key);
     told["at"] = json!(at.as_ms());
     told["what"] = json!(what);
     told["offset"] = json!(offset.get());
-    told["client"] = json!(event.reader.client.as_str());
-    told["user"] = json!(event.reader.user.as_str());
+    if let Some((user, client)) = &event.reader.who {
+        told["client"] = json!(client.as_str());
+        told["user"] = json!(user.as_str());
+    }
     if event.attempt > 0 {
         told["attempt"] = json!(event.attempt);
     }
@@ -97,7 +100,9 @@ pub(super) fn subscription(
         told["attempts_failed"] = json!(failed);
     }
     if let Some(here) = here {
-        told["client"] = json!(here.client.as_str());
+        if let Some(client) = &here.client {
+            told["client"] = json!(client.as_str());
+        }
         told["failed"] = json!(here.failed);
         if let Some((attempt, sent_at)) = here.sent {
             told["waiting"] = json!({ "attempt": attempt, "sent_at": sent_at.as_ms() });

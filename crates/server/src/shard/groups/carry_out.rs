@@ -11,12 +11,14 @@ use tidings_storage::{ReadBatch, StoreError, fault_point};
 use super::{OwnedGroup, Purpose, Stage, Wanted};
 use crate::clock::Clock;
 use crate::dead_letters::audience;
+use crate::delivery_record::Happening;
 use crate::group_letter::{GroupSlot, MemberWord};
 use crate::inbox::{Asker, Want};
 use crate::shard::Shard;
 use crate::shard::catch_up::READ_RETRY;
 use crate::shard::dead_letter::Dead;
 use crate::shard::durable::Gap;
+use crate::shard::trace::Cause;
 
 impl Shard {
     /// Carries out what the group wants done. Messages `at_hand` need not be read from the log.
@@ -100,6 +102,7 @@ impl Shard {
             .partition(|wanted| (from..batch.next).contains(&wanted.offset));
         shared.wanted = open;
         let gaps = owned.settle_gaps(topic, from, &batch, wall);
+        owned.trace_all_ended(Cause::Read);
         owned.keep_ahead(topic, &batch);
         for Wanted { offset, purpose } in resolved {
             let found = batch.messages.binary_search_by_key(&offset, |m| m.offset);
@@ -127,7 +130,8 @@ impl Shard {
         let Some(owned) = self.groups.get(slot) else { return };
         if !owned.is_for_it(message, wall) {
             owned.kept.drop_one(topic, offset);
-            return owned.group.missing(topic, offset, offset);
+            owned.group.missing(topic, offset, offset);
+            return owned.trace_ended(topic, offset, Cause::Read);
         }
         match purpose {
             Purpose::Key => {
@@ -159,6 +163,9 @@ impl Shard {
         let Some(owned) = self.groups.get(slot) else { return };
         // Who has left gave everything back.
         let Some(joining) = owned.members.get(&member).cloned() else { return };
+        let about = (self.now, message.offset, attempt);
+        owned.note(&mut self.record, message.topic(), Some(member), about, Happening::Sent);
+        owned.trace_sent(&self.env.spans, member, message, attempt);
         let word = MemberWord::Deliver { message: Arc::clone(message), attempt };
         self.write_to_member(&joining, member, word);
         fault_point("group-delivered");

@@ -1,19 +1,25 @@
 //! Book of a group's deliveries that failed, kept while their messages are unsettled.
 
-use tidings_core::{Attempt, AttemptEnd, ClientId, MemberId, Topic, Unanswered};
+use tidings_core::{Attempt, AttemptEnd, MemberId, Topic, Unanswered};
 
 use super::OwnedGroup;
+use crate::delivery_record::{DeliveryRecord, Happening};
 use crate::shard::failed::Moment;
 
 impl OwnedGroup {
-    /// A delivery ended without settling its message.
+    /// A delivery to a member ended without settling its message.
     pub(super) fn failed(
         &mut self,
         at: Moment,
-        topic: &Topic,
-        unanswered: Unanswered,
-        (client, end, reason): (ClientId, AttemptEnd, Option<String>),
+        record: &mut DeliveryRecord,
+        (topic, unanswered): (&Topic, Unanswered),
+        (member, end, reason): (MemberId, AttemptEnd, Option<String>),
     ) {
+        let Some(client) = self.members.get(&member).map(|joining| joining.client.clone()) else {
+            return;
+        };
+        let about = (at.now, unanswered.offset, unanswered.attempt);
+        self.note(record, topic, Some(member), about, Happening::Failed(end));
         let Some(shared) = self.topics.get_mut(topic) else { return };
         let attempt = Attempt {
             number: unanswered.attempt,
@@ -27,18 +33,20 @@ impl OwnedGroup {
     }
 
     /// Deliveries that were not answered in time. To be asked before the group is told the time.
-    pub(super) fn note_timeouts(&mut self, at: Moment) {
-        self.note_ended(at, AttemptEnd::TimedOut, |unanswered, _| unanswered.due <= at.now);
+    pub(super) fn note_timeouts(&mut self, at: Moment, record: &mut DeliveryRecord) {
+        let overdue = |unanswered: Unanswered, _| unanswered.due <= at.now;
+        self.note_ended(at, record, AttemptEnd::TimedOut, overdue);
     }
 
     /// A member leaves. To be asked before the group is told.
-    pub(super) fn note_left(&mut self, at: Moment, member: MemberId) {
-        self.note_ended(at, AttemptEnd::ConnectionEnded, |_, holder| holder == member);
+    pub(super) fn note_left(&mut self, at: Moment, record: &mut DeliveryRecord, member: MemberId) {
+        self.note_ended(at, record, AttemptEnd::ConnectionEnded, |_, holder| holder == member);
     }
 
     fn note_ended(
         &mut self,
         at: Moment,
+        record: &mut DeliveryRecord,
         end: AttemptEnd,
         has_ended: impl Fn(Unanswered, MemberId) -> bool,
     ) {
@@ -46,9 +54,7 @@ impl OwnedGroup {
         let ended = unanswered.filter(|(_, unanswered, member)| has_ended(*unanswered, *member));
         let ended: Vec<_> = ended.map(|(topic, u, member)| (topic.clone(), u, member)).collect();
         for (topic, unanswered, member) in ended {
-            let Some(joining) = self.members.get(&member) else { continue };
-            let client = joining.client.clone();
-            self.failed(at, &topic, unanswered, (client, end, None));
+            self.failed(at, record, (&topic, unanswered), (member, end, None));
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use tidings_core::{
-    CursorKey, CursorState, Group, GroupKey, MemberId, Offset, Recovery, Topic, limits,
+    CursorKey, CursorState, Group, GroupKey, Instant, MemberId, Offset, Recovery, SettleOutcome,
+    Topic, limits,
 };
 use tidings_protocol::{ErrorBody, ErrorCode};
 use tidings_storage::{StoreError, Write, fault_point};
@@ -11,11 +12,13 @@ use tidings_storage::{StoreError, Write, fault_point};
 use super::kept::Kept;
 use super::{OwnedGroup, OwnedTopic, Stage};
 use crate::clock::Clock;
+use crate::delivery_record::{DeliveryRecord, Happening};
 use crate::group_letter::{GroupLetter, GroupSlot, GroupWord, Joining, MemberWord};
 use crate::problem::store_error;
 use crate::shard::attach::{Begins, Start, go_on};
 use crate::shard::failed::Moment;
 use crate::shard::subscribe::{place, start};
+use crate::shard::trace::Cause;
 use crate::shard::{PendingWrite, Shard};
 
 impl Shard {
@@ -32,9 +35,7 @@ impl Shard {
             GroupWord::Leave { unsent } => self.leave_owned(slot, member, &unsent),
             GroupWord::Pause { unsent } => {
                 owned.group.member_paused(member);
-                for (topic, offset) in &unsent {
-                    owned.group.returned(member, topic, *offset);
-                }
+                owned.returned(self.now, &mut self.record, member, &unsent);
             }
             GroupWord::Resume => owned.group.member_resumed(member),
             GroupWord::Ack { .. } | GroupWord::Nack { .. } | GroupWord::Extend { .. } => {
@@ -93,6 +94,7 @@ impl Shard {
             from,
             since: Clock::wall(),
             kept: Kept::default(),
+            readers: 0,
             armed: None,
             touch_at: self.now + self.env.settings.session_expiry / 2,
             look_again_at: None,
@@ -204,9 +206,7 @@ impl Shard {
     fn leave_owned(&mut self, slot: GroupSlot, member: MemberId, unsent: &[(Topic, Offset)]) {
         let at = Moment::at(self.now);
         let Some(owned) = self.groups.get(slot) else { return };
-        for (topic, offset) in unsent {
-            owned.group.returned(member, topic, *offset);
-        }
+        owned.returned(self.now, &mut self.record, member, unsent);
         // What was still to be fetched for it never left either.
         let mut fetching = Vec::new();
         for (topic, owned) in &mut owned.topics {
@@ -217,8 +217,10 @@ impl Shard {
         for (topic, offset) in fetching {
             owned.group.returned(member, &topic, offset);
         }
-        owned.note_left(at, member);
+        owned.note_left(at, &mut self.record, member);
         owned.group.member_left(member);
+        owned.trace_all_ended(Cause::Parted);
+        owned.forget_reader(&mut self.record, member);
         owned.members.remove(&member);
         match &mut owned.stage {
             Stage::Opening { waiting, .. } | Stage::Closing { waiting, .. } => {
@@ -231,6 +233,26 @@ impl Shard {
 }
 
 impl OwnedGroup {
+    /// A member gives deliveries back that never left.
+    fn returned(
+        &mut self,
+        now: Instant,
+        record: &mut DeliveryRecord,
+        member: MemberId,
+        unsent: &[(Topic, Offset)],
+    ) {
+        for (topic, offset) in unsent {
+            match self.group.returned(member, topic, *offset) {
+                SettleOutcome::Done => {
+                    self.trace_ended(topic, *offset, Cause::Parted);
+                    let about = (now, *offset, 0);
+                    self.note(record, topic, Some(member), about, Happening::Returned);
+                }
+                SettleOutcome::Stale => {}
+            }
+        }
+    }
+
     /// Where the group starts, for those who wait to be told.
     fn started(&mut self, at: Recovery) {
         match &mut self.stage {

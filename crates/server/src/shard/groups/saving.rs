@@ -113,6 +113,7 @@ impl Shard {
         if owned.topics.get(topic).is_some_and(OwnedTopic::is_quiet)
             && owned.group.close_if_idle(topic)
         {
+            owned.forget_readers_of(&mut self.record, topic);
             owned.topics.remove(topic);
         }
         let wanted = owned.look_again_at.is_some();
@@ -147,6 +148,7 @@ impl Shard {
         fault_point("group-closed");
         let (key, waiting) = (owned.key.clone(), std::mem::take(waiting));
         tracing::info!(%key.group, %key.filter, "a group has no member left");
+        owned.forget_readers(&mut self.record);
         self.groups.remove(slot);
         for (member, joining) in waiting {
             self.join(&key, member, joining);

@@ -3,9 +3,11 @@
 use tidings_core::{AttemptEnd, MemberId, Offset, SettleOutcome, Topic};
 use tidings_storage::{StoreError, fault_point};
 
+use crate::delivery_record::Happening;
 use crate::group_letter::{Answer, GroupSlot, GroupWord, MemberWord};
 use crate::shard::Shard;
 use crate::shard::failed::Moment;
+use crate::shard::trace::Cause;
 
 impl Shard {
     /// A member answers for messages of the group.
@@ -13,37 +15,41 @@ impl Shard {
         let now = self.now;
         let Some(owned) = self.groups.get(slot) else { return };
         let Some(joining) = owned.members.get(&member).cloned() else { return };
-        let group = &mut owned.group;
+        let record = &mut self.record;
         let (count, id, of) = match word {
             GroupWord::Ack { topic, offsets, id } => {
                 let mut count = 0;
                 for offset in offsets {
-                    let outcome = group.acked(member, &topic, offset);
-                    if outcome == SettleOutcome::Done
-                        && let Some(shared) = owned.topics.get_mut(&topic)
-                    {
-                        shared.attempts.settled(offset);
+                    let outcome = owned.group.acked(member, &topic, offset);
+                    if outcome == SettleOutcome::Done {
+                        owned.trace_ended(&topic, offset, Cause::Answered);
+                        let about = (now, offset, 0);
+                        owned.note(record, &topic, Some(member), about, Happening::Acked);
+                        if let Some(shared) = owned.topics.get_mut(&topic) {
+                            shared.attempts.settled(offset);
+                        }
                     }
                     count += done(outcome);
                 }
                 (count, id, Answer::Final)
             }
             GroupWord::Nack { topic, offset, delay, reason, dead, id } => {
-                let unanswered = group.unanswered_at(&topic, offset);
+                let unanswered = owned.group.unanswered_at(&topic, offset);
                 let outcome = if dead {
-                    group.refused(member, &topic, offset)
+                    owned.group.refused(member, &topic, offset)
                 } else {
-                    group.nacked(now, member, &topic, offset, delay)
+                    owned.group.nacked(now, member, &topic, offset, delay)
                 };
                 if let (SettleOutcome::Done, Some(unanswered)) = (outcome, unanswered) {
                     let end = if dead { AttemptEnd::Refused } else { AttemptEnd::Nacked };
-                    let about = (joining.client.clone(), end, reason);
-                    owned.failed(Moment::at(now), &topic, unanswered, about);
+                    let how = (member, end, reason);
+                    owned.failed(Moment::at(now), record, (&topic, unanswered), how);
                 }
+                owned.trace_ended(&topic, offset, Cause::Answered);
                 (done(outcome), id, Answer::Final)
             }
             GroupWord::Extend { topic, offset, by, id } => {
-                (done(group.extended(now, member, &topic, offset, by)), id, Answer::Extend)
+                (done(owned.group.extended(now, member, &topic, offset, by)), id, Answer::Extend)
             }
             GroupWord::Join(_)
             | GroupWord::Leave { .. }
@@ -75,6 +81,8 @@ impl Shard {
             None => {
                 fault_point("group-dead-letter-durable");
                 owned.group.dead_lettered(topic, offset);
+                let about = (now, offset, 0);
+                owned.note(&mut self.record, topic, None, about, Happening::GivenUp);
                 if let Some(shared) = owned.topics.get_mut(topic) {
                     shared.attempts.settled(offset);
                 }
