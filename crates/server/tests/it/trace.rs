@@ -225,12 +225,15 @@ async fn a_durable_delivery_is_a_span_until_its_answer() {
 async fn a_delivery_to_a_member_of_a_group_is_a_span_until_its_answer() {
     let collector = Collector::start([]).await;
     let mut config = traced(collector.url());
-    config.topic = vec![TopicSection {
-        ack_timeout: Duration::from_secs(1),
-        attempts_max: 4,
-        backoff_base: Duration::from_millis(20),
-        ..TopicSection::new("jobs/1".parse().unwrap())
-    }];
+    config.topic = vec![
+        TopicSection {
+            ack_timeout: Duration::from_secs(1),
+            attempts_max: 4,
+            backoff_base: Duration::from_millis(20),
+            ..TopicSection::new("jobs/1".parse().unwrap())
+        },
+        TopicSection { attempts_max: 1, ..TopicSection::new("jobs/2".parse().unwrap()) },
+    ];
     let server = start(config).await;
     let began = now_ns();
     let share = json!({"subscribe": {"filter": "jobs/+", "group": "workers", "window": 1}});
@@ -259,6 +262,11 @@ async fn a_delivery_to_a_member_of_a_group_is_a_span_until_its_answer() {
     peer.close(1000).await;
     assert_eq!(other.message().await["offset"], 3);
     other.ask(ack(3)).await;
+    // It dies of the only attempt there is.
+    publisher.ask(publish("jobs/2", json!({"traceparent": sampled()}))).await;
+    assert_eq!(other.message().await["topic"], "jobs/2");
+    drop(other);
+    while metric(&server, "tidings_groups_members").await > 0.0 {}
     server.shutdown().await;
 
     let spans = deliveries(&collector.spans());
@@ -269,7 +277,6 @@ async fn a_delivery_to_a_member_of_a_group_is_a_span_until_its_answer() {
             for (name, expected) in [
                 ("messaging.consumer.group.name", "workers"),
                 ("tidings.filter", "jobs/+"),
-                ("messaging.destination.name", "jobs/1"),
                 ("user.id", "dev"),
             ] {
                 assert_eq!(attribute(span, name), expected, "{name} of {span}");
@@ -281,6 +288,7 @@ async fn a_delivery_to_a_member_of_a_group_is_a_span_until_its_answer() {
         .collect();
     told.sort();
     let expected = [
+        ("1", "1", "interrupted"),
         ("1", "1", "nacked"),
         ("1", "2", "timed_out"),
         ("1", "3", "refused"),
@@ -292,7 +300,8 @@ async fn a_delivery_to_a_member_of_a_group_is_a_span_until_its_answer() {
     assert_eq!(told, expected);
     let given_up = spans.iter().filter(|span| attribute(span, "tidings.given_up") == true);
     let given_up: Vec<_> = given_up.map(|span| attribute(span, "tidings.attempt")).collect();
-    assert_eq!(given_up, ["3"]);
+    assert_eq!(given_up, ["3", "1"]);
+    assert_eq!(attribute(&spans[6], "messaging.destination.name"), "jobs/2");
 }
 
 #[tokio::test]
