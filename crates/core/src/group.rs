@@ -5,9 +5,10 @@ mod lanes;
 mod members;
 mod shared_topic;
 mod standing;
+mod turns;
 mod unanswered;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::backoff::Jitter;
@@ -16,6 +17,7 @@ use crate::delivery_window::{DeliveryPolicy, DeliveryWindow, GiveUp, Interrupted
 use crate::id::OrderKey;
 use crate::limits::{GROUP_IN_FLIGHT_MAX, GROUP_LOOK_AHEAD_FACTOR};
 use crate::position::Offset;
+use crate::priority::{Priority, PriorityQueue};
 use crate::time::Instant;
 use crate::topic::Topic;
 use lanes::Lanes;
@@ -86,6 +88,13 @@ pub enum GroupEffect {
         /// Which log.
         topic: Topic,
     },
+    /// The topic [gives way](Group::give_way) to others and nothing of it is in flight: save its
+    /// [`Group::closing_state`], then close it with [`Group::close_if_idle`] and open it again once
+    /// it is its turn.
+    Rest {
+        /// Which topic.
+        topic: Topic,
+    },
 }
 
 /// One message of one topic.
@@ -131,8 +140,12 @@ pub struct Group {
     fetching: usize,
     /// Topics whose window has decided something.
     decided: BTreeSet<Topic>,
-    /// Topics with messages never asked for, served in turn.
-    behind: VecDeque<Topic>,
+    /// Topics with messages never asked for, served in turn, and by their priorities.
+    behind: PriorityQueue<Topic>,
+    /// Topics that give way and have nothing in flight any more.
+    at_rest: BTreeSet<Topic>,
+    /// Counts the turns of topics.
+    turns: u64,
     unsaved: BTreeSet<Topic>,
     /// No deadline lies before this moment. May be too early, never too late.
     deadline: Option<Instant>,
@@ -141,7 +154,7 @@ pub struct Group {
 
 impl Group {
     /// A group without members and topics. `seed` feeds the jitter of backoffs.
-    pub const fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self {
             members: Members::new(),
             topics: BTreeMap::new(),
@@ -151,7 +164,9 @@ impl Group {
             in_flight: 0,
             fetching: 0,
             decided: BTreeSet::new(),
-            behind: VecDeque::new(),
+            behind: PriorityQueue::default(),
+            at_rest: BTreeSet::new(),
+            turns: 0,
             unsaved: BTreeSet::new(),
             deadline: None,
             seeds: Jitter::new(seed),
@@ -159,11 +174,11 @@ impl Group {
     }
 
     /// The group reads `topic`, from `state` on, over a log whose last offset is `tail`. Nothing
-    /// if it does already.
+    /// if it does already. What is new in it is started by its `priority`.
     pub fn topic_opened(
         &mut self,
         topic: &Topic,
-        policy: DeliveryPolicy,
+        (policy, priority): (DeliveryPolicy, Priority),
         state: CursorState,
         tail: Offset,
     ) {
@@ -171,8 +186,8 @@ impl Group {
             return;
         }
         let window = DeliveryWindow::new(policy, self.bound(), state, tail, self.seeds.next_u64());
-        self.topics.insert(topic.clone(), SharedTopic::new(window));
-        self.change(topic, |_| ());
+        self.topics.insert(topic.clone(), SharedTopic::new(window, priority));
+        self.take_turn(topic);
     }
 
     /// The saved cursor of a topic just opened was made for this group and reserves through
@@ -199,15 +214,16 @@ impl Group {
         self.change(topic, DeliveryWindow::closing_state)
     }
 
-    /// The group stops reading a topic in which nothing is pending; returns whether it did. Its
+    /// The group stops reading a topic in which nothing is pending, or that rests; returns whether it did. Its
     /// [`closing_state`](Self::closing_state) must have been saved.
     pub fn close_if_idle(&mut self, topic: &Topic) -> bool {
-        let idle = self.topics.get(topic).is_some_and(SharedTopic::is_idle);
+        let idle = self.topics.get(topic).is_some_and(SharedTopic::is_closable);
         if idle {
             self.topics.remove(topic);
             self.behind.retain(|other| other != topic);
             self.unsaved.remove(topic);
             self.decided.remove(topic);
+            self.at_rest.remove(topic);
         }
         idle
     }
@@ -429,9 +445,12 @@ impl Group {
         if shared.window.take_unsaved() {
             self.unsaved.insert(topic.clone());
         }
-        if !shared.is_listed && shared.window.has_new() {
+        if !shared.is_listed && shared.course.takes() && shared.window.has_new() {
             shared.is_listed = true;
-            self.behind.push_back(topic.clone());
+            self.behind.push(shared.priority, topic.clone());
+        }
+        if !shared.course.takes() && shared.window.in_flight() == 0 {
+            self.at_rest.insert(topic.clone());
         }
         if let Some(at) = shared.window.next_deadline() {
             self.deadline = Some(self.deadline.map_or(at, |earlier| earlier.min(at)));

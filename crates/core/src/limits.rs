@@ -66,6 +66,15 @@ pub const GROUP_MEMBERS_MAX: usize = 256;
 /// Topics of a group in which something is pending. Others cost nothing, however many there are.
 pub const GROUP_TOPICS_MAX: usize = 1024;
 
+/// Messages of a topic that a group asks for before the topic makes room for one that waits for a
+/// place among those. A turn costs two saved cursors; many small turns of quick groups cost no more
+/// than that, since places change hands once a second.
+pub const GROUP_TURN_MESSAGES: u32 = 4;
+
+/// How long a topic of a group waits for its last answers while it makes room for another. What holds
+/// on to a message for longer must not hold up the rest of its topic.
+pub const GROUP_GIVE_WAY_MAX: Duration = Duration::from_secs(30);
+
 /// Longest time a client may ask for between nack and redelivery, or to extend a delivery.
 pub const REDELIVERY_DELAY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 

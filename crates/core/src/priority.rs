@@ -87,6 +87,13 @@ impl<T> PriorityQueue<T> {
         item
     }
 
+    /// Takes out all but what `keep` wants.
+    pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        for line in &mut self.lines {
+            line.retain(&keep);
+        }
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.lines.iter().all(VecDeque::is_empty)

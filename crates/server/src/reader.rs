@@ -44,6 +44,9 @@ pub(crate) struct FindJob {
     /// Topics that it reads already.
     pub(crate) known: BTreeSet<Topic>,
     pub(crate) topics_max: usize,
+    /// Where an earlier look ended: topics after it come first, then the others, so that each has its
+    /// turn.
+    pub(crate) after: Option<Topic>,
 }
 
 /// What readers do.
@@ -129,25 +132,44 @@ const TOPICS_LISTED: usize = 1000;
 impl FindJob {
     fn run(self, store: &dyn Store) {
         let mut topics = Vec::new();
-        let mut after = None;
-        let mut more = false;
+        let more = match &self.after {
+            None => self.look(store, None, None, &mut topics),
+            Some(after) => {
+                self.look(store, Some(after), None, &mut topics)
+                    || self.look(store, None, Some(after), &mut topics)
+            }
+        };
+        let found = FoundTopics { group: self.group, topics, more };
+        self.inbox.post(Letter::Found(found));
+    }
+
+    /// Looks from the topic behind `after` to `through`. Returns whether there is one more than are
+    /// wanted.
+    fn look(
+        &self,
+        store: &dyn Store,
+        after: Option<&Topic>,
+        through: Option<&Topic>,
+        topics: &mut Vec<(Topic, Offset)>,
+    ) -> bool {
+        let mut after = after.cloned();
         loop {
             let listed = store.topics(after.as_ref(), TOPICS_LISTED);
             for (topic, state) in &listed {
+                if through.is_some_and(|through| topic > through) {
+                    return false;
+                }
                 let Some(start) = self.start(store, topic, *state) else { continue };
-                more = topics.len() == self.topics_max;
-                if more {
-                    break;
+                if topics.len() == self.topics_max {
+                    return true;
                 }
                 topics.push((topic.clone(), start));
             }
             after = listed.into_iter().next_back().map(|(topic, _)| topic);
-            if more || after.is_none() {
-                break;
+            if after.is_none() {
+                return false;
             }
         }
-        let found = FoundTopics { group: self.group, topics, more };
-        self.inbox.post(Letter::Found(found));
     }
 
     /// Where the group goes on in a topic, if it reads it and something waits there.

@@ -137,6 +137,8 @@ sometimes! {
         GroupDeliveryLost,
         /// A topic without anything pending was let go of.
         TopicClosed,
+        /// A topic was let go of to make room, and something waited in it.
+        TopicRested,
         /// A group went on from what was saved.
         GroupCrashed,
     }

@@ -102,6 +102,11 @@ impl DeliveryWindow {
         self.in_flight.insert(offset, Flight::Held { attempts });
     }
 
+    /// Whether a message waits for the next attempt.
+    pub(crate) fn is_backing_off(&self) -> bool {
+        self.in_flight.values().any(|flight| matches!(flight, Flight::BackingOff { .. }))
+    }
+
     /// Whether something is decided and was not taken.
     pub(crate) fn has_decided(&self) -> bool {
         !self.effects.is_empty()

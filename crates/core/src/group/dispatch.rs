@@ -13,6 +13,7 @@ impl Group {
         self.next_decided(now)
             .or_else(|| self.next_delivery(now))
             .or_else(|| self.start_next(now))
+            .or_else(|| self.next_rest())
             .or_else(|| self.unsaved.pop_first().map(|topic| GroupEffect::SaveCursor { topic }))
     }
 
@@ -62,15 +63,18 @@ impl Group {
         while self.in_flight < self.bound() as usize
             && self.members.free() > self.fetching + self.ready.len()
         {
-            let topic = self.behind.pop_front()?;
-            if let Some(shared) = self.topics.get_mut(&topic) {
-                shared.is_listed = false;
+            let topic = self.behind.pop()?;
+            let Some(shared) = self.topics.get_mut(&topic) else { continue };
+            shared.is_listed = false;
+            if !shared.course.takes() {
+                continue;
             }
             if self.change(&topic, DeliveryWindow::ask_to_reserve) == Some(true) {
                 return Some(GroupEffect::Reserve { topic });
             }
             let started = self.change(&topic, |window| window.start_next(now)).flatten();
             if let Some(effect) = started.and_then(|effect| self.translate(&topic, effect)) {
+                self.count_started(&topic);
                 return Some(effect);
             }
         }

@@ -6,6 +6,7 @@ use super::MemberId;
 use crate::delivery_window::DeliveryWindow;
 use crate::id::OrderKey;
 use crate::position::Offset;
+use crate::priority::Priority;
 use crate::time::Instant;
 
 /// Who has a message in hand.
@@ -29,6 +30,26 @@ impl Holder {
     }
 }
 
+/// Whether new messages of a topic are started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    /// They are; so many were in this turn. Smaller turns began earlier.
+    Taking { started: u32, turn: u64 },
+    /// None is before then, unless nothing is in flight first.
+    GivingWay { until: Instant },
+    /// Nothing is in flight, and the caller knows that it can close the topic.
+    Resting { until: Instant },
+}
+
+impl Course {
+    pub(super) const fn takes(self) -> bool {
+        match self {
+            Self::Taking { .. } => true,
+            Self::GivingWay { .. } | Self::Resting { .. } => false,
+        }
+    }
+}
+
 /// A message that was fetched and is not settled.
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
@@ -48,11 +69,20 @@ pub(super) struct SharedTopic {
     pub(super) fetching: BTreeMap<Offset, Option<Option<OrderKey>>>,
     /// Whether it is in the list of topics that are behind.
     pub(super) is_listed: bool,
+    pub(super) course: Course,
+    pub(super) priority: Priority,
 }
 
 impl SharedTopic {
-    pub(super) const fn new(window: DeliveryWindow) -> Self {
-        Self { window, flights: BTreeMap::new(), fetching: BTreeMap::new(), is_listed: false }
+    pub(super) const fn new(window: DeliveryWindow, priority: Priority) -> Self {
+        Self {
+            window,
+            flights: BTreeMap::new(),
+            fetching: BTreeMap::new(),
+            is_listed: false,
+            course: Course::Taking { started: 0, turn: 0 },
+            priority,
+        }
     }
 
     /// The oldest message that was asked for, if its key is known by now.
@@ -63,6 +93,12 @@ impl SharedTopic {
             return None;
         }
         Some((offset, first.remove().flatten()))
+    }
+
+    /// Whether it can be closed: nothing is pending, or what is waits for another turn.
+    pub(super) fn is_closable(&self) -> bool {
+        let rests = matches!(self.course, Course::Resting { .. });
+        self.is_idle() || (rests && self.window.in_flight() == 0)
     }
 
     /// Whether nothing is pending.

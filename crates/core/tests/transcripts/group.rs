@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tidings_core::{
     Backoff, CursorState, DeliveryPolicy, Epoch, GiveUp, Group, GroupEffect, Instant, MemberId,
-    Offset, OrderKey, SettleOutcome, Topic,
+    Offset, OrderKey, Priority, SettleOutcome, Topic,
 };
 
 use crate::story::{Command, Machine, duration, moment, number, range};
@@ -33,6 +33,15 @@ impl Machine for Sharing {
             "fetch_by_hand" => self.fetch_by_hand = true,
             "save_by_hand" => self.save_by_hand = true,
             "close" => self.close(command, observed)?,
+            "closed" => {
+                let topic = topic(command.word()?)?;
+                let closed = self.group()?.close_if_idle(&topic);
+                observed.push(format!("{} closed {topic}: {closed}", moment(self.now)));
+            }
+            "give_way" => {
+                let (now, most) = (self.now, number(command.word()?)? as usize);
+                self.group()?.give_way(now, most);
+            }
             "standing" => self.stand(observed)?,
             _ => self.tell(command, observed)?,
         }
@@ -67,7 +76,14 @@ impl Sharing {
         let log = self.logs.entry(topic.clone()).or_default();
         let tail = Offset::new(log.len() as u64);
         let state = CursorState::at(Epoch::new(1), cursor);
-        self.group()?.topic_opened(&topic, policy, state, tail);
+        let priority = match command.value("priority") {
+            None => Priority::Normal,
+            Some(word) => {
+                let known = Priority::ALL.into_iter().find(|priority| priority.as_str() == word);
+                known.ok_or("a priority is `urgent`, `normal` or `bulk`")?
+            }
+        };
+        self.group()?.topic_opened(&topic, (policy, priority), state, tail);
         Ok(())
     }
 
@@ -228,6 +244,7 @@ impl Sharing {
                     let cursor = self.group()?.cursor(&topic).unwrap_or_default();
                     format!("save_cursor {topic} next={cursor}")
                 }
+                GroupEffect::Rest { topic } => format!("rest {topic}"),
                 GroupEffect::Reserve { topic } => {
                     let reserved = self.group()?.state(&topic).map(|state| state.reserved);
                     let reserved = reserved.unwrap_or_default();

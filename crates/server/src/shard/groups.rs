@@ -74,6 +74,8 @@ struct OwnedGroup {
     touch_at: Instant,
     /// When topics are looked for again, because there were too many or news of them was lost.
     look_again_at: Option<Instant>,
+    /// The last topic that was found: the next look goes on after it, so that each has its turn.
+    looked_through: Option<Topic>,
 }
 
 /// Whether members can join yet.
@@ -101,7 +103,9 @@ struct OwnedTopic {
     unsaved: bool,
     /// Cursors on their way to the store. Until they are there, the store knows an older one.
     saving: u32,
-    /// Its closing state is on its way, since nothing waited in it.
+    /// It rests, and its closing state is to be saved once no other save is on its way.
+    rests: bool,
+    /// Its closing state is on its way, since nothing waited in it or others wait for its place.
     closing: bool,
     /// How deliveries of messages ended that are not settled.
     attempts: AttemptLog,
@@ -242,6 +246,7 @@ impl Shard {
             self.touch_group_cursors(slot);
         }
         if look {
+            self.make_room(slot);
             self.look_for_topics(slot);
         }
         self.pump_group(slot, &[]);

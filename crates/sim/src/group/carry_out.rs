@@ -43,6 +43,7 @@ impl Scene {
                     self.save(&topic);
                 }
             }
+            GroupEffect::Rest { topic } => self.rest(&topic)?,
             GroupEffect::Reserve { topic } => {
                 self.save(&topic);
                 if self.random.chance(50) {

@@ -103,6 +103,10 @@ impl Scene {
         }
         for topic in model.topics.keys() {
             let Some(unasked) = model.first_unasked(topic) else { continue };
+            if self.subject.topic_gives_way(topic) {
+                // Others wait for its place. That it comes back is checked at the end.
+                continue;
+            }
             let span = unasked.distance_from(model.cursor(topic));
             let span_max = model.bound() * tidings_core::limits::WINDOW_SPAN_FACTOR;
             let reserved = model.reserved.get(topic).copied().unwrap_or_default();

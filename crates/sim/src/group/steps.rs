@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tidings_core::{CursorState, Instant, MemberId, Offset, OrderKey, Topic};
+use tidings_core::{CursorState, Instant, MemberId, Offset, OrderKey, Priority, Topic};
 
-use super::model::{Fate, Letter, Messages, Model, Reserved};
+use super::model::{Fate, Letter, Messages, Model, Reserved, is_in_flight};
 use super::replies::Reply;
 use super::subject::Subject;
 use super::{EPOCH, Log, Saved, Scene};
@@ -29,7 +29,8 @@ impl Scene {
             86..89 if self.troubles.pauses => self.pause_or_resume(),
             89..91 => self.open_topic(),
             91..92 => self.close_topic(),
-            98..100 => self.told_saved(),
+            98..99 => self.told_saved(),
+            99..100 => self.give_way(),
             92..97 if !self.fetches.is_empty() => {
                 let index = self.random.index(self.fetches.len());
                 self.answer_fetch(index);
@@ -103,6 +104,32 @@ impl Scene {
         }
     }
 
+    /// Other topics wait for a place.
+    fn give_way(&mut self) {
+        let most = self.random.index(TOPICS_MAX) + 1;
+        self.trace.line(|| format!("          give way, at most {most}"));
+        self.subject.give_way(self.now, most);
+    }
+
+    /// A topic rests: it is let go of with what waits in it, and taken up again.
+    pub(super) fn rest(&mut self, topic: &Topic) -> Result<(), Violation> {
+        let in_flight = self.model.messages(topic).values().filter(|m| is_in_flight(m.fate));
+        let in_flight = in_flight.count();
+        ensure(in_flight == 0, Promise::AtLeastOnce, || {
+            format!("{topic} rests while {in_flight} of its messages are in flight")
+        })?;
+        let Some(state) = self.subject.closing_state(topic) else { return Ok(()) };
+        let expected = self.model.state(topic);
+        let messages = self.model.messages(topic).clone();
+        self.saves.insert(topic.clone(), vec![Saved { state, expected, messages }]);
+        let closed = self.subject.close_if_idle(topic);
+        ensure(closed, Promise::Liveness, || format!("{topic} rests and cannot be let go of"))?;
+        self.coverage.met_if(self.model.lag(topic) > 0, Sometimes::TopicRested);
+        self.model.unsaved.remove(topic);
+        self.take_up(topic);
+        Ok(())
+    }
+
     /// The group goes on with a topic from its last saved state.
     fn take_up(&mut self, topic: &Topic) {
         let Some(saved) = self.saves.get(topic).and_then(|saves| saves.last()).cloned() else {
@@ -112,7 +139,7 @@ impl Scene {
         let Saved { state, mut expected, messages } = saved;
         self.trace.line(|| format!("          {topic} from {state:?}"));
         expected.reserved = state.reserved;
-        self.subject.topic_opened(topic, self.policy, state, log.head());
+        self.subject.topic_opened(topic, (self.policy, Priority::Normal), state, log.head());
         self.model.open(topic, &expected, messages, log.head());
         self.model.tail_advanced(topic, log.head(), |offset| log.key(offset));
     }

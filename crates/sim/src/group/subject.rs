@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_core::{
     CursorState, DeliveryPolicy, Group, GroupEffect, Instant, MemberId, MemberStanding, Offset,
-    OrderKey, SettleOutcome, Topic, TopicStanding,
+    OrderKey, Priority, SettleOutcome, Topic, TopicStanding,
 };
 
 use crate::mutation::Mutation;
@@ -35,7 +35,7 @@ impl Subject {
     pub(super) fn topic_opened(
         &mut self,
         topic: &Topic,
-        policy: DeliveryPolicy,
+        policy: (DeliveryPolicy, Priority),
         mut state: CursorState,
         tail: Offset,
     ) {
@@ -62,6 +62,14 @@ impl Subject {
 
     pub(super) fn close_if_idle(&mut self, topic: &Topic) -> bool {
         self.group.close_if_idle(topic)
+    }
+
+    pub(super) fn give_way(&mut self, now: Instant, most: usize) {
+        self.group.give_way(now, most);
+    }
+
+    pub(super) fn topic_gives_way(&self, topic: &Topic) -> bool {
+        self.group.topic_gives_way(topic)
     }
 
     pub(super) fn member_joined(&mut self, id: MemberId, window: u32) {
@@ -218,7 +226,8 @@ impl Subject {
                 GroupEffect::Fetch { .. }
                 | GroupEffect::DeadLetter { .. }
                 | GroupEffect::SaveCursor { .. }
-                | GroupEffect::Reserve { .. },
+                | GroupEffect::Reserve { .. }
+                | GroupEffect::Rest { .. },
             )
             | None => {}
         }

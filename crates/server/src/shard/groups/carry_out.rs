@@ -42,6 +42,10 @@ impl Shard {
                     self.save_group_cursor(slot, &topic);
                     continue;
                 }
+                GroupEffect::Rest { topic } => {
+                    self.rest_topic(slot, &topic);
+                    continue;
+                }
                 GroupEffect::Fetch { topic, offset } => (topic, offset, Purpose::Key),
                 GroupEffect::Deliver { member, topic, offset, attempt } => {
                     (topic, offset, Purpose::Deliver { member, attempt })
@@ -116,6 +120,7 @@ impl Shard {
         }
         self.pump_group(slot, &batch.messages);
         self.fetch_for_group(slot, topic);
+        self.go_on_resting(slot, topic);
     }
 
     /// Does with a message what the group wanted it for.

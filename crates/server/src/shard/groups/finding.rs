@@ -18,6 +18,9 @@ use crate::shard::attach::{Begins, Start, go_on};
 /// How long after there were too many topics they are looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Topics that give way at once: the others keep the members busy meanwhile.
+const GIVE_WAY_AT_ONCE: usize = limits::GROUP_TOPICS_MAX / 2;
+
 impl Shard {
     /// Has a reader look for topics in which something waits for a group with wildcards.
     pub(super) fn look_for_topics(&mut self, slot: GroupSlot) {
@@ -38,15 +41,19 @@ impl Shard {
             },
             known: owned.topics.keys().cloned().collect(),
             topics_max: room,
+            after: owned.looked_through.clone(),
         });
     }
 
     /// A reader has found topics for a group.
     pub(in crate::shard) fn topics_found(&mut self, found: FoundTopics) {
         let FoundTopics { group: slot, topics, more } = found;
-        if self.groups.get(slot).is_none() {
-            return;
+        let Some(owned) = self.groups.get(slot) else { return };
+        if let Some((last, _)) = topics.last() {
+            owned.looked_through = Some(last.clone());
         }
+        // One that gives way is to be found again.
+        let more = more || owned.group.gives_way();
         for (topic, start) in topics {
             self.open_topic(slot, &topic, start);
         }
@@ -60,7 +67,16 @@ impl Shard {
         }
     }
 
-    fn look_again(&mut self, slot: GroupSlot) {
+    /// Topics wait for a place: some that had their turn are to make room.
+    pub(super) fn make_room(&mut self, slot: GroupSlot) {
+        let now = self.now;
+        let Some(owned) = self.groups.get(slot) else { return };
+        if owned.topics.len() >= limits::GROUP_TOPICS_MAX {
+            owned.group.give_way(now, GIVE_WAY_AT_ONCE);
+        }
+    }
+
+    pub(super) fn look_again(&mut self, slot: GroupSlot) {
         let at = self.now + LOOK_AGAIN;
         let Some(owned) = self.groups.get(slot) else { return };
         owned.look_again_at.get_or_insert(at);

@@ -98,6 +98,7 @@ impl Shard {
             armed: None,
             touch_at: self.now + self.env.settings.session_expiry / 2,
             look_again_at: None,
+            looked_through: None,
         });
         self.groups.by_key.insert(key.clone(), slot.index);
         self.groups.filters.insert(&key.filter, slot);
@@ -159,7 +160,8 @@ impl Shard {
         let Start { cursor, begins, told: _ } = start;
         let reserved = cursor.reserved;
         let state = self.env.store.topic_state(topic);
-        let policy = self.env.policies.policy(topic).delivery;
+        let policy = self.env.policies.policy(topic);
+        let policy = (policy.delivery, policy.priority);
         let Some(owned) = self.groups.get(slot) else { return };
         owned.group.topic_opened(topic, policy, cursor, state.head);
         match begins {

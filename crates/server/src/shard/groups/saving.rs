@@ -91,6 +91,7 @@ impl Shard {
         if closing && refused.is_none() {
             self.drop_topic_if_idle(slot, topic);
         }
+        self.go_on_resting(slot, topic);
         self.go_on_closing(slot);
         self.pump_group(slot, &[]);
     }
@@ -108,14 +109,52 @@ impl Shard {
         false
     }
 
+    /// A topic rests: its cursor is closed, and once that is saved another topic has its place.
+    pub(super) fn rest_topic(&mut self, slot: GroupSlot, topic: &Topic) {
+        let Some(owned) = self.groups.get(slot) else { return };
+        if let Some(shared) = owned.topics.get_mut(topic) {
+            shared.rests = true;
+        }
+        self.go_on_resting(slot, topic);
+    }
+
+    /// Closes the cursor of a topic that rests, once nothing else of it is on its way.
+    pub(super) fn go_on_resting(&mut self, slot: GroupSlot, topic: &Topic) {
+        let Some(owned) = self.groups.get(slot) else { return };
+        match owned.stage {
+            Stage::Open => {}
+            Stage::Opening { .. } | Stage::Closing { .. } => return,
+        }
+        let Some(shared) = owned.topics.get_mut(topic) else { return };
+        // It may have taken its place up again meanwhile.
+        shared.rests &= owned.group.topic_gives_way(topic);
+        // What is still to be saved is part of the closing state.
+        let unsaved = std::mem::take(&mut shared.unsaved);
+        if !shared.rests || !shared.is_quiet() {
+            shared.unsaved = unsaved;
+            return;
+        }
+        shared.rests = false;
+        shared.closing = true;
+        if let Some(state) = owned.group.closing_state(topic) {
+            self.write_group_cursor(slot, topic, state);
+        }
+    }
+
     fn drop_topic_if_idle(&mut self, slot: GroupSlot, topic: &Topic) {
         let Some(owned) = self.groups.get(slot) else { return };
+        // Something waits in it: it is to be found again when it is its turn.
+        let rests = owned.group.topic_gives_way(topic);
         if owned.topics.get(topic).is_some_and(OwnedTopic::is_quiet)
             && owned.group.close_if_idle(topic)
         {
             owned.forget_readers_of(&mut self.record, topic);
             owned.topics.remove(topic);
+            if rests {
+                self.look_again(slot);
+            }
         }
+        let Some(owned) = self.groups.get(slot) else { return };
         let wanted = owned.look_again_at.is_some();
         if wanted && !owned.topics.values().any(|topic| topic.closing) {
             self.look_for_topics(slot);

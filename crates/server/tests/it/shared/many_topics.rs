@@ -100,3 +100,38 @@ async fn more_topics_than_are_held_at_once_are_all_served() {
     }
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn topics_that_are_always_busy_do_not_starve_the_others() {
+    const TOPICS: usize = 3_000;
+    const BUSY: usize = tidings_core::limits::GROUP_TOPICS_MAX + 200;
+    let server = start(config()).await;
+    let mut publisher = Peer::connect(server.public_addr()).await;
+    // In the order of their names the busy ones come first.
+    let name = |n: usize| format!("jobs/{n:04}");
+    for n in 0..TOPICS {
+        let messages = if n < BUSY { 3 } else { 1 };
+        for k in 1..=messages {
+            publisher.publish(&name(n), json!([n, k])).await;
+        }
+    }
+    let mut worker = member(server.public_addr(), "jobs/#", 500).await;
+    let mut served = vec![0; TOPICS];
+    let mut delivered = 0;
+    while served.contains(&0) {
+        let message = worker.message().await;
+        assert!(message.get("attempt").is_none(), "{message}");
+        let n = message["data"][0].as_u64().unwrap() as usize;
+        served[n] += 1;
+        assert_eq!(message["data"][1], served[n], "in order, none twice, none left out: {message}");
+        if n < BUSY {
+            // There is always more.
+            publisher.publish(&name(n), json!([n, served[n] + 3])).await;
+        }
+        worker.send(super::ack("jobs/#", &message)).await;
+        delivered += 1;
+        let left = served.iter().filter(|served| **served == 0).count();
+        assert!(delivered < 100_000, "{left} topics were not served once");
+    }
+    server.shutdown().await;
+}
