@@ -1,24 +1,25 @@
-//! What failed on a durable subscription's last connection, kept for its next one.
+//! What failed on a durable subscription's last connection, or with the last members of a group, kept
+//! for the next.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
-use tidings_core::{AttemptLog, DurableKey, Epoch};
+use tidings_core::{AttemptLog, CursorKey, Epoch};
 
 /// Most memory for all subscriptions without a connection, bytes. The oldest go first: what is lost
 /// is when and how attempts ended, not how many there were.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Touched when a subscription comes or goes, never on delivery.
+/// Touched when a subscription or group comes or goes, never on delivery.
 #[derive(Debug, Default)]
 pub(crate) struct KeptAttempts(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    logs: FxHashMap<DurableKey, Entry>,
+    logs: FxHashMap<CursorKey, Entry>,
     /// By age.
-    order: BTreeMap<u64, DurableKey>,
+    order: BTreeMap<u64, CursorKey>,
     bytes: usize,
     next: u64,
 }
@@ -33,10 +34,10 @@ struct Entry {
 
 impl KeptAttempts {
     /// Keeps `log`, whose offsets are of `epoch`.
-    pub(crate) fn keep(&self, key: &DurableKey, epoch: Epoch, log: AttemptLog) {
+    pub(crate) fn keep(&self, key: &CursorKey, epoch: Epoch, log: AttemptLog) {
         let mut kept = self.lock();
         kept.remove(key);
-        let bytes = log.bytes() + size_of::<Entry>() + size_of::<DurableKey>();
+        let bytes = log.bytes() + size_of::<Entry>() + size_of::<CursorKey>();
         let age = kept.next;
         kept.next += 1;
         kept.bytes += bytes;
@@ -50,7 +51,7 @@ impl KeptAttempts {
     }
 
     /// Gives back what was kept of `epoch`. Kept of another one, it means nothing.
-    pub(crate) fn take(&self, key: &DurableKey, epoch: Epoch) -> AttemptLog {
+    pub(crate) fn take(&self, key: &CursorKey, epoch: Epoch) -> AttemptLog {
         let entry = self.lock().remove(key).filter(|entry| entry.epoch == epoch);
         entry.map_or_else(AttemptLog::default, |entry| entry.log)
     }
@@ -61,7 +62,7 @@ impl KeptAttempts {
 }
 
 impl Kept {
-    fn remove(&mut self, key: &DurableKey) -> Option<Entry> {
+    fn remove(&mut self, key: &CursorKey) -> Option<Entry> {
         let entry = self.logs.remove(key)?;
         self.order.remove(&entry.age);
         self.bytes -= entry.bytes;
@@ -72,17 +73,18 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use tidings_core::{
-        Attempt, AttemptEnd, ClientId, Offset, SubscriptionName, Timestamp, Topic, UserId,
+        Attempt, AttemptEnd, ClientId, DurableKey, Offset, SubscriptionName, Timestamp, Topic,
+        UserId,
     };
 
     use super::*;
 
-    fn key(n: usize) -> DurableKey {
-        DurableKey {
+    fn key(n: usize) -> CursorKey {
+        CursorKey::Durable(DurableKey {
             user: UserId::parse("alice").unwrap(),
             name: SubscriptionName::parse(&n.to_string()).unwrap(),
             topic: Topic::parse("jobs").unwrap(),
-        }
+        })
     }
 
     fn log() -> AttemptLog {

@@ -120,7 +120,7 @@ impl Shard {
             return;
         };
         let client = active.session.client.clone();
-        let attempts = self.env.attempts.take(key, cursor.epoch);
+        let attempts = self.env.attempts.take(&key.clone().into(), cursor.epoch);
         let reserved = cursor.reserved;
         let mut window = DeliveryWindow::new(policy, *window, cursor, state.head, seed);
         match begins {

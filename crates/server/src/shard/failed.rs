@@ -129,7 +129,7 @@ impl super::Shard {
     pub(super) fn keep_attempts(&self, key: &DurableKey, durable: &mut Durable) {
         let log = std::mem::take(&mut durable.attempts);
         if !log.is_empty() {
-            self.env.attempts.keep(key, durable.window.state().epoch, log);
+            self.env.attempts.keep(&key.clone().into(), durable.window.state().epoch, log);
         }
     }
 }

@@ -237,6 +237,38 @@ async fn what_is_given_up_becomes_a_dead_letter_of_the_group() {
 }
 
 #[tokio::test]
+async fn the_attempts_of_a_message_are_known_after_the_last_member_has_left() {
+    let mut config = config();
+    config.topic = vec![tidings_server::TopicSection {
+        attempts_max: 4,
+        backoff_base: Duration::from_millis(20),
+        ..tidings_server::TopicSection::new("jobs".parse().unwrap())
+    }];
+    let server = start(config).await;
+    let address = server.public_addr();
+    let mut dead = Peer::connect(address).await;
+    dead.ask(json!({"subscribe": {"topic": "$dead-letters"}})).await;
+    Peer::connect(address).await.publish("jobs", json!("poison")).await;
+    let nack = |n: u64| json!({"nack": {"sub": "jobs", "offset": 1, "reason": format!("no {n}"), "delay_ms": if n < 3 { 60_000 } else { 1 }}});
+    for n in [1, 2] {
+        let mut worker = member(address, "jobs", 1).await;
+        assert_eq!(worker.message().await.get("attempt").map_or(1, |a| a.as_u64().unwrap()), n);
+        assert_eq!(worker.ask(nack(n)).await["settled"]["count"], 1);
+        worker.ask(json!({"unsubscribe": {"sub": "jobs"}})).await;
+        while metric(&server, "tidings_groups").await > 0.0 {}
+    }
+    let mut worker = member(address, "jobs", 1).await;
+    for n in [3, 4] {
+        assert_eq!(worker.message().await["attempt"], n);
+        worker.ask(nack(n)).await;
+    }
+    let letter = dead.message().await;
+    assert_eq!(letter["headers"]["tidings-attempts"], "4");
+    assert_eq!(letter["headers"]["tidings-reasons"], "no 1; no 2; no 3; no 4");
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn more_time_is_given_and_late_acks_count() {
     let mut config = config();
     config.topic = vec![tidings_server::TopicSection {

@@ -1,9 +1,10 @@
 //! Book of a group's deliveries that failed, kept while their messages are unsettled.
 
-use tidings_core::{Attempt, AttemptEnd, MemberId, Topic, Unanswered};
+use tidings_core::{Attempt, AttemptEnd, CursorKey, Epoch, MemberId, Topic, Unanswered};
 
 use super::OwnedGroup;
 use crate::delivery_record::{DeliveryRecord, Happening};
+use crate::kept_attempts::KeptAttempts;
 use crate::shard::failed::Moment;
 
 impl OwnedGroup {
@@ -41,6 +42,27 @@ impl OwnedGroup {
     /// A member leaves. To be asked before the group is told.
     pub(super) fn note_left(&mut self, at: Moment, record: &mut DeliveryRecord, member: MemberId) {
         self.note_ended(at, record, AttemptEnd::ConnectionEnded, |_, holder| holder == member);
+    }
+
+    /// Nobody is left, or the topic makes room for others: how the deliveries of its messages failed
+    /// is kept for whoever goes on. How many did is in the cursor.
+    pub(super) fn keep_attempts(&mut self, kept: &KeptAttempts, topic: &Topic, epoch: Epoch) {
+        let Some(shared) = self.topics.get_mut(topic) else { return };
+        let log = std::mem::take(&mut shared.attempts);
+        if !log.is_empty() {
+            let key = CursorKey::Group { group: self.key.clone(), topic: topic.clone() };
+            kept.keep(&key, epoch, log);
+        }
+    }
+
+    /// The same for all topics of a group that ends.
+    pub(super) fn keep_all_attempts(&mut self, kept: &KeptAttempts) {
+        let topics: Vec<_> = self.topics.keys().cloned().collect();
+        for topic in topics {
+            if let Some(state) = self.group.state(&topic) {
+                self.keep_attempts(kept, &topic, state.epoch);
+            }
+        }
     }
 
     fn note_ended(

@@ -158,7 +158,7 @@ impl Shard {
     /// The group reads a topic from `cursor` on.
     pub(super) fn take_up_topic(&mut self, slot: GroupSlot, topic: &Topic, start: Start) {
         let Start { cursor, begins, told: _ } = start;
-        let reserved = cursor.reserved;
+        let (reserved, epoch) = (cursor.reserved, cursor.epoch);
         let state = self.env.store.topic_state(topic);
         let policy = self.env.policies.policy(topic);
         let policy = (policy.delivery, policy.priority);
@@ -172,7 +172,9 @@ impl Shard {
         if let Some(cursor) = owned.group.cursor(topic) {
             owned.group.missing(topic, cursor, state.first.previous());
         }
-        owned.topics.insert(topic.clone(), OwnedTopic::default());
+        let key = CursorKey::Group { group: owned.key.clone(), topic: topic.clone() };
+        let attempts = self.env.attempts.take(&key, epoch);
+        owned.topics.insert(topic.clone(), OwnedTopic { attempts, ..OwnedTopic::default() });
     }
 
     /// Whoever waited becomes a member.

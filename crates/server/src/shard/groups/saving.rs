@@ -145,10 +145,12 @@ impl Shard {
         let Some(owned) = self.groups.get(slot) else { return };
         // Something waits in it: it is to be found again when it is its turn.
         let rests = owned.group.topic_gives_way(topic);
+        let Some(epoch) = owned.group.state(topic).map(|state| state.epoch) else { return };
         if owned.topics.get(topic).is_some_and(OwnedTopic::is_quiet)
             && owned.group.close_if_idle(topic)
         {
             owned.forget_readers_of(&mut self.record, topic);
+            owned.keep_attempts(&self.env.attempts, topic, epoch);
             owned.topics.remove(topic);
             if rests {
                 self.look_again(slot);
@@ -188,6 +190,7 @@ impl Shard {
         let (key, waiting) = (owned.key.clone(), std::mem::take(waiting));
         tracing::info!(%key.group, %key.filter, "a group has no member left");
         owned.forget_readers(&mut self.record);
+        owned.keep_all_attempts(&self.env.attempts);
         self.groups.remove(slot);
         for (member, joining) in waiting {
             self.join(&key, member, joining);
