@@ -21,6 +21,7 @@ use crate::kept_attempts::KeptAttempts;
 use crate::metrics::Metrics;
 use crate::presence::Roster;
 use crate::reader::Readers;
+use crate::resting_groups::RestingGroups;
 use crate::schedule::{ScheduleLimits, SharedSchedule};
 use crate::spans::Spans;
 use crate::watchers::Watchers;
@@ -56,6 +57,7 @@ pub(crate) struct Env {
     pub(crate) directory: Directory,
     pub(crate) roster: Roster,
     pub(crate) attempts: KeptAttempts,
+    pub(crate) resting_groups: RestingGroups,
     pub(crate) authenticator: Authenticator,
     pub(crate) policies: Arc<PolicyTable>,
     pub(crate) metrics: Metrics,

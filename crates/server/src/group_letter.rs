@@ -11,6 +11,7 @@ use tidings_protocol::{ErrorBody, RequestId, StartFrom, SubscribedPlace};
 use tokio::sync::mpsc;
 
 use crate::directory::Place;
+use crate::resting_groups::Waiting;
 use crate::shard::ConnectionKey;
 
 /// Names a group of a shard. The generation tells a group from a later one in the same place.
@@ -131,4 +132,21 @@ pub(crate) struct GroupStanding {
     pub(crate) oldest: Option<Duration>,
     pub(crate) members: Vec<(MemberStanding, UserId, ClientId)>,
     pub(crate) topics: Vec<(TopicStanding, Option<Duration>)>,
+}
+
+impl GroupStanding {
+    /// A group that nobody takes part in, and what waits for it.
+    pub(crate) fn without_members(key: &GroupKey, waiting: Waiting) -> Self {
+        Self {
+            key: key.clone(),
+            lag: waiting.lag,
+            unacked: 0,
+            window: 0,
+            member_count: 0,
+            topic_count: waiting.topics,
+            oldest: None,
+            members: Vec::new(),
+            topics: Vec::new(),
+        }
+    }
 }

@@ -29,6 +29,7 @@ mod presence;
 mod problem;
 mod publication;
 mod reader;
+mod resting_groups;
 mod schedule;
 mod server;
 mod shard;

@@ -23,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dead_letters::DEAD_LETTERS_TOPIC;
 use crate::env::Env;
-use crate::group_letter::Which;
 use crate::problem::{HttpError, tell};
 
 /// What OpenMetrics text is called.
@@ -96,7 +95,7 @@ async fn ready(State(operator): State<Operator>) -> Response {
 
 async fn metrics(State(operator): State<Operator>) -> Response {
     let env = &operator.env;
-    env.metrics.groups.set(&groups::survey(env, Which::All).await);
+    env.metrics.groups.set(&groups::all(env).await);
     env.metrics.set_presence(env.roster.counts());
     let dead_letters = Topic::parse(DEAD_LETTERS_TOPIC).expect("a valid topic");
     env.metrics.dead_letters_kept.set(env.store.count_messages(&dead_letters) as i64);

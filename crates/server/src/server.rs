@@ -32,6 +32,7 @@ use crate::kept_attempts::KeptAttempts;
 use crate::metrics::Metrics;
 use crate::presence::Roster;
 use crate::reader::Readers;
+use crate::resting_groups::RestingGroups;
 use crate::schedule::{ScheduleLimits, SharedSchedule};
 use crate::shard::{Shard, ShardSeat};
 use crate::spans::{CollectorError, Export, Exporter, Spans};
@@ -198,6 +199,7 @@ pub(crate) async fn parts(config: &Config, engine: Engine) -> Result<Parts, Star
         directory: Directory::default(),
         roster: Roster::new(presence_settings(config), &inboxes),
         attempts: KeptAttempts::default(),
+        resting_groups: RestingGroups::default(),
         authenticator,
         door_reads: DoorReads::new(&policies),
         policies,

@@ -216,6 +216,8 @@ pub enum CursorsOf {
     Topic(Topic),
     /// Those of a group, by topic.
     Group(GroupKey),
+    /// Those of all groups, by name, filter and topic.
+    Groups,
 }
 
 /// A saved cursor.

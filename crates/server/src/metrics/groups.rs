@@ -20,6 +20,7 @@ struct GroupLabels {
 #[derive(Debug, Default)]
 pub(crate) struct GroupGauges {
     groups: Gauge,
+    resting: Gauge,
     members: Gauge,
     waiting: Gauge,
     unacked: Gauge,
@@ -33,6 +34,7 @@ impl GroupGauges {
         let gauges = Self::default();
         for (name, help, gauge) in [
             ("groups", "Groups with members", &gauges.groups),
+            ("groups_without_members", "Groups with cursors and no members", &gauges.resting),
             ("groups_members", "Members of all groups", &gauges.members),
             ("groups_lag", "Messages that are not settled, of all groups", &gauges.waiting),
             ("groups_unacked", "Messages that members have and did not answer", &gauges.unacked),
@@ -51,7 +53,9 @@ impl GroupGauges {
 
     /// Takes over how `groups` stand, those with the most waiting first.
     pub(crate) fn set(&self, groups: &[GroupStanding]) {
-        self.groups.set(groups.len() as i64);
+        let with_members = groups.iter().filter(|group| group.member_count > 0).count();
+        self.groups.set(with_members as i64);
+        self.resting.set((groups.len() - with_members) as i64);
         self.members.set(groups.iter().map(|group| group.member_count as i64).sum());
         self.waiting.set(groups.iter().map(|group| group.lag as i64).sum());
         self.unacked.set(groups.iter().map(|group| group.unacked as i64).sum());

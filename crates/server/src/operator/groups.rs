@@ -1,5 +1,7 @@
 //! How groups stand: who takes part, what waits, and for how long.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
@@ -8,9 +10,8 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidings_core::{Filter, GroupKey, GroupName, Topic, limits};
+use tidings_core::{Filter, GroupKey, GroupName, limits};
 use tidings_protocol::ErrorCode;
-use tidings_storage::{Cursor, CursorsOf};
 use tokio::sync::mpsc;
 
 use super::Operator;
@@ -18,16 +19,20 @@ use crate::env::Env;
 use crate::group_letter::{GroupStanding, Survey, Which};
 use crate::inbox::Letter;
 use crate::problem::HttpError;
+use crate::resting_groups;
 
 /// Groups in one answer.
 const GROUPS_LISTED_MAX: usize = 1000;
 
+/// Groups without members shown in full in one answer: each takes a look at all topics.
+const RESTING_SHOWN_MAX: usize = 10;
+
 /// How long shards have to answer. They take a turn of their loop.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Every group that has members, those with the most waiting first.
+/// Every group, those with the most waiting first.
 pub(super) async fn list(State(operator): State<Operator>) -> Response {
-    let groups = survey(&operator.env, Which::All).await;
+    let groups = all(&operator.env).await;
     let total = groups.len();
     let listed: Vec<_> = groups.iter().take(GROUPS_LISTED_MAX).map(sums).collect();
     answer(&json!({ "groups": listed, "total": total }))
@@ -39,8 +44,8 @@ pub(super) struct Wanted {
     filter: Option<String>,
 }
 
-/// The groups of one name, or one alone, with members and topics. One that has no members now is
-/// told from its saved cursors, if its filter is given.
+/// The groups of one name, or one alone, with members and topics. If none has members now, they are
+/// told from their saved cursors.
 pub(super) async fn show(
     State(operator): State<Operator>,
     Path(group): Path<String>,
@@ -54,25 +59,46 @@ pub(super) async fn show(
     let which = Which::Named { group: group.clone(), filter: filter.clone() };
     let mut groups: Vec<_> =
         survey(&operator.env, which).await.iter().take(GROUPS_LISTED_MAX).map(in_full).collect();
-    if groups.is_empty()
-        && let Some(filter) = filter
-    {
-        let (env, key) = (operator.env.clone(), GroupKey { group: group.clone(), filter });
-        let saved = tokio::task::spawn_blocking(move || without_members(&env, &key)).await;
-        groups.extend(saved.ok().flatten());
+    if groups.is_empty() {
+        let env = Arc::clone(&operator.env);
+        let resting = move || resting_in_full(&env, &group, filter);
+        groups.extend(tokio::task::spawn_blocking(resting).await.into_iter().flatten());
     }
     if groups.is_empty() {
-        let message = format!(
-            "no member of `{group}` is connected; give its topic or filter as `?filter=` to see \
-             what waits for it"
+        let message = String::from(
+            "no group of that name has members or a cursor: see `/v1/groups` for those there are",
         );
         return Err(HttpError::new(ErrorCode::NotFound, message));
     }
     Ok(answer(&json!({ "groups": groups })))
 }
 
+/// Every group, with members or without, those with the most waiting first.
+pub(super) async fn all(env: &Arc<Env>) -> Vec<GroupStanding> {
+    let mut groups = survey(env, Which::All).await;
+    let counting = Arc::clone(env);
+    let count = move || counting.resting_groups.counted(&*counting.store, &counting.policies);
+    let Ok(counted) = tokio::task::spawn_blocking(count).await else { return groups };
+    for group in &mut groups {
+        // It holds no more topics, and what waits in others is known only from the cursors.
+        let is_full = group.topic_count >= limits::GROUP_TOPICS_MAX;
+        if let Some(waiting) = counted.get(&group.key).filter(|_| is_full) {
+            group.lag = group.lag.max(waiting.lag);
+        }
+    }
+    let with_members: BTreeSet<_> = groups.iter().map(|group| group.key.clone()).collect();
+    let resting = counted.iter().filter(|(key, _)| !with_members.contains(key));
+    groups.extend(resting.map(|(key, waiting)| GroupStanding::without_members(key, *waiting)));
+    sort(&mut groups);
+    groups
+}
+
+fn sort(groups: &mut [GroupStanding]) {
+    groups.sort_by(|a, b| b.lag.cmp(&a.lag).then_with(|| a.key.cmp(&b.key)));
+}
+
 /// Asks every shard, and sorts by what waits.
-pub(super) async fn survey(env: &Env, which: Which) -> Vec<GroupStanding> {
+async fn survey(env: &Env, which: Which) -> Vec<GroupStanding> {
     let (reply, mut replies) = mpsc::channel(env.inboxes.len().max(1));
     for inbox in &env.inboxes {
         inbox.post(Letter::Survey(Survey { which: which.clone(), reply: reply.clone() }));
@@ -87,7 +113,7 @@ pub(super) async fn survey(env: &Env, which: Which) -> Vec<GroupStanding> {
     if tokio::time::timeout(PATIENCE, all).await.is_err() {
         tracing::warn!("a shard did not say how its groups stand");
     }
-    groups.sort_by(|a, b| b.lag.cmp(&a.lag).then_with(|| a.key.cmp(&b.key)));
+    sort(&mut groups);
     groups
 }
 
@@ -131,51 +157,37 @@ fn in_full(group: &GroupStanding) -> Value {
     full
 }
 
-/// What waits for a group that has no members, by its saved cursors.
-fn without_members(env: &Env, key: &GroupKey) -> Option<Value> {
-    let mut topics = Vec::new();
-    let mut lag = 0;
-    for (topic, waiting, cursor, head) in saved_places(env, key) {
-        lag += waiting;
-        if topics.len() < limits::GROUP_TOPICS_MAX {
-            topics.push(json!({
-                "topic": topic.as_str(), "cursor": cursor, "head": head, "lag": waiting,
-                "unacked": 0, "waiting": 0, "attempts_most": 0, "oldest_unacked_ms": null,
-            }));
+/// What waits for groups that have no members, by their saved cursors.
+fn resting_in_full(env: &Env, group: &GroupName, filter: Option<Filter>) -> Vec<Value> {
+    let store = env.store.as_ref();
+    let keys: Vec<_> = match filter {
+        Some(filter) => vec![GroupKey { group: group.clone(), filter }],
+        None => {
+            let counted = env.resting_groups.counted(store, &env.policies);
+            let named = counted.keys().filter(|key| key.group == *group);
+            named.take(RESTING_SHOWN_MAX).cloned().collect()
         }
-    }
-    let known = !topics.is_empty();
-    known.then(|| {
-        json!({
+    };
+    let shown = keys.iter().filter_map(|key| {
+        let places = resting_groups::places(store, &env.policies, key);
+        if places.is_empty() {
+            return None;
+        }
+        let lag: u64 = places.iter().map(|place| place.lag).sum();
+        let topics = places.iter().take(limits::GROUP_TOPICS_MAX).map(|place| {
+            json!({
+                "topic": place.topic.as_str(), "cursor": place.next, "head": place.head,
+                "lag": place.lag, "unacked": 0, "waiting": 0, "attempts_most": 0,
+                "oldest_unacked_ms": null,
+            })
+        });
+        Some(json!({
             "group": key.group.as_str(), "filter": key.filter.as_str(), "members": [],
-            "topics": topics, "lag": lag, "unacked": 0, "window": 0, "oldest_unacked_ms": null,
-        })
-    })
-}
-
-/// The topics in which a group has a cursor: how much waits, the cursor, the head.
-fn saved_places(env: &Env, key: &GroupKey) -> Vec<(Topic, u64, u64, u64)> {
-    const LISTED: usize = 1000;
-    let of = CursorsOf::Group(key.clone());
-    let mut places = Vec::new();
-    let mut after = None;
-    loop {
-        let listed = env.store.cursors(&of, after.as_ref(), LISTED);
-        places.extend(listed.iter().map(|cursor| place(env, cursor)));
-        after = listed.into_iter().next_back().map(|cursor| cursor.key);
-        if after.is_none() {
-            return places;
-        }
-    }
-}
-
-fn place(env: &Env, cursor: &Cursor) -> (Topic, u64, u64, u64) {
-    let (topic, saved) = (cursor.key.topic().clone(), &cursor.state);
-    let state = env.store.topic_state(&topic);
-    let next = if saved.epoch == state.epoch { saved.next.max(state.first) } else { state.first };
-    let settled = saved.settled.iter().map(|(first, last)| last.next().distance_from(*first));
-    let lag = state.head.next().distance_from(next).saturating_sub(settled.sum());
-    (topic, lag, next.get(), state.head.get())
+            "topics": topics.collect::<Vec<_>>(), "lag": lag, "unacked": 0, "window": 0,
+            "oldest_unacked_ms": null,
+        }))
+    });
+    shown.collect()
 }
 
 fn ms(time: Duration) -> u64 {

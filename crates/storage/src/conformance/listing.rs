@@ -57,6 +57,10 @@ pub(super) fn cursors(engine: Box<dyn Engine>) {
         assert_eq!(keys(&trial, &user("gone")), []);
         assert_eq!(keys(&trial, &CursorsOf::Group(group("alice", "#"))), all[6..8]);
         assert_eq!(keys(&trial, &CursorsOf::Group(group("alice", "a"))), []);
+        let of_groups = [6, 7, 8, 5].map(|n: usize| all[n].clone());
+        assert_eq!(keys(&trial, &CursorsOf::Groups), of_groups);
+        let rest = trial.store().cursors(&CursorsOf::Groups, Some(&of_groups[1]), 1);
+        assert_eq!(rest[0].key, of_groups[2]);
         let of_a = [6, 8, 5, 4, 0, 2, 3].map(|n: usize| all[n].clone());
         assert_eq!(keys(&trial, &topic_a), of_a);
         assert_eq!(keys(&trial, &CursorsOf::Topic(topic("phone"))), []);

@@ -178,6 +178,7 @@ impl Cursors {
             CursorsOf::Group(GroupKey { group, filter }) => {
                 joined(&["", group.as_str(), filter.as_str(), ""])
             }
+            CursorsOf::Groups => joined(&["", ""]),
             CursorsOf::Topic(topic) => return self.texts_of_topic(topic.as_str(), after),
         };
         let start = match &after {
