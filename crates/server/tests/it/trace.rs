@@ -221,6 +221,21 @@ async fn a_durable_delivery_is_a_span_until_its_answer() {
     assert!(lasted(&spans[1]) >= Duration::from_millis(900), "until the ack timeout");
 }
 
+/// Offset, attempt and outcome of the span of a delivery to a member, which must say whose it was.
+fn told_of_member(span: &Value, began: u64) -> (String, String, String) {
+    assert_in_trace(span, began);
+    for (name, expected) in [
+        ("messaging.consumer.group.name", "workers"),
+        ("tidings.filter", "jobs/+"),
+        ("user.id", "dev"),
+    ] {
+        assert_eq!(attribute(span, name), expected, "{name} of {span}");
+    }
+    assert!(attribute(span, "messaging.client.id").is_string(), "{span}");
+    let text = |name: &str| attribute(span, name).as_str().unwrap().to_owned();
+    (text("tidings.offset"), text("tidings.attempt"), text("tidings.outcome"))
+}
+
 #[tokio::test]
 async fn a_delivery_to_a_member_of_a_group_is_a_span_until_its_answer() {
     let collector = Collector::start([]).await;
@@ -270,22 +285,7 @@ async fn a_delivery_to_a_member_of_a_group_is_a_span_until_its_answer() {
     server.shutdown().await;
 
     let spans = deliveries(&collector.spans());
-    let mut told: Vec<_> = spans
-        .iter()
-        .map(|span| {
-            assert_in_trace(span, began);
-            for (name, expected) in [
-                ("messaging.consumer.group.name", "workers"),
-                ("tidings.filter", "jobs/+"),
-                ("user.id", "dev"),
-            ] {
-                assert_eq!(attribute(span, name), expected, "{name} of {span}");
-            }
-            assert!(attribute(span, "messaging.client.id").is_string(), "{span}");
-            let text = |name: &str| attribute(span, name).as_str().unwrap().to_owned();
-            (text("tidings.offset"), text("tidings.attempt"), text("tidings.outcome"))
-        })
-        .collect();
+    let mut told: Vec<_> = spans.iter().map(|span| told_of_member(span, began)).collect();
     told.sort();
     let expected = [
         ("1", "1", "interrupted"),
