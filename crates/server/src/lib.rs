@@ -11,6 +11,7 @@ mod commit;
 mod config;
 mod dead_letters;
 mod delivery_record;
+mod derived_key;
 mod directory;
 mod door;
 mod door_lane;

@@ -1,10 +1,9 @@
 //! How a message becomes a dead letter.
 
-use std::fmt::Write as _;
-
 use tidings_core::{Attempts, CursorKey, Data, DedupKey, GiveUp, Message, NewMessage, Topic};
 
 use super::{DEAD_LETTERS_TOPIC, header, history, names_of, published_headers};
+use crate::derived_key::{KeyOf, derived_key};
 
 /// A message that is given up, by whom, and why.
 #[derive(Clone, Copy, Debug)]
@@ -66,12 +65,7 @@ impl Burial<'_> {
         };
         let topic = self.message.topic();
         let name = format!("{of_whom}\n{topic}\n{id}\n{epoch}\n{offset}");
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
-        let mut text = String::from("dead-");
-        for byte in digest.as_ref() {
-            let _ = write!(text, "{byte:02x}");
-        }
-        DedupKey::parse(&text).expect("69 characters of ASCII")
+        derived_key(KeyOf::DeadLetter, &name)
     }
 }
 

@@ -10,6 +10,8 @@ use tidings_core::{
 use tidings_protocol::{ErrorBody, ErrorCode};
 use tidings_storage::Write;
 
+use crate::derived_key::{KeyOf, derived_key};
+
 /// The header that says it.
 const HEADER: &str = "tidings-scheduled";
 
@@ -116,14 +118,7 @@ fn plan(entry: &Message) -> Option<Plan> {
 
 /// The same key means another message in another topic, but all entries are in one.
 fn key_for(topic: &Topic, key: &DedupKey) -> DedupKey {
-    let name = format!("{topic}\n{key}");
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
-    let mut text = String::with_capacity(2 * digest.as_ref().len());
-    for byte in digest.as_ref() {
-        use std::fmt::Write as _;
-        let _ = write!(text, "{byte:02x}");
-    }
-    DedupKey::parse(&text).expect("64 characters of ASCII")
+    derived_key(KeyOf::ScheduledMessage, &format!("{topic}\n{key}"))
 }
 
 #[cfg(test)]
