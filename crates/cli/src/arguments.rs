@@ -105,6 +105,7 @@ mod tests {
             "history room/42 --since 10m --limit 5 --json",
             "history room/42 --after Zr3:18",
             "dead-letters list --topic jobs/# --user alice --reason db --since 1h --limit 5 --json",
+            "dead-letters list --newest --limit 5",
             "dead-letters show 17 --json --operator http://127.0.0.1:8001",
             "dead-letters replay 17 --edit",
             "dead-letters replay 17 --data 1 --into repaired --to-all",

@@ -27,7 +27,7 @@ pub(crate) struct DeadLetters {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// List them, oldest first
+    /// List them, oldest first or newest first
     List(list::List),
     /// Show one with its data and what became of each attempt
     Show(show::Show),

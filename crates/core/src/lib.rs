@@ -27,6 +27,7 @@ pub mod limits;
 mod live_cursor;
 mod message;
 mod offset_set;
+mod pace;
 mod policy;
 mod position;
 mod presence;
@@ -62,6 +63,7 @@ pub use id::{
 pub use live_cursor::{LiveCursor, LiveStep};
 pub use message::{ContentType, Data, DataKind, Headers, Message, NewMessage, OWN_HEADER_PREFIX};
 pub use offset_set::OffsetSet;
+pub use pace::Pace;
 pub use policy::{Backlog, Durability, KeepsPresence, PolicyTable, Retention, TopicPolicy};
 pub use position::{Epoch, EpochError, Offset, Position};
 pub use presence::{

@@ -125,6 +125,10 @@ pub const BACKLOG_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Lagging topics of one filter subscription; at the limit it is reset rather than grown.
 pub const LAGGING_TOPICS_MAX: usize = 1024;
 
+/// Dead letters replayed in a second where many are, unless configured: a hundred thousand take
+/// three minutes, and their subscribers have time for what is new.
+pub const REPLAYS_PER_SECOND_DEFAULT: u32 = 500;
+
 /// Messages in one history reply or one read of the log.
 pub const READ_MESSAGES_MAX: usize = 500;
 /// Bytes in one history reply or one read of the log: fits a reader's buffer, and no subscriber

@@ -6,6 +6,7 @@
 mod burial;
 mod history;
 mod letter;
+mod newest;
 pub(crate) mod replay;
 pub(crate) mod selection;
 

@@ -1,5 +1,6 @@
 //! What every part of the server shares: built once, at the start.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) subscribe_inbox: bool,
     pub(crate) cursors_per_user: usize,
     pub(crate) schedule: ScheduleLimits,
+    pub(crate) replays_per_second: NonZeroU32,
     pub(crate) drain_timeout: Duration,
     pub(crate) http_body_bytes: usize,
     pub(crate) token_in_query: bool,

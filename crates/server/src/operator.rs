@@ -7,7 +7,7 @@ mod scheduled;
 mod story;
 mod users;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -17,7 +17,7 @@ use axum::routing::{delete, get, post};
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{Method, StatusCode};
 use serde_json::json;
-use tidings_core::Topic;
+use tidings_core::{Pace, Topic};
 use tidings_protocol::{ErrorBody, ErrorCode};
 use tokio_util::sync::CancellationToken;
 
@@ -32,9 +32,12 @@ const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0;
 struct Operator {
     env: Arc<Env>,
     draining: CancellationToken,
+    /// How fast many dead letters are published again, whoever asks for it.
+    replays: Arc<Mutex<Pace>>,
 }
 
 pub(crate) fn router(env: Arc<Env>, draining: CancellationToken) -> Router {
+    let replays = Arc::new(Mutex::new(Pace::new(env.settings.replays_per_second)));
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -50,7 +53,7 @@ pub(crate) fn router(env: Arc<Env>, draining: CancellationToken) -> Router {
         .route("/v1/messages/{id}", get(story::story))
         .fallback(async || HttpError::new(ErrorCode::NotFound, "the operator has no such route"))
         .layer(from_fn_with_state(Arc::clone(&env), around))
-        .with_state(Operator { env, draining })
+        .with_state(Operator { env, draining, replays })
 }
 
 /// What every request goes through: no web page may change anything (a browser on the operator's

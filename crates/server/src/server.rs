@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
@@ -459,6 +460,7 @@ fn settings(config: &Config) -> Settings {
             all: section.scheduled_max,
             per_user: section.scheduled_per_user,
         },
+        replays_per_second: NonZeroU32::new(section.replays_per_second).unwrap_or(NonZeroU32::MIN),
         drain_timeout: config.server.drain_timeout.max(Duration::from_millis(100)),
         http_body_bytes: config.http.body_bytes.as_usize(),
         record_events: config.trace.events,

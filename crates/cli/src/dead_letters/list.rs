@@ -16,12 +16,15 @@ const PAGE: u64 = 500;
 /// The longest reason shown on a line, characters.
 const REASON_CHARS_MAX: usize = 60;
 
-/// Lists dead letters, oldest first.
+/// Lists dead letters, oldest first unless asked otherwise.
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// At most this many; 0 for all there are
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u64,
+    /// The one that was given up last comes first
+    #[arg(long)]
+    newest: bool,
     /// One JSON object on a line
     #[arg(long)]
     json: bool,
@@ -39,6 +42,9 @@ impl List {
         loop {
             let mut query = self.filters.query();
             query.add("limit", &left.min(PAGE).to_string());
+            if self.newest {
+                query.add("order", "newest");
+            }
             if let Some(cursor) = &cursor {
                 query.add("cursor", cursor);
             }

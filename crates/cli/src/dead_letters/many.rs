@@ -1,6 +1,7 @@
 //! Doing something to many dead letters, in as many requests as it takes.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use http::Method;
@@ -10,6 +11,9 @@ use super::filters::Filters;
 use crate::failure::UsageError;
 use crate::operator::{OperatorPort, QueryText, text};
 use crate::standard_output;
+
+/// How often a line is written where it cannot be changed.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// What is done.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +33,7 @@ pub(super) async fn run(
     query: &QueryText,
     json: bool,
 ) -> anyhow::Result<()> {
-    let shows = std::io::stderr().is_terminal();
+    let mut progress = Progress::begin(deed);
     let (mut done, mut failed, mut errors) = (0, 0, Vec::new());
     let mut cursor: Option<String> = None;
     loop {
@@ -50,21 +54,53 @@ pub(super) async fn run(
         done += answer[deed.done].as_u64().unwrap_or(0);
         failed += answer["failed"].as_u64().unwrap_or(0);
         errors.extend(answer["errors"].as_array().into_iter().flatten().cloned());
-        if shows {
-            let mut stderr = std::io::stderr().lock();
-            // A terminal that takes no progress is no reason to stop.
-            let _ = write!(stderr, "\r\u{1b}[K{done} {}, {failed} failed", deed.done);
-            let _ = stderr.flush();
-        }
+        progress.show(done, failed, &answer["kept"]);
         cursor = answer["cursor"].as_str().map(str::to_owned);
         if cursor.is_none() {
             break;
         }
     }
-    if shows {
-        eprint!("\r\u{1b}[K");
-    }
+    progress.end();
     tell(deed, done, failed, &errors, json)
+}
+
+/// How far it is, on standard error: a line that changes on a terminal, a line now and then elsewhere.
+struct Progress {
+    deed: Deed,
+    begun: Instant,
+    told: Instant,
+    is_terminal: bool,
+}
+
+impl Progress {
+    fn begin(deed: Deed) -> Self {
+        let now = Instant::now();
+        Self { deed, begun: now, told: now, is_terminal: std::io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, done: u64, failed: u64, kept: &Value) {
+        if !self.is_terminal && self.told.elapsed() < PROGRESS_EVERY {
+            return;
+        }
+        self.told = Instant::now();
+        let a_second = done as f64 / self.begun.elapsed().as_secs_f64().max(0.001);
+        let (begin, end) = if self.is_terminal { ("\r\u{1b}[K", "") } else { ("", "\n") };
+        let mut stderr = std::io::stderr().lock();
+        // A reader that takes no progress is no reason to stop.
+        let _ = write!(
+            stderr,
+            "{begin}{done} {}, {failed} failed, {a_second:.0} a second; {} dead letters are left{end}",
+            self.deed.done,
+            text(kept)
+        );
+        let _ = stderr.flush();
+    }
+
+    fn end(&self) {
+        if self.is_terminal {
+            eprint!("\r\u{1b}[K");
+        }
+    }
 }
 
 fn tell(deed: Deed, done: u64, failed: u64, errors: &[Value], json: bool) -> anyhow::Result<()> {

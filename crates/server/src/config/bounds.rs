@@ -79,6 +79,9 @@ pub(super) const CURSORS_PER_USER: RangeInclusive<u32> = 1..=100_000;
 /// At about 300 bytes each, a hundred million are 30 GB of memory.
 pub(super) const SCHEDULED: RangeInclusive<u32> = 1..=100_000_000;
 
+/// Slower is done one by one, and faster than this the log is the limit.
+pub(super) const REPLAYS: RangeInclusive<u32> = 1..=100_000;
+
 /// Long enough for a distant client, short enough that silent sockets do not pile up.
 pub(super) const HANDSHAKE: RangeInclusive<Duration> = ms((100, 5 * MINUTE));
 

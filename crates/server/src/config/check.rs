@@ -246,6 +246,7 @@ fn check_limits(config: &Config, found: &mut Problems) {
     found.range("limits.cursors_per_user", limits.cursors_per_user, &bounds::CURSORS_PER_USER);
     found.range("limits.scheduled_per_user", limits.scheduled_per_user, &bounds::SCHEDULED);
     found.range("limits.scheduled_max", limits.scheduled_max, &bounds::SCHEDULED);
+    found.range("limits.replays_per_second", limits.replays_per_second, &bounds::REPLAYS);
     let publishes = limits.publishes_in_flight;
     found.range("limits.publishes_in_flight", publishes, &bounds::PUBLISHES_IN_FLIGHT);
     found.range("limits.outbound_bytes", limits.outbound_bytes, &bounds::OUTBOUND);

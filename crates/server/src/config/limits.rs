@@ -24,6 +24,8 @@ pub struct LimitsSection {
     pub scheduled_per_user: u32,
     /// Most messages of all users that wait for their time.
     pub scheduled_max: u32,
+    /// Dead letters published again in a second, where many are.
+    pub replays_per_second: u32,
     /// Most publishes of one connection without an answer.
     pub publishes_in_flight: u32,
     /// Most unsent bytes of one connection before it falls back to reading the log.
@@ -62,6 +64,7 @@ impl Default for LimitsSection {
             cursors_per_user: 1000,
             scheduled_per_user: 100_000,
             scheduled_max: 1_000_000,
+            replays_per_second: limits::REPLAYS_PER_SECOND_DEFAULT,
             publishes_in_flight: 1024,
             outbound_bytes: ByteSize::from_bytes(256 * 1024),
             handshake_timeout: limits::HANDSHAKE_TIMEOUT_DEFAULT,

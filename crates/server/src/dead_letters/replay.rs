@@ -45,10 +45,10 @@ pub(crate) fn audience(message: &Message) -> Audience {
     durable().or_else(group).unwrap_or_default()
 }
 
-/// The writes that publish a dead letter again and then remove it. To be submitted together: a
-/// crash can leave both the message and the dead letter, never neither, and the key makes a second
-/// replay the same message.
-pub(crate) fn replay(letter: &DeadLetter, edit: Edit, to: Recipients) -> [Write; 2] {
+/// What publishes a dead letter again. It is removed when that is durable and not before: a crash
+/// can leave both the message and the dead letter, never neither, and the key makes a second replay
+/// the same message.
+pub(crate) fn publish_again(letter: &DeadLetter, edit: Edit, to: Recipients) -> Write {
     let content = &letter.message.content;
     let mut headers = edit.headers.unwrap_or_else(|| letter.published_headers());
     headers.insert(header::REPLAY.to_owned(), letter.message.offset.to_string());
@@ -73,9 +73,7 @@ pub(crate) fn replay(letter: &DeadLetter, edit: Edit, to: Recipients) -> [Write;
         order_key: content.order_key.clone(),
         ttl: letter.ttl,
     };
-    let publish = Write::Publish { message, durability: Durability::Sync, id: Some(letter.id) };
-    let topic = letter.message.topic().clone();
-    [publish, Write::Remove { topic, offset: letter.message.offset }]
+    Write::Publish { message, durability: Durability::Sync, id: Some(letter.id) }
 }
 
 /// Of which dead letter a message was published again, and where it had been before.

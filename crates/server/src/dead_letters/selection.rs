@@ -1,14 +1,16 @@
 //! Finding dead letters: by what their headers say, in pieces of bounded work.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use tidings_core::{
-    CursorKey, Epoch, Filter, GroupName, MessageId, Offset, SubscriptionName, Timestamp, Topic,
-    UserId, limits,
+    CursorKey, Epoch, Filter, GroupName, Message, MessageId, Offset, SubscriptionName, Timestamp,
+    Topic, UserId, limits,
 };
 use tidings_protocol::{ErrorBody, ErrorCode};
 use tidings_storage::{ReadFrom, ReadLimit, Store};
 
-use super::{DEAD_LETTERS_TOPIC, DeadLetter};
+use super::{DEAD_LETTERS_TOPIC, DeadLetter, newest};
 use crate::problem::store_error;
 
 /// Dead letters that one request looks at; whoever wants more goes on with the cursor.
@@ -33,6 +35,7 @@ pub(crate) struct Query {
     limit: Option<usize>,
     cursor: Option<String>,
     all: Option<bool>,
+    order: Option<String>,
     pub(crate) to: Option<String>,
 }
 
@@ -52,26 +55,46 @@ pub(crate) struct Selection {
 /// Where to look and how far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page {
-    limit: usize,
+    pub(super) limit: usize,
     cursor: Option<Cursor>,
+    order: Order,
 }
 
-/// The next dead letter to look at, and the last one there was when the first page was asked for:
-/// what dies while somebody pages does not keep them from an end.
+/// In which order dead letters are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Order {
+    /// As they died.
+    #[default]
+    OldestFirst,
+    /// The last one first.
+    NewestFirst,
+}
+
+/// The next dead letter to look at, and the last one of all there is to look at: where the first
+/// page began, there was none beyond. What dies while somebody pages keeps nobody from an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cursor {
-    epoch: Epoch,
-    next: Offset,
-    end: Offset,
+pub(crate) struct Cursor {
+    pub(super) epoch: Epoch,
+    pub(super) next: Offset,
+    pub(super) end: Offset,
 }
 
 /// What was found.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// By rising offset.
+    /// In the order that was asked for.
     pub(crate) letters: Vec<DeadLetter>,
     /// Where to go on, if not all were looked at.
-    pub(crate) cursor: Option<String>,
+    pub(crate) cursor: Option<Cursor>,
+    /// Where looking ends, for who goes on before what was found.
+    whole: Cursor,
+}
+
+/// How much of the log a request has looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scanned {
+    messages: usize,
+    bytes: usize,
 }
 
 impl Query {
@@ -98,13 +121,31 @@ impl Query {
                 bad(format!("`cursor` is `{text}`: give back the one of an earlier answer"))
             })?),
         };
-        Ok((selection, Page { limit, cursor }))
+        let order = match self.order.as_deref() {
+            None | Some("oldest") => Order::OldestFirst,
+            Some("newest") => Order::NewestFirst,
+            Some(other) => {
+                let message = format!("`order` is `{other}`; it must be `oldest` or `newest`");
+                return Err(bad(message));
+            }
+        };
+        let fits = |cursor: &Cursor| match order {
+            Order::OldestFirst => cursor.next <= cursor.end,
+            Order::NewestFirst => cursor.next >= cursor.end,
+        };
+        if !cursor.as_ref().is_none_or(fits) {
+            return Err(bad("`cursor` is of a list in another `order`: ask on in the same"));
+        }
+        Ok((selection, Page { limit, cursor, order }))
     }
 
     /// The same where something is done to all that are found: that nothing was named must not
     /// be an oversight.
     pub(crate) fn check_for_change(&self) -> Result<(Selection, Page), ErrorBody> {
         let (selection, page) = self.check()?;
+        if page.order == Order::NewestFirst {
+            return Err(bad("`order` is for lists: what is done to many is done as they died"));
+        }
         match (selection.is_everything(), self.all.unwrap_or(false)) {
             (true, false) => Err(bad("this is about every dead letter: say which, or `all=true`")),
             (false, true) => Err(bad("`all=true` goes without filters")),
@@ -120,7 +161,7 @@ impl Selection {
         names && id.is_none() && reason.is_none() && since.is_none() && until.is_none()
     }
 
-    fn matches(&self, letter: &DeadLetter) -> bool {
+    pub(super) fn matches(&self, letter: &DeadLetter) -> bool {
         let by_whom = match &letter.by {
             CursorKey::Durable(key) => {
                 self.group.is_none()
@@ -155,6 +196,33 @@ impl Cursor {
     }
 }
 
+/// As it is shown, for [`Cursor::parse`].
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.epoch, self.next, self.end)
+    }
+}
+
+impl Found {
+    /// Where to go on with this letter and what was found after it, oldest first.
+    pub(crate) fn again_from(&self, letter: &DeadLetter) -> Cursor {
+        Cursor { next: letter.message.offset, ..self.whole }
+    }
+}
+
+impl Scanned {
+    /// Counts what was read.
+    pub(super) fn add(&mut self, messages: &[Arc<Message>]) {
+        self.messages += messages.len();
+        self.bytes += messages.iter().map(|m| m.content.data.bytes().len()).sum::<usize>();
+    }
+
+    /// Whether one request has looked at enough.
+    pub(super) const fn is_enough(self) -> bool {
+        self.messages >= SCAN_MESSAGES_MAX || self.bytes >= SCAN_BYTES_MAX
+    }
+}
+
 /// Reads dead letters until as many are found as the page holds, or enough were looked at. Blocks
 /// on the disk.
 pub(crate) fn find(
@@ -164,25 +232,42 @@ pub(crate) fn find(
 ) -> Result<Found, ErrorBody> {
     let topic = Topic::parse(DEAD_LETTERS_TOPIC).expect("a valid topic");
     let state = store.topic_state(&topic);
-    let start = Cursor { epoch: state.epoch, next: state.first, end: state.head };
-    let Cursor { epoch, mut next, end } = page.cursor.unwrap_or(start);
-    if epoch != state.epoch {
+    let start = match page.order {
+        Order::OldestFirst => Cursor { epoch: state.epoch, next: state.first, end: state.head },
+        Order::NewestFirst => Cursor { epoch: state.epoch, next: state.head, end: state.first },
+    };
+    let whole = page.cursor.unwrap_or(start);
+    if whole.epoch != state.epoch {
         let message = "the log was rebuilt since the cursor was given: begin anew without it";
         return Err(ErrorBody::new(ErrorCode::EpochChanged, message));
     }
+    let (letters, next) = match page.order {
+        Order::OldestFirst => oldest_first(store, &topic, selection, page, whole)?,
+        Order::NewestFirst => newest::first(store, &topic, selection, page, whole)?,
+    };
+    Ok(Found { letters, cursor: next.map(|next| Cursor { next, ..whole }), whole })
+}
+
+/// What is found from one offset on up to another, and the next one to look at, if any is left.
+fn oldest_first(
+    store: &dyn Store,
+    topic: &Topic,
+    selection: &Selection,
+    page: Page,
+    Cursor { mut next, end, epoch: _ }: Cursor,
+) -> Result<(Vec<DeadLetter>, Option<Offset>), ErrorBody> {
     let mut from = match (page.cursor, selection.since) {
         (None, Some(since)) => ReadFrom::Time(since),
         (Some(_), _) | (None, None) => ReadFrom::Offset(next),
     };
-    let (mut letters, mut scanned, mut bytes) = (Vec::new(), 0, 0);
-    while next <= end && scanned < SCAN_MESSAGES_MAX && bytes < SCAN_BYTES_MAX {
+    let (mut letters, mut scanned) = (Vec::new(), Scanned::default());
+    while next <= end && letters.len() < page.limit && !scanned.is_enough() {
         let limit =
             ReadLimit { messages: limits::READ_MESSAGES_MAX, bytes: limits::READ_BYTES_MAX };
-        let batch = store.read(&topic, from, limit).map_err(|error| store_error(&error))?;
+        let batch = store.read(topic, from, limit).map_err(|error| store_error(&error))?;
         next = batch.next;
-        scanned += batch.messages.len();
+        scanned.add(&batch.messages);
         for message in &batch.messages {
-            bytes += message.content.data.bytes().len();
             if message.offset > end {
                 next = message.offset;
                 break;
@@ -193,13 +278,9 @@ pub(crate) fn find(
                 break;
             }
         }
-        if letters.len() == page.limit {
-            break;
-        }
         from = ReadFrom::Offset(next);
     }
-    let cursor = (next <= end).then(|| format!("{epoch}:{next}:{end}"));
-    Ok(Found { letters, cursor })
+    Ok((letters, (next <= end).then_some(next)))
 }
 
 /// What is known of a message's deaths: the dead letters of it, at most a page, and whether all were
@@ -209,7 +290,7 @@ pub(crate) fn of_message(
     id: MessageId,
 ) -> Result<(Vec<DeadLetter>, bool), ErrorBody> {
     let selection = Selection { id: Some(id), ..Selection::default() };
-    let page = Page { limit: LIMIT_DEFAULT, cursor: None };
+    let page = Page { limit: LIMIT_DEFAULT, cursor: None, order: Order::OldestFirst };
     let found = find(store, &selection, page)?;
     Ok((found.letters, found.cursor.is_none()))
 }

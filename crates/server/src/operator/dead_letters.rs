@@ -2,6 +2,7 @@
 
 mod edit;
 mod many;
+mod republish;
 
 use std::sync::Arc;
 
@@ -14,7 +15,9 @@ use http::StatusCode;
 use serde_json::json;
 use tidings_core::{Offset, Topic};
 use tidings_protocol::{ErrorBody, ErrorCode};
-use tidings_storage::{Outcome, Store, Write, fault_point};
+use tidings_storage::{Outcome, Store, Write};
+
+use republish::{Again, republish};
 
 use super::Operator;
 use crate::dead_letters::replay::{self, Recipients};
@@ -39,16 +42,21 @@ async fn list(
     refuse_recipients(&query)?;
     let (selection, page) = query.check()?;
     let found = blocking(&operator, move |store| selection::find(store, &selection, page)).await?;
-    let topic = Topic::parse(DEAD_LETTERS_TOPIC).expect("a valid topic");
     let mut body = json!({
         "dead_letters": found.letters.iter().map(DeadLetter::told).collect::<Vec<_>>(),
-        "kept": operator.env.store.count_messages(&topic),
+        "kept": kept(&operator),
         "more": found.cursor.is_some(),
     });
     if let Some(cursor) = found.cursor {
-        body["cursor"] = json!(cursor);
+        body["cursor"] = json!(cursor.to_string());
     }
     Ok(Json(body).into_response())
+}
+
+/// How many there are in all.
+fn kept(operator: &Operator) -> u64 {
+    let topic = Topic::parse(DEAD_LETTERS_TOPIC).expect("a valid topic");
+    operator.env.store.count_messages(&topic)
 }
 
 async fn show(
@@ -82,17 +90,14 @@ async fn replay_one(
     let env = &operator.env;
     let topic = edit.topic.clone().unwrap_or_else(|| letter.topic.clone());
     replay::check(&letter, &topic, to, (env.store.as_ref(), &env.policies))?;
-    let writes = replay::replay(&letter, edit, to);
-    fault_point("replay-writing");
-    let outcomes = submit(&operator, writes.into()).await?;
-    fault_point("replay-durable");
+    let again =
+        Again { publish: replay::publish_again(&letter, edit, to), removal: removal(&letter) };
+    let outcomes = republish(env, vec![again]).await?;
     let (id, position, duplicate) = match outcomes.first() {
         Some(Outcome::Published(message)) => (message.id, message.position(), false),
         Some(Outcome::Duplicate { id, position }) => (*id, *position, true),
         other @ (Some(Outcome::Saved | Outcome::Refused(_)) | None) => return Err(refused(other)),
     };
-    settled(outcomes.get(1))?;
-    env.metrics.dead_letters_replayed.inc();
     tracing::info!(dead_letter = %letter.message.offset, %id, %topic, "a dead letter was replayed");
     let body = json!({
         "id": id.to_string(), "topic": topic.as_str(), "offset": position.offset.get(),

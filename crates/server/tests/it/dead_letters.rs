@@ -1,6 +1,7 @@
 //! Messages that were given up: what is known of them, and what an operator does with them.
 
 mod operating;
+mod replaying;
 
 use std::time::Duration;
 

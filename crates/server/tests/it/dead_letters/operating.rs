@@ -8,44 +8,49 @@ use crate::events::Events;
 use crate::peer::{Peer, http, metric, start};
 
 /// A server whose jobs are given up at once.
-async fn server() -> RunningServer {
+pub(super) async fn server() -> RunningServer {
     start(jobs(1, std::time::Duration::from_secs(60))).await
 }
 
-async fn ask(server: &RunningServer, method: &str, path: &str, body: &str) -> (u16, Value) {
+pub(super) async fn ask(
+    server: &RunningServer,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> (u16, Value) {
     let json = [("content-type", "application/json")];
     let (status, _, body) = http(server.operator_addr(), method, path, &json, body).await;
     (status, serde_json::from_str(&body).unwrap_or(Value::Null))
 }
 
-async fn get(server: &RunningServer, path: &str) -> Value {
+pub(super) async fn get(server: &RunningServer, path: &str) -> Value {
     let (status, body) = ask(server, "GET", path, "").await;
     assert_eq!(status, 200, "{path}: {body}");
     body
 }
 
-async fn post(server: &RunningServer, path: &str, body: &str) -> Value {
+pub(super) async fn post(server: &RunningServer, path: &str, body: &str) -> Value {
     let (status, answer) = ask(server, "POST", path, body).await;
     assert_eq!(status, 200, "{path}: {answer}");
     answer
 }
 
 /// Takes the next message of `topic` and gives it up.
-async fn bury(worker: &mut Peer, topic: &str, reason: &str) {
+pub(super) async fn bury(worker: &mut Peer, topic: &str, reason: &str) {
     let message = worker.message().await;
     assert_eq!(message["topic"], topic, "{message}");
     let nack = json!({"sub": topic, "offset": message["offset"], "reason": reason, "dead": true});
     worker.ask(json!({"nack": nack})).await;
 }
 
-async fn worker(server: &RunningServer, topic: &str, name: &str) -> Peer {
+pub(super) async fn worker(server: &RunningServer, topic: &str, name: &str) -> Peer {
     let mut worker = connect_as(server.public_addr(), "worker").await;
     worker.ask(json!({"subscribe": {"topic": topic, "durable": name}})).await;
     worker
 }
 
 /// Offsets of the dead letters in a list, once there are `count`.
-async fn listed(server: &RunningServer, query: &str, count: usize) -> Vec<u64> {
+pub(super) async fn listed(server: &RunningServer, query: &str, count: usize) -> Vec<u64> {
     for _ in 0..200 {
         let list = get(server, &format!("/v1/dead-letters{query}")).await;
         let letters = list["dead_letters"].as_array().unwrap();
