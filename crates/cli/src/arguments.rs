@@ -9,6 +9,7 @@ use crate::dead_letters::DeadLetters;
 use crate::dev::Dev;
 use crate::history::History;
 use crate::publish::Publish;
+use crate::scheduled::Scheduled;
 use crate::serve::Serve;
 use crate::subscribe::Subscribe;
 use crate::token::Token;
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     /// Look at messages that were given up, publish them again, or remove them
     #[command(name = "dead-letters", visible_alias = "dlq")]
     DeadLetters(DeadLetters),
+    /// Look at messages that wait for their time, or take them off the schedule
+    Scheduled(Scheduled),
     /// Show what became of a message
     Trace(Trace),
     /// Make a token for a user
@@ -68,6 +71,7 @@ impl Command {
             Self::Subscribe(subscribe) => subscribe.run(),
             Self::History(history) => history.run(),
             Self::DeadLetters(dead_letters) => dead_letters.run(),
+            Self::Scheduled(scheduled) => scheduled.run(),
             Self::Trace(trace) => trace.run(),
             Self::Token(token) => token.run(),
             Self::Tour(tour) => tour.run(),
@@ -111,6 +115,8 @@ mod tests {
             "dead-letters replay 17 --data 1 --into repaired --to-all",
             "dlq replay --all --topic jobs/# --to-all",
             "dlq purge 17",
+            "scheduled list --topic room/# --user alice --limit 5 --json",
+            "scheduled cancel 01JD0M2Q8G00Z0000000000003 --operator http://127.0.0.1:8001",
             "trace 01JD0M2Q8G00Z0000000000003 --json --operator http://127.0.0.1:8001",
             "dlq purge --all --until 7d --yes",
             "token --user alice --cap room/#:pub,sub --cap jobs/1:sub --ttl 1h",
@@ -144,6 +150,7 @@ mod tests {
             "dead-letters replay 17 --edit --data 1",
             "dead-letters purge",
             "trace 17",
+            "scheduled cancel",
             "token",
             "token --user alice -c a --secret-file b",
             "config",

@@ -16,6 +16,7 @@ mod operator;
 mod parse;
 mod publish;
 mod running;
+mod scheduled;
 mod serve;
 mod shown;
 mod signals;

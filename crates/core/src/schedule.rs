@@ -62,8 +62,8 @@ pub struct Schedule {
     retries: BTreeSet<(Timestamp, Place)>,
     /// How often each was set aside.
     refusals: BTreeMap<MessageId, u32>,
-    /// Taken out, not done; with their time.
-    out: BTreeMap<MessageId, Timestamp>,
+    /// Taken out, not done.
+    out: BTreeMap<MessageId, ScheduledMessage>,
     /// The last ones that were published, with their time.
     published: VecDeque<(MessageId, Timestamp)>,
     per_user: BTreeMap<UserId, u32>,
@@ -137,7 +137,7 @@ impl Schedule {
 
     fn take_out(&mut self, scheduled: &ScheduledMessage) {
         self.by_id.remove(&scheduled.id);
-        self.out.insert(scheduled.id, scheduled.deliver_at);
+        self.out.insert(scheduled.id, scheduled.clone());
     }
 
     /// What was taken out is published, or expired, and the log knows. For a while it is known
@@ -191,16 +191,15 @@ impl Schedule {
         wait
     }
 
-    /// The one with this id, if it waits.
+    /// The one with this id, if it waits or is out.
     pub fn get(&self, id: MessageId) -> Option<&ScheduledMessage> {
-        let place = self.by_id.get(&id)?;
+        let Some(place) = self.by_id.get(&id) else { return self.out.get(&id) };
         self.waiting.get(place).or_else(|| self.aside.get(place))
     }
 
     /// The time of the one with this id, if it waits, is out, or was published lately.
     pub fn deliver_at(&self, id: MessageId) -> Option<Timestamp> {
-        let waiting = self.get(id).map(|scheduled| scheduled.deliver_at);
-        let here = waiting.or_else(|| self.out.get(&id).copied());
+        let here = self.get(id).map(|scheduled| scheduled.deliver_at);
         here.or_else(|| {
             let published = self.published.iter().find(|(known, _)| *known == id);
             published.map(|(_, deliver_at)| *deliver_at)
@@ -258,6 +257,26 @@ mod tests {
     fn due(schedule: &mut Schedule, now: u64, most: usize) -> Vec<u64> {
         let due = schedule.take_due(Timestamp::from_ms(now), most);
         due.iter().map(|scheduled| scheduled.offset.get()).collect()
+    }
+
+    /// Whoever may not know of a message is told the same of it in every phase.
+    #[test]
+    fn one_that_is_being_published_still_says_whose_it_is() {
+        let mut schedule = Schedule::default();
+        let id = MessageId::new(1, 0, 1);
+        schedule.add(ScheduledMessage {
+            deliver_at: Timestamp::from_ms(10),
+            offset: Offset::new(1),
+            id,
+            topic: Topic::parse("a").unwrap(),
+            user: Some("alice".parse().unwrap()),
+        });
+        let owner = |schedule: &Schedule| schedule.get(id).and_then(|found| found.user.clone());
+        assert_eq!(owner(&schedule), Some("alice".parse().unwrap()));
+        let due = schedule.take_due(Timestamp::from_ms(10), 1);
+        assert_eq!(owner(&schedule), Some("alice".parse().unwrap()));
+        schedule.done(&due[0]);
+        assert_eq!(owner(&schedule), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod history;
 mod long_poll;
 mod presence;
 mod publish;
+mod scheduled;
 mod stream;
 mod trace;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 use tidings_protocol::ErrorCode;
 
 use crate::auth::OriginRules;
@@ -41,6 +42,8 @@ pub(crate) fn router(env: &Arc<Env>, origins: OriginRules) -> Router {
         .route(HISTORY_PATH, get(history::history))
         .route("/v1/stream", get(stream::stream))
         .route("/v1/presence", get(presence::presence))
+        .route("/v1/scheduled", get(scheduled::list))
+        .route("/v1/scheduled/{id}", delete(scheduled::remove))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(env))

@@ -5,6 +5,7 @@
 
 mod entry;
 mod firing;
+mod told;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 
 pub(crate) use entry::to_entry;
 pub(crate) use firing::run;
+pub(crate) use told::{Asker, List, page, remove};
 
 use crate::env::Env;
 use crate::problem::RETRY_SOON;
@@ -112,7 +114,7 @@ impl SharedSchedule {
         Err(error)
     }
 
-    /// When the message with this id is due, if it waits.
+    /// When the message with this id is due, if it waits or is being published.
     pub(crate) fn deliver_at(&self, id: MessageId) -> Option<Timestamp> {
         self.lock().get(id).map(|scheduled| scheduled.deliver_at)
     }
@@ -171,6 +173,11 @@ impl SharedSchedule {
             }
         }
         Step { next: None, ..step }
+    }
+
+    /// How many of a user wait, or are being published.
+    pub(crate) fn count_of(&self, user: &UserId) -> usize {
+        self.lock().count_of(user) as usize
     }
 
     /// How many wait, or are being published.

@@ -15,6 +15,7 @@ mod kills;
 mod program;
 mod publishing;
 mod rounds;
+mod scheduled;
 mod secrets;
 mod serving;
 mod soak;
