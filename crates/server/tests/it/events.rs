@@ -16,6 +16,8 @@ pub(crate) struct Event {
     pub(crate) kind: String,
     pub(crate) id: Option<String>,
     pub(crate) data: Value,
+    /// The data as it came.
+    pub(crate) text: String,
     pub(crate) retry: Option<u64>,
     pub(crate) is_comment: bool,
 }
@@ -100,7 +102,10 @@ impl Events {
             match line.split_once(": ").unwrap_or((line, "")) {
                 ("event", kind) => event.kind = kind.to_owned(),
                 ("id", id) => event.id = Some(id.to_owned()),
-                ("data", data) => event.data = serde_json::from_str(data).unwrap(),
+                ("data", data) => {
+                    event.data = serde_json::from_str(data).unwrap();
+                    event.text = data.to_owned();
+                }
                 ("retry", ms) => event.retry = Some(ms.parse().unwrap()),
                 (":", "") => event.is_comment = true,
                 other => panic!("{other:?} in {text}"),

@@ -25,6 +25,7 @@ mod revocation;
 mod schedule;
 mod shared;
 mod slow;
+mod stories;
 mod story;
 mod stream;
 mod stream_slow;
