@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::step::{Step, seconds};
-use crate::tools::{self, C_COMPILER, CLIPPY, CXX_COMPILER, DENY, NEXTEST, RUSTFMT};
+use crate::tools::{self, C_COMPILER, CHROMIUM, CLIPPY, CXX_COMPILER, DENY, NEXTEST, RUSTFMT};
 
 /// Runs every step, stops at the first that fails.
 pub(crate) fn run(root: &Path) -> Result<()> {
@@ -15,9 +15,10 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let nextest = NEXTEST.is_here_or_say("tests run with `cargo test`");
     let deny = DENY.is_here_or_say("licences and sources are NOT checked");
     let fuzzer = CXX_COMPILER.is_here_or_say("decoders are fuzzed by their seeded tests alone");
+    let browser = CHROMIUM.is_here_or_say("event streams are NOT tried in a browser");
 
     let mut done = Vec::new();
-    for step in steps(Optional { nextest, deny, fuzzer }) {
+    for step in steps(Optional { nextest, deny, fuzzer, browser }) {
         let elapsed = step.run(root)?;
         done.push((step.title(), elapsed));
     }
@@ -36,6 +37,7 @@ struct Optional {
     nextest: bool,
     deny: bool,
     fuzzer: bool,
+    browser: bool,
 }
 
 fn steps(optional: Optional) -> Vec<Step> {
@@ -64,6 +66,9 @@ fn steps(optional: Optional) -> Vec<Step> {
         Step::cargo("documentation", "doc --workspace --no-deps --locked")
             .with_env("RUSTDOCFLAGS", "-Dwarnings"),
     ];
+    if optional.browser {
+        steps.push(Step::program("browser", "scripts/browser/run", ""));
+    }
     if optional.fuzzer {
         steps.push(Step::cargo("fuzzing", "xtask fuzz --seconds 20"));
     }
@@ -83,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_binary_is_built_before_the_tests() {
-        let titles = titles(Optional { nextest: true, deny: true, fuzzer: true });
+        let titles = titles(Optional { nextest: true, deny: true, fuzzer: true, browser: true });
         let place = |wanted| titles.iter().position(|title| *title == wanted).unwrap();
         assert!(place("build") < place("tests"), "{titles:?}");
     }
@@ -91,7 +96,7 @@ mod tests {
     #[test]
     fn tests_run_with_or_without_nextest() {
         for nextest in [true, false] {
-            let steps = steps(Optional { nextest, deny: false, fuzzer: true });
+            let steps = steps(Optional { nextest, deny: false, fuzzer: true, browser: true });
             let tests = steps.iter().find(|step| step.title() == "tests").unwrap();
             assert_eq!(tests.to_string().contains("nextest"), nextest);
         }
@@ -99,9 +104,11 @@ mod tests {
 
     #[test]
     fn every_cargo_step_that_resolves_is_locked() {
-        for step in steps(Optional { nextest: false, deny: false, fuzzer: true }) {
+        for step in steps(Optional { nextest: false, deny: false, fuzzer: true, browser: true }) {
             let command = step.to_string();
-            let resolves = !command.contains(" fmt ") && !command.contains(" xtask ");
+            let resolves = command.contains("cargo ")
+                && !command.contains(" fmt ")
+                && !command.contains(" xtask ");
             assert_eq!(command.contains("--locked"), resolves, "{command}");
         }
     }

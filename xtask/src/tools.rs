@@ -41,6 +41,11 @@ pub(crate) const DENY: Tool = Tool {
     purpose: "licences and sources of dependencies",
     install: "cargo install --locked cargo-deny",
 };
+pub(crate) const CHROMIUM: Tool = Tool {
+    probe: &["chromium", "--version"],
+    purpose: "event streams and long polls as a browser reads them",
+    install: "scripts/browser/run --install, or `apt-get install chromium`",
+};
 pub(crate) const CXX_COMPILER: Tool = Tool {
     probe: &["c++", "--version"],
     purpose: "coverage-guided fuzzing (libFuzzer is C++)",
