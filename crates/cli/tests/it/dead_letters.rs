@@ -164,13 +164,14 @@ fn a_trace_tells_what_became_of_a_message() {
 }
 
 /// Messages of 200 KB: of those that are replayed together, some are on disk and answered before the
-/// others, and all before the first dead letter is removed. Fast, so that the next follow at once.
+/// others, and all before the first dead letter is removed. Five go at once: a kill that comes late
+/// finds most of them not yet begun.
 const LARGE: &str = r##"
 [auth]
 open = true
 [limits]
 message_bytes = "256KiB"
-replays_per_second = 100000
+replays_per_second = 50
 [[topic]]
 match = "jobs/#"
 attempts_max = 1
