@@ -15,7 +15,7 @@ use http::StatusCode;
 use serde_json::json;
 use tidings_core::{Offset, Topic};
 use tidings_protocol::{ErrorBody, ErrorCode};
-use tidings_storage::{Outcome, Store, Write};
+use tidings_storage::{Outcome, Store, Write, fault_point};
 
 use republish::{Again, republish};
 
