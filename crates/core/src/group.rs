@@ -17,6 +17,7 @@ use crate::delivery_window::{DeliveryPolicy, DeliveryWindow, GiveUp, Interrupted
 use crate::id::OrderKey;
 use crate::limits::{GROUP_IN_FLIGHT_MAX, GROUP_LOOK_AHEAD_FACTOR};
 use crate::position::Offset;
+use crate::presence::Departure;
 use crate::priority::{Priority, PriorityQueue};
 use crate::time::Instant;
 use crate::topic::Topic;
@@ -234,10 +235,15 @@ impl Group {
         self.members_changed();
     }
 
-    /// A member takes part no more. What it had goes to others at once.
-    pub fn member_left(&mut self, member: MemberId) {
+    /// A member takes part no more. What it had goes to others at once. If its connection broke, the
+    /// message that it had longest may be why, and that was an attempt; to leave in good order uses
+    /// up none.
+    pub fn member_left(&mut self, member: MemberId, departure: Departure) {
         let Some(in_hand) = self.members.leave(member) else { return };
-        let mut which = Interrupted::Longest;
+        let mut which = match departure {
+            Departure::Broken => Interrupted::Longest,
+            Departure::Meant | Departure::Ended => Interrupted::Another,
+        };
         for place in in_hand {
             self.change(&place.topic, |window| window.interrupted(place.offset, which));
             which = Interrupted::Another;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_core::{
-    ClientId, Filter, GroupKey, MemberId, MemberStanding, Message, Offset, ResetReason, Topic,
-    TopicStanding, UserId,
+    ClientId, Departure, Filter, GroupKey, MemberId, MemberStanding, Message, Offset, ResetReason,
+    Topic, TopicStanding, UserId,
 };
 use tidings_protocol::{ErrorBody, RequestId, StartFrom, SubscribedPlace};
 use tokio::sync::mpsc;
@@ -39,7 +39,7 @@ pub(crate) enum GroupWord {
     /// It wants to take part.
     Join(Joining),
     /// It takes part no more. These deliveries never left.
-    Leave { unsent: Vec<(Topic, Offset)> },
+    Leave { unsent: Vec<(Topic, Offset)>, departure: Departure },
     /// Its connection has had no room for long. It gives these back, and wants nothing more.
     Pause { unsent: Vec<(Topic, Offset)> },
     /// Its connection has room again.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings_core::{
-    Backoff, CursorState, DeliveryPolicy, Epoch, GiveUp, Group, GroupEffect, Instant, MemberId,
-    Offset, OrderKey, Priority, SettleOutcome, Topic,
+    Backoff, CursorState, DeliveryPolicy, Departure, Epoch, GiveUp, Group, GroupEffect, Instant,
+    MemberId, Offset, OrderKey, Priority, SettleOutcome, Topic,
 };
 
 use crate::story::{Command, Machine, duration, moment, number, range};
@@ -125,6 +125,11 @@ impl Sharing {
         Ok(())
     }
 
+    fn leave(&mut self, command: &Command, departure: Departure) -> Result<(), String> {
+        self.group()?.member_left(member(command.word()?)?, departure);
+        Ok(())
+    }
+
     fn stand(&mut self, observed: &mut Vec<String>) -> Result<(), String> {
         let now = moment(self.now);
         let group = self.group()?;
@@ -154,7 +159,8 @@ impl Sharing {
                 self.group()?.member_joined(member(command.word()?)?, window);
                 return Ok(());
             }
-            "leave" => self.group()?.member_left(member(command.word()?)?),
+            "leave" => self.leave(command, Departure::Meant)?,
+            "disconnect" => self.leave(command, Departure::Broken)?,
             "pause" => self.group()?.member_paused(member(command.word()?)?),
             "resume_member" => self.group()?.member_resumed(member(command.word()?)?),
             _ => return self.tell_of_message(now, command, observed),

@@ -195,7 +195,7 @@ impl Shard {
             (Stage::Member, None) => {}
         }
         let unsent = shared.take_unsent();
-        self.write_to_group(shared.key, shared.member, GroupWord::Leave { unsent });
+        self.write_to_group(shared.key, shared.member, GroupWord::Leave { unsent, departure });
     }
 
     pub(super) fn tell_member(&mut self, letter: MemberLetter) {

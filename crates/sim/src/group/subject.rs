@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tidings_core::{
-    CursorState, DeliveryPolicy, Group, GroupEffect, Instant, MemberId, MemberStanding, Offset,
-    OrderKey, Priority, SettleOutcome, Topic, TopicStanding,
+    CursorState, DeliveryPolicy, Departure, Group, GroupEffect, Instant, MemberId, MemberStanding,
+    Offset, OrderKey, Priority, SettleOutcome, Topic, TopicStanding,
 };
 
 use crate::mutation::Mutation;
@@ -86,7 +86,7 @@ impl Subject {
             }
         }
         if !self.is(Mutation::ForgetsLeaver) {
-            self.group.member_left(id);
+            self.group.member_left(id, Departure::Broken);
         }
     }
 

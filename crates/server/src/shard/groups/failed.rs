@@ -39,7 +39,7 @@ impl OwnedGroup {
         self.note_ended(at, record, AttemptEnd::TimedOut, overdue);
     }
 
-    /// A member leaves. To be asked before the group is told.
+    /// A member's connection broke. To be asked before the group is told.
     pub(super) fn note_left(&mut self, at: Moment, record: &mut DeliveryRecord, member: MemberId) {
         self.note_ended(at, record, AttemptEnd::ConnectionEnded, |_, holder| holder == member);
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tidings_core::{
-    CursorKey, CursorState, Group, GroupKey, Instant, MemberId, Offset, Recovery, SettleOutcome,
-    Topic, limits,
+    CursorKey, CursorState, Departure, Group, GroupKey, Instant, MemberId, Offset, Recovery,
+    SettleOutcome, Topic, limits,
 };
 use tidings_protocol::{ErrorBody, ErrorCode};
 use tidings_storage::{StoreError, Write, fault_point};
@@ -32,7 +32,9 @@ impl Shard {
         let slot = owned.slot;
         match word {
             GroupWord::Join(_) => {}
-            GroupWord::Leave { unsent } => self.leave_owned(slot, member, &unsent),
+            GroupWord::Leave { unsent, departure } => {
+                self.leave_owned(slot, (member, departure), &unsent);
+            }
             GroupWord::Pause { unsent } => {
                 owned.group.member_paused(member);
                 owned.returned(self.now, &mut self.record, member, &unsent);
@@ -207,7 +209,12 @@ impl Shard {
         self.write_to_member(joining, member, MemberWord::Joined { place, pending });
     }
 
-    fn leave_owned(&mut self, slot: GroupSlot, member: MemberId, unsent: &[(Topic, Offset)]) {
+    fn leave_owned(
+        &mut self,
+        slot: GroupSlot,
+        (member, departure): (MemberId, Departure),
+        unsent: &[(Topic, Offset)],
+    ) {
         let at = Moment::at(self.now);
         let Some(owned) = self.groups.get(slot) else { return };
         owned.returned(self.now, &mut self.record, member, unsent);
@@ -221,8 +228,11 @@ impl Shard {
         for (topic, offset) in fetching {
             owned.group.returned(member, &topic, offset);
         }
-        owned.note_left(at, &mut self.record, member);
-        owned.group.member_left(member);
+        match departure {
+            Departure::Broken => owned.note_left(at, &mut self.record, member),
+            Departure::Meant | Departure::Ended => {}
+        }
+        owned.group.member_left(member, departure);
         owned.trace_all_ended(Cause::Parted);
         owned.forget_reader(&mut self.record, member);
         owned.members.remove(&member);
