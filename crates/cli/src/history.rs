@@ -82,7 +82,7 @@ impl History {
                 if is_empty {
                     eprintln!("{}: there are no messages", self.topic);
                 }
-                self.tell_rest(&part);
+                Self::tell_rest(&part);
                 return Ok(());
             };
             from = HistoryFrom::After(Position { epoch: part.epoch, offset });
@@ -124,9 +124,10 @@ impl History {
         !self.json && std::io::stdout().is_terminal()
     }
 
-    /// People are told that there is more, and how to get it.
-    fn tell_rest(&self, part: &Part) {
-        if let (false, true, Some(last)) = (self.json, part.more, part.messages.last()) {
+    /// That there is more, and how to get it, is told beside the output: who keeps that has no more
+    /// of it than was asked for, and should know.
+    fn tell_rest(part: &Part) {
+        if let (true, Some(last)) = (part.more, part.messages.last()) {
             eprintln!(
                 "there is more: --after {}:{}, or --limit 0 for all",
                 part.epoch, last.offset

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use tidings_client::{
     AckMode, Client, Delivery, Event, Reset, StartFrom, SubscribeRequest, Subscription,
 };
-use tidings_core::limits::WINDOW_DEFAULT;
+use tidings_core::limits::{WINDOW_DEFAULT, WINDOW_MAX};
 use tidings_core::{Filter, GroupName, Position, ResetReason, SubscriptionName, Topic};
 
 use crate::connect::Connect;
@@ -64,7 +64,10 @@ pub(crate) struct Subscribe {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// How many messages may be unacknowledged at once
-    #[arg(long, value_name = "N", requires = "remembered", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long, value_name = "N", requires = "remembered",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(WINDOW_MAX)),
+    )]
     window: Option<u32>,
     /// Append to this file, every message once, also if this command is killed: FILE.position
     /// beside it remembers how far it is

@@ -69,7 +69,8 @@ impl Shard {
             ConnectDecision::Create => {
                 let id = random_name();
                 let client = client.unwrap_or_else(|| {
-                    let made_up = format!("c-{}", &id[..8]);
+                    // Not of the session's name: that is a secret, and this is shown to others.
+                    let made_up = format!("c-{}", &random_name()[..8]);
                     ClientId::parse(&made_up).expect("base64 is a valid client name")
                 });
                 let id = SessionId::parse(&id).expect("base64 is a valid session name");
