@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::compare::CompareOptions;
 use crate::limit::{LogOptions, Writing};
-use crate::load::{FanoutOptions, IdleOptions, Pace, PublishOptions};
+use crate::load::{FanoutOptions, IdleOptions, Pace, PairsOptions, PublishOptions};
 use crate::report::Report;
 use crate::{compare, fsync, limit, load, machine};
 
@@ -46,6 +46,8 @@ enum Command {
         #[arg(long, default_value_t = 16)]
         in_flight: u32,
     },
+    /// Publishers with one live subscriber each, at a steady rate
+    Pairs(PairsOptions),
     /// Publishers that wait for their acknowledgements (`ws://` or `redis://`)
     Publish(PublishOptions),
     /// Many silent subscribers: memory, and what it costs to connect them
@@ -66,6 +68,12 @@ enum Limit {
         /// Send all messages of one turn of the loop in one write per subscriber
         #[arg(long)]
         coalesce: bool,
+    },
+    /// Sends each publish to the one subscriber of its topic, keeps nothing
+    Pairs {
+        /// Where to listen; port 0 picks a free one, which is printed
+        #[arg(long, value_name = "ADDR")]
+        listen: SocketAddr,
     },
     /// Writes and syncs each publish in groups, delivers nothing
     Log {
@@ -99,12 +107,14 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
             let writing = if coalesce { Writing::Coalesced } else { Writing::Direct };
             return limit::fanout(listen, writing);
         }
+        Command::Limit(Limit::Pairs { listen }) => return limit::pairs(listen),
         Command::Limit(Limit::Log { listen, options }) => return limit::log(listen, &options),
         Command::Compare(options) => return compare::run(&options, cli.json.as_deref()),
         Command::Fanout { options, rate } => load::fanout(&options, Pace::rate(rate)?)?,
         Command::FanoutMax { options, in_flight } => {
             load::fanout(&options, Pace::in_flight(in_flight)?)?
         }
+        Command::Pairs(options) => load::pairs(&options)?,
         Command::Publish(options) => load::publish(&options)?,
         Command::Idle(options) => load::idle(&options)?,
         Command::Fsync(arguments) => fsync::run(&arguments.file, arguments.writes)?,

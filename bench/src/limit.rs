@@ -4,6 +4,7 @@
 mod fanout;
 mod frames;
 mod log;
+mod pairs;
 mod sockets;
 
 use std::net::SocketAddr;
@@ -14,6 +15,11 @@ pub(crate) use log::{LogOptions, prewritten};
 /// Sends every publish to every subscriber, until the process ends.
 pub(crate) fn fanout(listen: SocketAddr, writing: Writing) -> anyhow::Result<()> {
     sockets::serve(listen, &mut fanout::Fanout::new(writing))
+}
+
+/// Sends every publish to the one subscriber of its topic, until the process ends.
+pub(crate) fn pairs(listen: SocketAddr) -> anyhow::Result<()> {
+    sockets::serve(listen, &mut pairs::Pairs::default())
 }
 
 /// Makes every publish durable, until the process ends.

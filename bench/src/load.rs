@@ -5,6 +5,7 @@ mod fanout;
 mod idle;
 mod link;
 mod meter;
+mod pairs;
 mod publish;
 mod tally;
 
@@ -12,6 +13,7 @@ use clap::Args;
 
 pub(crate) use fanout::{FanoutOptions, Pace, run as fanout};
 pub(crate) use idle::{IdleOptions, run as idle};
+pub(crate) use pairs::{PairsOptions, run as pairs};
 pub(crate) use publish::{PublishOptions, RedisCommand, run as publish};
 
 use crate::target::Target;

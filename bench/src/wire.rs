@@ -94,16 +94,39 @@ impl PublishForm {
 }
 
 /// The `connect` frame, always request 1.
-pub(crate) fn connect(client: &str, token: Option<&str>) -> String {
-    let token = token.map_or(String::new(), |token| format!(",\"token\":{}", Value::from(token)));
-    format!("{{\"id\":1,\"connect\":{{\"client\":{}{token}}}}}", Value::from(client))
+pub(crate) fn connect(client: &str, token: Option<&str>, session: Option<&str>) -> String {
+    let optional = |name, value: Option<&str>| {
+        value.map_or(String::new(), |value| format!(",\"{name}\":{}", Value::from(value)))
+    };
+    format!(
+        "{{\"id\":1,\"connect\":{{\"client\":{}{}{}}}}}",
+        Value::from(client),
+        optional("token", token),
+        optional("session", session)
+    )
+}
+
+/// Where a subscription starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start<'a> {
+    /// With the next message.
+    New,
+    /// Where the cursor of this name is.
+    Durable(&'a str),
+    /// Behind this offset of this epoch.
+    After(&'a str, u64),
 }
 
 /// The `subscribe` frame, always request 2.
-pub(crate) fn subscribe(topic: &str, durable: Option<&str>) -> String {
-    let durable =
-        durable.map_or(String::new(), |name| format!(",\"durable\":{}", Value::from(name)));
-    format!("{{\"id\":2,\"subscribe\":{{\"topic\":{}{durable}}}}}", Value::from(topic))
+pub(crate) fn subscribe(topic: &str, start: Start<'_>) -> String {
+    let start = match start {
+        Start::New => String::new(),
+        Start::Durable(name) => format!(",\"durable\":{}", Value::from(name)),
+        Start::After(epoch, offset) => {
+            format!(",\"after\":{{\"epoch\":{},\"offset\":{offset}}}", Value::from(epoch))
+        }
+    };
+    format!("{{\"id\":2,\"subscribe\":{{\"topic\":{}{start}}}}}", Value::from(topic))
 }
 
 /// The answer to a server's `ping` frame.
@@ -258,7 +281,13 @@ mod tests {
         PublishForm::new("a \"b\"").put(&mut out, 9, &Stamps::new(1), stamp(0));
         let publish: Value = serde_json::from_slice(&out).expect("publish is JSON");
         assert_eq!((&publish["id"], &publish["publish"]["topic"]), (&9.into(), &"a \"b\"".into()));
-        for text in [connect("c\"", Some("t\\")), subscribe("x", Some("d\"")), connect("c", None)] {
+        for text in [
+            connect("c\"", Some("t\\"), Some("s\"")),
+            connect("c", None, None),
+            subscribe("x", Start::New),
+            subscribe("x", Start::Durable("d\"")),
+            subscribe("x", Start::After("e\"", 7)),
+        ] {
             serde_json::from_str::<Value>(&text).expect("frames are JSON");
         }
     }

@@ -17,6 +17,10 @@ const READY_MAX: Duration = Duration::from_secs(15);
 /// How much of what a failed server said is shown.
 const TOLD_BYTES_MAX: usize = 2000;
 
+/// The policy of the topics of work that keeps nothing; the others have the default, which is
+/// to be on the disk.
+const MEMORY_TOPICS: &str = r#"[{match = "memory/#", durability = "memory"}]"#;
+
 /// A server that can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
@@ -24,6 +28,8 @@ pub(crate) enum Peer {
     LimitDirect,
     /// Bare, one write per turn and subscriber.
     LimitCoalesced,
+    /// Bare, one write to the one subscriber of a topic.
+    LimitPairs,
     /// Bare, group commit on a prewritten file.
     LimitLog,
     /// What all this is about.
@@ -38,7 +44,7 @@ pub(crate) fn available(
     tidings_arguments: &[String],
     notices: &mut Vec<String>,
 ) -> anyhow::Result<Vec<Peer>> {
-    let mut peers = vec![Peer::LimitDirect, Peer::LimitCoalesced, Peer::LimitLog];
+    let mut peers = vec![Peer::LimitDirect, Peer::LimitCoalesced, Peer::LimitPairs, Peer::LimitLog];
     match tidings {
         Some(path) => {
             let program = fs::canonicalize(path)
@@ -62,6 +68,7 @@ impl Peer {
         match self {
             Self::LimitDirect => "limit-direct",
             Self::LimitCoalesced => "limit-coalesced",
+            Self::LimitPairs => "limit-pairs",
             Self::LimitLog => "limit-log",
             Self::Tidings { .. } => "tidings",
             Self::Redis => "redis-aof-always",
@@ -81,6 +88,10 @@ impl Peer {
                 command = Command::new(own()?);
                 command.args(["limit", "fanout", "--coalesce", "--listen", &address]);
             }
+            Self::LimitPairs => {
+                command = Command::new(own()?);
+                command.args(["limit", "pairs", "--listen", &address]);
+            }
             Self::LimitLog => {
                 command = Command::new(own()?);
                 command.args(["limit", "log", "--listen", &address, "--file"]);
@@ -91,6 +102,7 @@ impl Peer {
                 command.args(["dev", "--listen", &address, "--data"]).arg(data.join("tidings"));
                 // In `dev` everybody is one user, who may not have so many cursors by default.
                 command.env("TIDINGS_LIMITS__CURSORS_PER_USER", "100000");
+                command.env("TIDINGS_TOPIC", MEMORY_TOPICS);
                 command.args(["--operator", &free_address()?.to_string()]).args(arguments);
             }
             Self::Redis => {
@@ -134,9 +146,11 @@ impl Server {
             .with_context(|| format!("cannot start {}", peer.name()))?;
         let scheme = match peer {
             Peer::Redis => "redis",
-            Peer::LimitDirect | Peer::LimitCoalesced | Peer::LimitLog | Peer::Tidings { .. } => {
-                "ws"
-            }
+            Peer::LimitDirect
+            | Peer::LimitCoalesced
+            | Peer::LimitPairs
+            | Peer::LimitLog
+            | Peer::Tidings { .. } => "ws",
         };
         Ok(Self { child, listen, scheme, told, _data: data })
     }

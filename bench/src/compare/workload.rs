@@ -4,7 +4,8 @@ use anyhow::bail;
 
 use crate::compare::peer::Peer;
 use crate::load::{
-    self, FanoutOptions, IdleOptions, Pace, PublishOptions, RedisCommand, ServerOptions,
+    self, FanoutOptions, IdleOptions, Pace, PairsOptions, PublishOptions, RedisCommand,
+    ServerOptions,
 };
 use crate::report::Report;
 use crate::target::Target;
@@ -26,6 +27,7 @@ pub(crate) struct Workload {
 #[derive(Clone, Debug)]
 enum Kind {
     Fanout { subscribers: u32, pace: Pace },
+    Pairs { pairs: u32, rate: f64 },
     Publish { publishers: u32, in_flight: u32 },
     Idle { connections: u32, durable: bool },
 }
@@ -34,6 +36,8 @@ const FANOUT: &[&str] =
     &["server_cpu_s_per_million", "latency_p50_ms", "latency_p99_ms", "own_cpu_percent"];
 const FANOUT_MAX: &[&str] =
     &["deliveries_per_s", "server_cpu_s_per_million", "latency_p99_ms", "own_cpu_percent"];
+const PAIRS: &[&str] =
+    &["server_cpu_us_per_message", "latency_p50_ms", "latency_p99_ms", "own_cpu_percent"];
 const PUBLISH: &[&str] =
     &["acks_per_s", "latency_p50_ms", "latency_p99_ms", "server_cpu_us_per_publish"];
 const IDLE: &[&str] =
@@ -63,6 +67,7 @@ fn full_ones(topic: &str) -> Vec<Workload> {
         Workload::fanout(1000, Pace::Rate(50.0), 10.0, topic),
         Workload::fanout(10_000, Pace::Rate(5.0), 10.0, topic),
         Workload::fanout(1000, Pace::InFlight(16), 10.0, topic),
+        Workload::pairs(1000, 10_000.0, 10.0),
         Workload::publish(1, 1, 5.0),
         Workload::publish(64, 1, 10.0),
         Workload::publish(256, 1, 10.0),
@@ -75,6 +80,7 @@ fn quick_ones(topic: &str) -> Vec<Workload> {
     vec![
         Workload::fanout(100, Pace::Rate(50.0), 1.0, topic),
         Workload::fanout(100, Pace::InFlight(16), 1.0, topic),
+        Workload::pairs(50, 1000.0, 1.0),
         Workload::publish(16, 1, 1.0),
         Workload::idle(2000, false, 0.5),
         Workload::idle(2000, true, 0.5),
@@ -95,6 +101,18 @@ impl Workload {
             seconds,
             warmup: seconds / 5.0,
             topic: topic.to_owned(),
+        }
+    }
+
+    fn pairs(pairs: u32, rate: f64, seconds: f64) -> Self {
+        Self {
+            name: format!("pairs {pairs} at {rate}/s"),
+            limit: Peer::LimitPairs,
+            shown: PAIRS,
+            kind: Kind::Pairs { pairs, rate },
+            seconds,
+            warmup: seconds / 5.0,
+            topic: "memory/bench".to_owned(),
         }
     }
 
@@ -125,14 +143,12 @@ impl Workload {
 
     /// Whether this is work for `peer`.
     pub(crate) const fn takes(&self, peer: &Peer) -> bool {
-        match (peer, &self.kind) {
-            (Peer::Tidings { .. }, _) => true,
-            (Peer::LimitDirect, Kind::Fanout { .. }) => true,
-            (Peer::LimitDirect, Kind::Publish { .. } | Kind::Idle { .. }) => false,
-            (Peer::LimitCoalesced, Kind::Fanout { .. } | Kind::Idle { .. }) => true,
-            (Peer::LimitCoalesced, Kind::Publish { .. }) => false,
-            (Peer::LimitLog | Peer::Redis, Kind::Publish { .. }) => true,
-            (Peer::LimitLog | Peer::Redis, Kind::Fanout { .. } | Kind::Idle { .. }) => false,
+        match peer {
+            Peer::Tidings { .. } => true,
+            Peer::LimitDirect => matches!(self.kind, Kind::Fanout { .. }),
+            Peer::LimitCoalesced => matches!(self.kind, Kind::Fanout { .. } | Kind::Idle { .. }),
+            Peer::LimitPairs => matches!(self.kind, Kind::Pairs { .. }),
+            Peer::LimitLog | Peer::Redis => matches!(self.kind, Kind::Publish { .. }),
         }
     }
 
@@ -144,6 +160,9 @@ impl Workload {
         match self.kind {
             Kind::Fanout { subscribers, pace } => {
                 load::fanout(&FanoutOptions { server, subscribers, seconds, warmup, topic }, pace)
+            }
+            Kind::Pairs { pairs, rate } => {
+                load::pairs(&PairsOptions { server, pairs, rate, seconds, warmup, topic })
             }
             Kind::Publish { publishers, in_flight } => load::publish(&PublishOptions {
                 server,

@@ -4,6 +4,9 @@ use crate::limit::frames::{self, Request};
 use crate::limit::sockets::{Sockets, Work};
 use crate::websocket::{self, Opcode};
 
+/// The topic in every message: there is only one.
+const TOPIC: &[u8] = b"\"bench\"";
+
 /// When messages are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Writing {
@@ -57,20 +60,20 @@ impl Fanout {
 impl Work for Fanout {
     fn frame(&mut self, sockets: &mut Sockets, from: usize, text: &[u8]) -> anyhow::Result<()> {
         match Request::read(text) {
-            Some(Request::Connect { id }) => {
-                self.answer(sockets, from, |out| frames::put_connected(out, id));
+            Some(Request::Connect { id, resumes }) => {
+                self.answer(sockets, from, |out| frames::put_connected(out, id, resumes));
             }
-            Some(Request::Subscribe { id }) => {
+            Some(Request::Subscribe { id, .. }) => {
                 self.subscribers.push(from);
                 let offset = self.last_offset;
                 self.answer(sockets, from, |out| frames::put_subscribed(out, id, offset));
             }
-            Some(Request::Publish { id, data }) => {
+            Some(Request::Publish { id, data, .. }) => {
                 self.last_offset += 1;
                 let offset = self.last_offset;
                 self.answer(sockets, from, |out| frames::put_published(out, id, offset));
                 self.text.clear();
-                frames::put_message(&mut self.text, offset, data);
+                frames::put_message(&mut self.text, TOPIC, offset, data);
                 websocket::put_frame(&mut self.batch, Opcode::Text, &self.text);
                 match self.writing {
                     Writing::Direct => self.send_batch(sockets),

@@ -5,9 +5,12 @@ use crate::wire::{position, put_number, split_number};
 /// A request, as far as a bare server looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request<'a> {
-    Connect { id: u64 },
-    Subscribe { id: u64 },
-    Publish { id: u64, data: &'a [u8] },
+    /// `resumes` says whether a session is shown.
+    Connect { id: u64, resumes: bool },
+    /// `body` holds the fields.
+    Subscribe { id: u64, body: &'a [u8] },
+    /// `body` holds the fields, `data` among them.
+    Publish { id: u64, body: &'a [u8], data: &'a [u8] },
 }
 
 impl<'a> Request<'a> {
@@ -15,29 +18,38 @@ impl<'a> Request<'a> {
     pub(crate) fn read(frame: &'a [u8]) -> Option<Self> {
         let (id, rest) = split_number(frame.strip_prefix(b"{\"id\":")?)?;
         if let Some(body) = rest.strip_prefix(b",\"publish\":{") {
-            return Some(Self::Publish { id, data: string_data(body)? });
+            return Some(Self::Publish { id, body, data: string(body, b"\"data\":")? });
         }
-        if rest.starts_with(b",\"subscribe\":{") {
-            return Some(Self::Subscribe { id });
+        if let Some(body) = rest.strip_prefix(b",\"subscribe\":{") {
+            return Some(Self::Subscribe { id, body });
         }
-        rest.starts_with(b",\"connect\":{").then_some(Self::Connect { id })
+        let body = rest.strip_prefix(b",\"connect\":{")?;
+        Some(Self::Connect { id, resumes: position(body, b"\"session\":").is_some() })
     }
 }
 
-/// The JSON string, with its quotes, that is the `data` of a publish without escapes in it.
-fn string_data(body: &[u8]) -> Option<&[u8]> {
-    const NAME: &[u8] = b"\"data\":";
-    let data = &body[position(body, NAME)? + NAME.len()..];
-    let inside = data.strip_prefix(b"\"")?;
-    let end = inside.iter().position(|byte| *byte == b'"')?;
-    Some(&data[..end + 2])
+/// The JSON string, with its quotes, that is the `topic` in `body`, without escapes in it.
+pub(crate) fn topic(body: &[u8]) -> Option<&[u8]> {
+    string(body, b"\"topic\":")
 }
 
-pub(crate) fn put_connected(out: &mut Vec<u8>, id: u64) {
+/// The JSON string, with its quotes, behind `name`, without escapes in it.
+fn string<'a>(body: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let string = &body[position(body, name)? + name.len()..];
+    let inside = string.strip_prefix(b"\"")?;
+    let end = inside.iter().position(|byte| *byte == b'"')?;
+    Some(&string[..end + 2])
+}
+
+pub(crate) fn put_connected(out: &mut Vec<u8>, id: u64, resumed: bool) {
     start(out, id);
     out.extend_from_slice(
         b",\"connected\":{\"session\":\"bare\",\"user\":\"bare\",\"client\":\"bare\",\
-          \"node\":\"bare\",\"resumed\":false,\"ping_ms\":25000,\"limits\":{\
+          \"node\":\"bare\",\"resumed\":",
+    );
+    out.extend_from_slice(if resumed { b"true" } else { b"false" });
+    out.extend_from_slice(
+        b",\"ping_ms\":25000,\"limits\":{\
           \"message_bytes\":65536,\"frame_bytes\":131072,\"subscriptions\":256,\"window\":1024,\
           \"publishes_in_flight\":1024}}}",
     );
@@ -57,8 +69,11 @@ pub(crate) fn put_published(out: &mut Vec<u8>, id: u64, offset: u64) {
     out.extend_from_slice(b",\"epoch\":\"bare\",\"duplicate\":false}}");
 }
 
-pub(crate) fn put_message(out: &mut Vec<u8>, offset: u64, data: &[u8]) {
-    out.extend_from_slice(b"{\"message\":{\"topic\":\"bench\",\"offset\":");
+/// `topic` is with its quotes.
+pub(crate) fn put_message(out: &mut Vec<u8>, topic: &[u8], offset: u64, data: &[u8]) {
+    out.extend_from_slice(b"{\"message\":{\"topic\":");
+    out.extend_from_slice(topic);
+    out.extend_from_slice(b",\"offset\":");
     put_number(out, offset);
     out.extend_from_slice(b",\"id\":\"01ARZ3NDEKTSV4RRFFQ69G5FAV\",\"data\":");
     out.extend_from_slice(data);
@@ -76,16 +91,21 @@ mod tests {
 
     use super::*;
     use crate::wire::{
-        PublishForm, ServerFrame, Stamp, Stamps, connect, read_server_frame, subscribe,
+        PublishForm, ServerFrame, Stamp, Stamps, Start, connect, read_server_frame, subscribe,
     };
 
     #[test]
     fn the_generators_requests_are_understood() {
-        assert_eq!(Request::read(connect("b1", None).as_bytes()), Some(Request::Connect { id: 1 }));
-        assert_eq!(
-            Request::read(subscribe("bench", None).as_bytes()),
-            Some(Request::Subscribe { id: 2 })
-        );
+        for (session, resumes) in [(None, false), (Some("s-1"), true)] {
+            let frame = connect("b1", None, session);
+            let expected = Some(Request::Connect { id: 1, resumes });
+            assert_eq!(Request::read(frame.as_bytes()), expected);
+        }
+        let frame = subscribe("bench/7", Start::New);
+        let Some(Request::Subscribe { id: 2, body }) = Request::read(frame.as_bytes()) else {
+            panic!("not read as a subscribe: {frame}");
+        };
+        assert_eq!(topic(body), Some(&b"\"bench/7\""[..]));
         assert_eq!(Request::read(b"{\"pong\":{}}"), None);
     }
 
@@ -95,15 +115,19 @@ mod tests {
         let stamp = Stamp { sequence: 5, sent: Duration::from_millis(4) };
         let mut publish = Vec::new();
         PublishForm::new("bench").put(&mut publish, 77, &stamps, stamp);
-        let Some(Request::Publish { id: 77, data }) = Request::read(&publish) else {
+        let Some(Request::Publish { id: 77, body, data }) = Request::read(&publish) else {
             panic!("not read as publish 77: {}", String::from_utf8_lossy(&publish));
         };
         let mut message = Vec::new();
-        put_message(&mut message, 12, data);
+        assert_eq!(topic(body), Some(&b"\"bench\""[..]));
+        put_message(&mut message, b"\"bench\"", 12, data);
         serde_json::from_slice::<serde_json::Value>(&message).expect("a message is JSON");
         assert_eq!(stamps.find(&message), Some(stamp));
         for (put, expected) in [
-            (put_connected as fn(&mut Vec<u8>, u64), ServerFrame::Connected),
+            (
+                (|out, id| put_connected(out, id, true)) as fn(&mut Vec<u8>, u64),
+                ServerFrame::Connected,
+            ),
             (|out, id| put_subscribed(out, id, 4), ServerFrame::Subscribed),
             (|out, id| put_published(out, id, 9), ServerFrame::Published { id: 6, offset: 9 }),
         ] {

@@ -126,11 +126,13 @@ impl Work for Log {
     fn frame(&mut self, sockets: &mut Sockets, from: usize, text: &[u8]) -> anyhow::Result<()> {
         self.text.clear();
         match Request::read(text) {
-            Some(Request::Connect { id }) => frames::put_connected(&mut self.text, id),
-            Some(Request::Subscribe { id }) => {
+            Some(Request::Connect { id, resumes }) => {
+                frames::put_connected(&mut self.text, id, resumes);
+            }
+            Some(Request::Subscribe { id, .. }) => {
                 frames::put_subscribed(&mut self.text, id, self.last_offset);
             }
-            Some(Request::Publish { id, data }) => {
+            Some(Request::Publish { id, data, .. }) => {
                 self.gather(from, id, data);
                 if self.batch.len() >= BATCH_BYTES_MAX {
                     self.commit(sockets)?;

@@ -29,29 +29,91 @@ pub(crate) enum Subscription {
     Durable,
 }
 
-/// Who is in a crowd: publishers first, then subscribers to one topic.
+/// What the subscribers of a group subscribe to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Topics {
+    /// All to this one.
+    One(String),
+    /// Each to one of its own: this, `/` and its number in the group.
+    Each(String),
+}
+
+/// Subscribers that are alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) count: usize,
+    pub(crate) topics: Topics,
+    pub(crate) subscription: Subscription,
+}
+
+/// What one client shows of itself: who it is, and what it has from an earlier connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Identity {
+    pub(crate) token: Option<String>,
+    pub(crate) session: Option<String>,
+    /// The epoch and offset after which it wants to go on.
+    pub(crate) position: Option<(String, u64)>,
+}
+
+/// Who is in a crowd: first those who only connect, such as publishers, then the subscribers,
+/// group after group.
 #[derive(Clone, Debug)]
 pub(crate) struct Members {
     pub(crate) publishers: usize,
-    pub(crate) subscribers: usize,
-    pub(crate) topic: String,
-    pub(crate) subscription: Subscription,
+    pub(crate) groups: Vec<Group>,
+    /// Shown by all who have no identity of their own.
     pub(crate) token: Option<String>,
+    /// One for each client, or none at all. With them, what the server answers to `connect` and
+    /// `subscribe` is kept.
+    pub(crate) identities: Vec<Identity>,
 }
 
 impl Members {
     fn count(&self) -> usize {
-        self.publishers + self.subscribers
+        self.publishers + self.groups.iter().map(|group| group.count).sum::<usize>()
+    }
+
+    /// Whether what the server answers to the greeting is of interest.
+    pub(crate) fn keep_greetings(&self) -> bool {
+        !self.identities.is_empty()
+    }
+
+    /// What the client at `index` sends first.
+    pub(crate) fn connect(&self, index: usize) -> String {
+        let client = format!("bench-{index}");
+        let identity = self.identities.get(index);
+        let token = identity.map_or(self.token.as_deref(), |identity| identity.token.as_deref());
+        let session = identity.and_then(|identity| identity.session.as_deref());
+        wire::connect(&client, token, session)
     }
 
     /// What the client at `index` sends after it has connected.
     pub(crate) fn subscribe(&self, index: usize) -> Option<String> {
         let subscriber = index.checked_sub(self.publishers)?;
-        let name = match self.subscription {
-            Subscription::Live => None,
-            Subscription::Durable => Some(format!("bench-{subscriber}")),
+        let mut place = subscriber;
+        let group = self.groups.iter().find(|group| {
+            let inside = place < group.count;
+            if !inside {
+                place -= group.count;
+            }
+            inside
+        })?;
+        let own;
+        let topic = match &group.topics {
+            Topics::One(topic) => topic,
+            Topics::Each(topic) => {
+                own = format!("{topic}/{place}");
+                &own
+            }
         };
-        Some(wire::subscribe(&self.topic, name.as_deref()))
+        let position = self.identities.get(index).and_then(|identity| identity.position.as_ref());
+        let name = format!("bench-{subscriber}");
+        let start = match (group.subscription, position) {
+            (Subscription::Durable, _) => wire::Start::Durable(&name),
+            (Subscription::Live, Some((epoch, offset))) => wire::Start::After(epoch, *offset),
+            (Subscription::Live, None) => wire::Start::New,
+        };
+        Some(wire::subscribe(topic, start))
     }
 }
 
@@ -92,6 +154,8 @@ pub(crate) struct Crowd {
     events: Events,
     links: Vec<Link>,
     ready: usize,
+    /// When each client became ready, in the order in which they did.
+    ready_at: Vec<Duration>,
     buffer: Vec<u8>,
     out: Vec<u8>,
     target: Target,
@@ -122,6 +186,7 @@ impl Crowd {
             events: Events::with_capacity(EVENTS_MAX),
             links: Vec::with_capacity(count),
             ready: 0,
+            ready_at: Vec::with_capacity(count),
             buffer: vec![0; READ_BUFFER_BYTES],
             out: Vec::new(),
             target: target.clone(),
@@ -146,6 +211,17 @@ impl Crowd {
     /// The time since the crowd was opened: the clock of the run.
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// When each client became ready, in the order in which they did.
+    pub(crate) fn ready_at(&self) -> &[Duration] {
+        &self.ready_at
+    }
+
+    /// What the server answered to each client's greeting, a frame a line. Only of members with
+    /// identities.
+    pub(crate) fn greetings(&self) -> impl Iterator<Item = &[u8]> {
+        self.links.iter().map(Link::greeting)
     }
 
     fn dial(&mut self) -> anyhow::Result<()> {
@@ -174,7 +250,8 @@ impl Crowd {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             other => other.context("cannot wait for sockets")?,
         }
-        let Self { events, links, ready, buffer, out, target, members, started, .. } = self;
+        let Self { events, links, ready, ready_at, buffer, out, target, members, started, .. } =
+            self;
         send_due(*started, links, out, traffic)?;
         for event in events.iter() {
             let index = event.token().0;
@@ -191,7 +268,10 @@ impl Crowd {
                 link.readable(place, peer_closed, buffer, out, &mut inbox)
             });
             outcome.with_context(|| format!("client {index} of {target} failed"))?;
-            *ready += usize::from(link.is_ready() && !was_ready);
+            if link.is_ready() && !was_ready {
+                *ready += 1;
+                ready_at.push(started.elapsed());
+            }
             send_due(*started, links, out, traffic)?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 
 use crate::histogram::Histogram;
-use crate::load::crowd::{Crowd, Members, Subscription, Traffic};
+use crate::load::crowd::{Crowd, Group, Members, Subscription, Topics, Traffic};
 use crate::load::meter::Meter;
 use crate::load::tally::{Arrival, Tally};
 use crate::load::{ServerOptions, seconds};
@@ -75,14 +75,13 @@ pub(crate) fn run(options: &FanoutOptions, pace: Pace) -> anyhow::Result<Report>
     if options.server.url.dialect == Dialect::Redis {
         bail!("fan-out is measured over WebSocket only, use a ws:// url");
     }
-    let subscribers = options.subscribers as usize;
-    let members = Members {
-        publishers: 1,
-        subscribers,
-        topic: options.topic.clone(),
+    let group = Group {
+        count: options.subscribers as usize,
+        topics: Topics::One(options.topic.clone()),
         subscription: Subscription::Live,
-        token: options.server.token.clone(),
     };
+    let token = options.server.token.clone();
+    let members = Members { publishers: 1, groups: vec![group], token, identities: Vec::new() };
     let mut crowd = Crowd::open(&options.server.url, members, AT_ONCE)?;
     let mut fanout = Fanout::new(options, pace, crowd.now());
     while !fanout.is_done(crowd.now()) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::Args;
 
-use crate::load::crowd::{Crowd, Members, Silent, Subscription};
+use crate::load::crowd::{Crowd, Group, Members, Silent, Subscription, Topics};
 use crate::load::meter::Meter;
 use crate::load::{ServerOptions, seconds};
 use crate::procfs::{self, KernelMemory, UserMemory};
@@ -57,13 +57,13 @@ pub(crate) fn run(options: &IdleOptions) -> anyhow::Result<Report> {
     if server.url.dialect == Dialect::Redis {
         bail!("idle connections are measured over WebSocket only, use a ws:// url");
     }
-    let members = Members {
-        publishers: 0,
-        subscribers: options.connections as usize,
-        topic: options.topic.clone(),
+    let group = Group {
+        count: options.connections as usize,
+        topics: Topics::One(options.topic.clone()),
         subscription: if options.durable { Subscription::Durable } else { Subscription::Live },
-        token: server.token.clone(),
     };
+    let token = server.token.clone();
+    let members = Members { publishers: 0, groups: vec![group], token, identities: Vec::new() };
     let before = Memory::now(server.server_pid)?;
     let opening = Meter::start(server.server_pid)?;
     let mut crowd = Crowd::open(&server.url, members, options.at_once as usize)?;

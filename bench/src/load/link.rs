@@ -33,6 +33,8 @@ pub(crate) struct Link {
     dialect: Dialect,
     partial: Vec<u8>,
     unsent: Vec<u8>,
+    /// What the server answered while this was not ready, where that is of interest.
+    greeting: Vec<u8>,
 }
 
 /// What a link needs to know of the crowd it is in.
@@ -51,7 +53,19 @@ pub(crate) trait TakeFrame {
 
 impl Link {
     pub(crate) const fn new(stream: TcpStream, dialect: Dialect) -> Self {
-        Self { stream, phase: Phase::Dialing, dialect, partial: Vec::new(), unsent: Vec::new() }
+        Self {
+            stream,
+            phase: Phase::Dialing,
+            dialect,
+            partial: Vec::new(),
+            unsent: Vec::new(),
+            greeting: Vec::new(),
+        }
+    }
+
+    /// What the server answered to `connect` and `subscribe`, a frame a line.
+    pub(crate) fn greeting(&self) -> &[u8] {
+        &self.greeting
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -148,8 +162,7 @@ impl Link {
         if self.phase == Phase::Upgrading {
             let Some(end) = websocket::head_end(bytes)? else { return Ok(0) };
             websocket::check_response(&bytes[..end])?;
-            let client = format!("bench-{}", place.index);
-            let connect = wire::connect(&client, place.members.token.as_deref());
+            let connect = place.members.connect(place.index);
             websocket::put_masked_frame(out, Opcode::Text, connect.as_bytes());
             self.phase = Phase::Connecting;
             used = end;
@@ -206,6 +219,10 @@ impl Link {
 
     /// One step of the greeting: connected, then subscribed, then ready.
     fn greet(&mut self, place: Place<'_>, line: &[u8], out: &mut Vec<u8>) -> anyhow::Result<()> {
+        if place.members.keep_greetings() {
+            self.greeting.extend_from_slice(line);
+            self.greeting.push(b'\n');
+        }
         match (self.phase, wire::read_server_frame(line)?) {
             (Phase::Connecting, ServerFrame::Connected) => {
                 if let Some(subscribe) = place.members.subscribe(place.index) {

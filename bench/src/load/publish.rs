@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
 use crate::histogram::Histogram;
-use crate::load::crowd::{Crowd, Members, Subscription, Traffic};
+use crate::load::crowd::{Crowd, Members, Traffic};
 use crate::load::meter::{Cost, Meter};
 use crate::load::{ServerOptions, seconds};
 use crate::report::Report;
@@ -66,10 +66,9 @@ pub(crate) fn run(options: &PublishOptions) -> anyhow::Result<Report> {
     }
     let members = Members {
         publishers: options.publishers as usize,
-        subscribers: 0,
-        topic: options.topic.clone(),
-        subscription: Subscription::Live,
+        groups: Vec::new(),
         token: options.server.token.clone(),
+        identities: Vec::new(),
     };
     let mut crowd = Crowd::open(&options.server.url, members, AT_ONCE)?;
     let mut publishing = Publishing::new(options, crowd.now());

@@ -36,6 +36,18 @@ fn fanout_at_full_load_loses_and_repeats_nothing() {
 }
 
 #[test]
+fn pairs_lose_and_mix_up_nothing() {
+    let limit = Limit::pairs();
+    let report = run(&["pairs", "--pairs", "20", "--rate", "2000"], &limit);
+    report.assert_no_faults();
+    // 0.2 s of warm-up and 0.5 s at 2000 a second, and the turn that was begun.
+    let published = report.figure("published");
+    assert!((1399.0..=1420.0).contains(&published), "{published}");
+    assert_eq!(report.figure("deliveries"), published);
+    assert!(report.figure("latency_p50_ms") > 0.0);
+}
+
+#[test]
 fn publishes_are_acknowledged_once_and_in_order() {
     for extra in [&["--in-flight", "4"][..], &["--topics", "1"]] {
         let limit = Limit::log();

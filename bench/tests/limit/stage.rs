@@ -22,6 +22,11 @@ impl Limit {
         Self::start(Command::new(PROGRAM).args(["limit", "fanout"]).args(flags), directory)
     }
 
+    pub(crate) fn pairs() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self::start(Command::new(PROGRAM).args(["limit", "pairs"]), directory)
+    }
+
     pub(crate) fn log() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(PROGRAM);

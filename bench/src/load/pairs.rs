@@ -1,0 +1,325 @@
+//! Messages from one to one: every publisher has a topic with one live subscriber.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::histogram::Histogram;
+use crate::load::crowd::{Crowd, Group, Members, Subscription, Topics, Traffic};
+use crate::load::meter::{Cost, Meter};
+use crate::load::tally::{Arrival, Tally};
+use crate::load::{ServerOptions, seconds};
+use crate::report::Report;
+use crate::target::Dialect;
+use crate::websocket::{self, Opcode};
+use crate::wire::{self, PublishForm, ServerFrame, Stamp, Stamps};
+
+/// How long nothing may arrive before what is missing counts as lost.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long deliveries may go on after the last publish.
+const DRAIN_MAX: Duration = Duration::from_secs(60);
+/// Connections that are being made at once.
+const AT_ONCE: usize = 256;
+/// How often the end is looked for.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What a load of pairs is made of.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PairsOptions {
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+    /// Pairs of a publisher and a subscriber, each with a connection of its own
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=7_500))]
+    pub(crate) pairs: u32,
+    /// Messages a second of all pairs together, which take turns
+    #[arg(long, default_value_t = 10_000.0, value_parser = rate)]
+    pub(crate) rate: f64,
+    /// How long to publish, after the warm-up
+    #[arg(long, default_value = "10", value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// How long to publish before anything counts
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    pub(crate) warmup: f64,
+    /// The topic; `/` and a number are added
+    #[arg(long, default_value = "bench")]
+    pub(crate) topic: String,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.1..=1e6).contains(&rate) => Ok(rate),
+        Ok(_) | Err(_) => Err("write a number of messages a second, 0.1 to 1000000".to_owned()),
+    }
+}
+
+/// Runs the load and says what came of it.
+pub(crate) fn run(options: &PairsOptions) -> anyhow::Result<Report> {
+    if options.server.url.dialect == Dialect::Redis {
+        bail!("pairs are measured over WebSocket only, use a ws:// url");
+    }
+    let group = Group {
+        count: options.pairs as usize,
+        topics: Topics::Each(options.topic.clone()),
+        subscription: Subscription::Live,
+    };
+    let members = Members {
+        publishers: options.pairs as usize,
+        groups: vec![group],
+        token: options.server.token.clone(),
+        identities: Vec::new(),
+    };
+    let mut crowd = Crowd::open(&options.server.url, members, AT_ONCE)?;
+    let mut pairs = Pairs::new(options, crowd.now());
+    while !pairs.is_done(crowd.now()) {
+        let wait = pairs.wait(crowd.now());
+        crowd.turn(wait, &mut pairs)?;
+        pairs.keep_time(crowd.now())?;
+    }
+    pairs.report(options)
+}
+
+/// A load of pairs under way. All times are on the crowd's clock. Message `s` of the run is number
+/// `s / pairs` of pair `s % pairs`.
+#[derive(Debug)]
+struct Pairs {
+    pairs: u32,
+    rate: f64,
+    server_pid: Option<u32>,
+    starts: Duration,
+    measured_from: Duration,
+    ends: Duration,
+    forms: Vec<PublishForm>,
+    stamps: Stamps,
+    line: Vec<u8>,
+    published: u32,
+    answered: u32,
+    refused: u64,
+    first_refusal: Option<String>,
+    tally: Tally,
+    /// First arrivals while the cost was measured.
+    delivered: u64,
+    latencies: Histogram,
+    progress: Duration,
+    meter: Option<Meter>,
+    cost: Option<Cost>,
+}
+
+impl Pairs {
+    fn new(options: &PairsOptions, now: Duration) -> Self {
+        let measured_from = now + Duration::from_secs_f64(options.warmup);
+        let form = |pair| PublishForm::new(&format!("{}/{pair}", options.topic));
+        Self {
+            pairs: options.pairs,
+            rate: options.rate,
+            server_pid: options.server.server_pid,
+            starts: now,
+            measured_from,
+            ends: measured_from + Duration::from_secs_f64(options.seconds),
+            forms: (0..options.pairs).map(form).collect(),
+            stamps: Stamps::of_this_run(),
+            line: Vec::new(),
+            published: 0,
+            answered: 0,
+            refused: 0,
+            first_refusal: None,
+            tally: Tally::new(options.pairs as usize),
+            delivered: 0,
+            latencies: Histogram::new(),
+            progress: now,
+            meter: None,
+            cost: None,
+        }
+    }
+
+    /// When the next message is to be sent. The last turn is finished, so that all pairs get
+    /// equally many.
+    fn next_at(&self) -> Option<Duration> {
+        let at = self.starts + Duration::from_secs_f64(f64::from(self.published) / self.rate);
+        let between_turns = self.published.is_multiple_of(self.pairs);
+        (at < self.ends || !between_turns).then_some(at)
+    }
+
+    fn wait(&self, now: Duration) -> Duration {
+        self.next_at().map_or(LOOK, |at| LOOK.min(at.saturating_sub(now)))
+    }
+
+    fn is_done(&self, now: Duration) -> bool {
+        if self.next_at().is_some() || self.cost.is_none() {
+            return false;
+        }
+        let all_there = self.tally.first + self.refused >= u64::from(self.published)
+            && self.answered == self.published;
+        all_there || now > self.progress + PATIENCE || now > self.ends + DRAIN_MAX
+    }
+
+    /// Starts and ends the stretch whose cost is measured; what arrives in it counts.
+    fn keep_time(&mut self, now: Duration) -> anyhow::Result<()> {
+        if self.meter.is_none() && now >= self.measured_from {
+            self.meter = Some(Meter::start(self.server_pid)?);
+        }
+        if let Some(meter) = &self.meter
+            && self.cost.is_none()
+            && now >= self.ends
+        {
+            self.cost = Some(meter.stop()?);
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, frame: &[u8]) -> anyhow::Result<()> {
+        match wire::read_server_frame(frame)? {
+            ServerFrame::Published { .. } => {}
+            ServerFrame::Refused { id: Some(_), message } => {
+                self.refused += 1;
+                self.first_refusal.get_or_insert(message);
+            }
+            other @ (ServerFrame::Message
+            | ServerFrame::Connected
+            | ServerFrame::Subscribed
+            | ServerFrame::Refused { id: None, .. }
+            | ServerFrame::Ping
+            | ServerFrame::Other(_)) => bail!("a publisher got {other:?}"),
+        }
+        self.answered += 1;
+        Ok(())
+    }
+
+    fn message(&mut self, now: Duration, pair: u32, frame: &[u8]) -> anyhow::Result<()> {
+        let Some(stamp) = self.stamps.find(frame) else {
+            let other = wire::read_server_frame(frame)?;
+            if other == ServerFrame::Message {
+                return Ok(()); // Of another run.
+            }
+            bail!("a subscriber got {other:?}");
+        };
+        if stamp.sequence >= self.published {
+            bail!("message {} arrived before it was published", stamp.sequence);
+        }
+        if stamp.sequence % self.pairs != pair {
+            bail!("pair {pair} got message {} of another pair", stamp.sequence);
+        }
+        match self.tally.note(pair as usize, stamp.sequence / self.pairs) {
+            Arrival::First => {
+                self.delivered += u64::from(self.meter.is_some() && self.cost.is_none());
+                if stamp.sent >= self.measured_from {
+                    self.latencies.record(now.saturating_sub(stamp.sent));
+                }
+            }
+            Arrival::Repeated => {}
+        }
+        Ok(())
+    }
+
+    fn report(self, options: &PairsOptions) -> anyhow::Result<Report> {
+        let Some(cost) = self.cost else { bail!("the run ended before it was measured") };
+        if self.delivered == 0 {
+            bail!("nothing arrived after the warm-up, measure for longer or publish more often");
+        }
+        let mut report = Report::new("pairs");
+        report.setting("url", options.server.url.to_string());
+        report.setting("pairs", options.pairs);
+        report.setting("rate", options.rate);
+        report.setting("seconds", options.seconds);
+        cost.report_each(&mut report, "server_cpu_us_per_message", self.delivered);
+        report.latencies(&self.latencies);
+        report.figure("messages_per_s", self.delivered as f64 / cost.elapsed.as_secs_f64());
+        cost.report_shares(&mut report);
+        // All pairs were sent equally many; a refused message is missing but not lost.
+        let missing = self.tally.lost(self.published / self.pairs, &BTreeSet::new());
+        report.figure("published", f64::from(self.published));
+        report.figure("deliveries", self.tally.first as f64);
+        report.figure("lost", missing.saturating_sub(self.refused) as f64);
+        report.figure("duplicates", self.tally.repeated as f64);
+        report.figure("order_errors", self.tally.order_errors as f64);
+        report.figure("refused", self.refused as f64);
+        report.notes.extend(self.first_refusal.map(|why| format!("the first refusal: {why}")));
+        if self.answered < self.published {
+            let open = self.published - self.answered;
+            report.notes.push(format!("{open} publishes were never answered"));
+        }
+        Ok(report)
+    }
+}
+
+impl Traffic for Pairs {
+    fn frame(
+        &mut self,
+        now: Duration,
+        from: usize,
+        frame: &[u8],
+        _: &mut Vec<u8>,
+    ) -> anyhow::Result<()> {
+        self.progress = now;
+        let from = u32::try_from(from).expect("there are at most 15 000 clients");
+        match from.checked_sub(self.pairs) {
+            None => self.answer(frame),
+            Some(pair) => self.message(now, pair, frame),
+        }
+    }
+
+    fn due(&mut self, now: Duration, out: &mut Vec<u8>) -> anyhow::Result<Option<usize>> {
+        let Some(sent) = self.next_at().filter(|at| *at <= now) else { return Ok(None) };
+        let pair = (self.published % self.pairs) as usize;
+        let stamp = Stamp { sequence: self.published, sent };
+        // Requests 1 and 2 are the greeting's, and publishers have one of them.
+        let id = self.published / self.pairs + 2;
+        self.line.clear();
+        self.forms[pair].put(&mut self.line, id, &self.stamps, stamp);
+        websocket::put_masked_frame(out, Opcode::Text, &self.line);
+        self.published += 1;
+        self.progress = now;
+        Ok(Some(pair))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> PairsOptions {
+        let url = "ws://127.0.0.1:1".parse().expect("a url");
+        let server = ServerOptions { url, token: None, server_pid: None };
+        let topic = "t".to_owned();
+        PairsOptions { server, pairs: 2, rate: 5.0, seconds: 1.0, warmup: 0.0, topic }
+    }
+
+    /// Publishes what is due and returns each as the `message` frame of a server.
+    fn publish(pairs: &mut Pairs, now: Duration) -> Vec<Vec<u8>> {
+        let mut messages = Vec::new();
+        let mut out = Vec::new();
+        while pairs.due(now, &mut out).expect("no server is asked").is_some() {
+            let data = wire::position(&pairs.line, b"\"data\":").expect("a publish has data");
+            messages.push([b"{\"message\":{", &pairs.line[data..]].concat());
+        }
+        messages
+    }
+
+    #[test]
+    fn pairs_take_turns_and_the_last_turn_is_finished() {
+        let mut pairs = Pairs::new(&options(), Duration::ZERO);
+        let messages = publish(&mut pairs, Duration::from_secs(2));
+        assert_eq!(messages.len(), 6, "five are due in a second, the sixth completes the turn");
+        assert_eq!(pairs.next_at(), None);
+    }
+
+    #[test]
+    fn a_server_that_drops_repeats_swaps_or_misdirects_is_found_out() {
+        let mut pairs = Pairs::new(&options(), Duration::ZERO);
+        pairs.keep_time(Duration::ZERO).expect("own figures are readable");
+        let now = Duration::from_secs(2);
+        let messages = publish(&mut pairs, now);
+        for (client, message) in [(2, 0), (2, 4), (2, 2), (2, 2), (3, 1)] {
+            pairs.frame(now, client, &messages[message], &mut Vec::new()).expect("a message");
+        }
+        assert!(pairs.frame(now, 3, &messages[0], &mut Vec::new()).is_err(), "of the other pair");
+        let refusal = br#"{"id":3,"error":{"code":"overloaded"}}"#;
+        pairs.frame(now, 1, refusal, &mut Vec::new()).expect("a refusal");
+        pairs.keep_time(now).expect("own figures are readable");
+        let report = pairs.report(&options()).expect("something was measured");
+        let values = ["lost", "duplicates", "order_errors", "refused"]
+            .map(|name| report.value(name).expect("every report has it"));
+        assert_eq!(values, [1.0, 1.0, 1.0, 1.0]);
+    }
+}
