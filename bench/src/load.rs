@@ -7,7 +7,9 @@ mod link;
 mod meter;
 mod pairs;
 mod publish;
+mod storm;
 mod tally;
+mod token;
 
 use clap::Args;
 
@@ -15,6 +17,7 @@ pub(crate) use fanout::{FanoutOptions, Pace, run as fanout};
 pub(crate) use idle::{IdleOptions, run as idle};
 pub(crate) use pairs::{PairsOptions, run as pairs};
 pub(crate) use publish::{PublishOptions, RedisCommand, run as publish};
+pub(crate) use storm::{StormOptions, run as storm};
 
 use crate::target::Target;
 

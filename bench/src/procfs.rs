@@ -46,6 +46,12 @@ pub(crate) fn user_memory(pid: u32) -> anyhow::Result<UserMemory> {
     Ok(UserMemory { pss: field("Pss:")?, private_dirty: field("Private_Dirty:")? })
 }
 
+/// The most memory that a process ever had resident, bytes.
+pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    kilobytes(&read(&path)?, "VmHWM:").ok_or_else(|| anyhow!("{path} has no readable VmHWM"))
+}
+
 /// Memory of the kernel now.
 pub(crate) fn kernel_memory() -> anyhow::Result<KernelMemory> {
     let sockstat = read("/proc/net/sockstat")?;
@@ -129,6 +135,8 @@ mod tests {
         let after = user_memory(pid).expect("own memory is readable");
         assert!(block.iter().all(|byte| *byte == 1));
         assert!(after.private_dirty >= before.private_dirty + (30 << 20), "{before:?} {after:?}");
+        let peak = peak_memory(pid).expect("own memory is readable");
+        assert!(peak >= 32 << 20, "{peak}");
         assert!(kernel_memory().expect("kernel memory is readable").slab > 0);
     }
 }

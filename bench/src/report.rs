@@ -19,7 +19,8 @@ pub(crate) struct Figure {
 }
 
 /// Figures that count broken promises: anything but zero fails the run.
-const FAULTS: [&str; 4] = ["lost", "duplicates", "order_errors", "refused"];
+const FAULTS: [&str; 6] =
+    ["lost", "duplicates", "order_errors", "refused", "not_resumed", "not_recovered"];
 
 /// What one run found.
 #[derive(Clone, Debug, Serialize)]

@@ -123,6 +123,7 @@ pub(crate) struct Server {
     listen: SocketAddr,
     scheme: &'static str,
     told: PathBuf,
+    secret_file: Option<PathBuf>,
     _data: TempDir,
 }
 
@@ -152,7 +153,16 @@ impl Server {
             | Peer::LimitLog
             | Peer::Tidings { .. } => "ws",
         };
-        Ok(Self { child, listen, scheme, told, _data: data })
+        let secret_file = match peer {
+            // Made by `tidings dev` at its first start, for tokens to be signed with.
+            Peer::Tidings { .. } => Some(data.path().join("tidings").join("dev-secret")),
+            Peer::LimitDirect
+            | Peer::LimitCoalesced
+            | Peer::LimitPairs
+            | Peer::LimitLog
+            | Peer::Redis => None,
+        };
+        Ok(Self { child, listen, scheme, told, secret_file, _data: data })
     }
 
     /// Waits until the server takes connections.
@@ -172,6 +182,11 @@ impl Server {
 
     pub(crate) fn url(&self) -> anyhow::Result<Target> {
         format!("{}://{}", self.scheme, self.listen).parse()
+    }
+
+    /// What the server verifies tokens with, if it does.
+    pub(crate) fn secret_file(&self) -> Option<&Path> {
+        self.secret_file.as_deref()
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,11 +1,13 @@
 //! The work that servers are compared at.
 
+use std::path::Path;
+
 use anyhow::bail;
 
 use crate::compare::peer::Peer;
 use crate::load::{
     self, FanoutOptions, IdleOptions, Pace, PairsOptions, PublishOptions, RedisCommand,
-    ServerOptions,
+    ServerOptions, StormOptions,
 };
 use crate::report::Report;
 use crate::target::Target;
@@ -30,6 +32,7 @@ enum Kind {
     Pairs { pairs: u32, rate: f64 },
     Publish { publishers: u32, in_flight: u32 },
     Idle { connections: u32, durable: bool },
+    Storm { clients: u32 },
 }
 
 const FANOUT: &[&str] =
@@ -42,6 +45,8 @@ const PUBLISH: &[&str] =
     &["acks_per_s", "latency_p50_ms", "latency_p99_ms", "server_cpu_us_per_publish"];
 const IDLE: &[&str] =
     &["user_private_dirty_bytes_each", "user_pss_bytes_each", "server_cpu_us_per_open"];
+const STORM: &[&str] =
+    &["server_cpu_us_per_connection", "ready_99_ms", "server_peak_rss_mib", "own_cpu_percent"];
 
 /// Those of all workloads whose name contains one of `only`, or all.
 pub(crate) fn chosen(
@@ -73,6 +78,7 @@ fn full_ones(topic: &str) -> Vec<Workload> {
         Workload::publish(256, 1, 10.0),
         Workload::idle(10_000, false, 5.0),
         Workload::idle(10_000, true, 5.0),
+        Workload::storm(5000),
     ]
 }
 
@@ -84,6 +90,7 @@ fn quick_ones(topic: &str) -> Vec<Workload> {
         Workload::publish(16, 1, 1.0),
         Workload::idle(2000, false, 0.5),
         Workload::idle(2000, true, 0.5),
+        Workload::storm(500),
     ]
 }
 
@@ -141,19 +148,39 @@ impl Workload {
         }
     }
 
+    fn storm(clients: u32) -> Self {
+        Self {
+            name: format!("storm {clients}"),
+            limit: Peer::LimitCoalesced,
+            shown: STORM,
+            kind: Kind::Storm { clients },
+            seconds: 0.0,
+            warmup: 0.0,
+            topic: "bench".to_owned(),
+        }
+    }
+
     /// Whether this is work for `peer`.
     pub(crate) const fn takes(&self, peer: &Peer) -> bool {
         match peer {
             Peer::Tidings { .. } => true,
             Peer::LimitDirect => matches!(self.kind, Kind::Fanout { .. }),
-            Peer::LimitCoalesced => matches!(self.kind, Kind::Fanout { .. } | Kind::Idle { .. }),
+            Peer::LimitCoalesced => {
+                matches!(self.kind, Kind::Fanout { .. } | Kind::Idle { .. } | Kind::Storm { .. })
+            }
             Peer::LimitPairs => matches!(self.kind, Kind::Pairs { .. }),
             Peer::LimitLog | Peer::Redis => matches!(self.kind, Kind::Publish { .. }),
         }
     }
 
-    /// Does the work on the server at `url`, whose process is `pid`.
-    pub(crate) fn run(&self, url: &Target, pid: u32) -> anyhow::Result<Report> {
+    /// Does the work on the server at `url`, whose process is `pid` and which verifies tokens with
+    /// the secret in `secret_file`.
+    pub(crate) fn run(
+        &self,
+        url: &Target,
+        pid: u32,
+        secret_file: Option<&Path>,
+    ) -> anyhow::Result<Report> {
         let server = ServerOptions { url: url.clone(), token: None, server_pid: Some(pid) };
         let topic = self.topic.clone();
         let (seconds, warmup) = (self.seconds, self.warmup);
@@ -174,6 +201,10 @@ impl Workload {
                 topic,
                 redis_command: RedisCommand::Xadd,
             }),
+            Kind::Storm { clients } => {
+                let secret_file = secret_file.map(Path::to_owned);
+                load::storm(&StormOptions { server, clients, secret_file, topic })
+            }
             Kind::Idle { connections, durable } => load::idle(&IdleOptions {
                 server,
                 connections,

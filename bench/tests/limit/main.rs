@@ -78,6 +78,27 @@ fn idle_connections_stay_and_their_memory_is_told() {
 }
 
 #[test]
+fn everybody_comes_back_from_a_storm() {
+    let report = run(&["storm", "--clients", "300"], &Limit::fanout(&["--coalesce"]));
+    for fault in ["not_resumed", "not_recovered", "lost", "duplicates"] {
+        assert_eq!(report.figure(fault), 0.0, "{fault}");
+    }
+    assert!(report.figure("ready_99_ms") > 0.0);
+    assert!(report.figure("ready_99_ms") <= report.figure("ready_all_ms"));
+    assert!(report.figure("server_peak_rss_mib") > 0.5);
+}
+
+#[test]
+fn a_storm_on_a_server_that_forgets_sessions_fails() {
+    // The log knows nobody's subscription, so nobody hears the roll-call.
+    let limit = Limit::log();
+    let output = stage::bench(&["storm", "--clients", "3", "--url", limit.url()]);
+    assert!(!output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("lost 3"), "{told}");
+}
+
+#[test]
 fn a_server_that_hangs_up_fails_the_run_with_its_words() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}", listener.local_addr().expect("a bound listener"));

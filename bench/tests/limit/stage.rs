@@ -49,6 +49,10 @@ impl Limit {
         Self { child, url: format!("ws://{address}"), directory }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Whether the log starts with a record of the generator: length, offset, data.
     pub(crate) fn log_has_records(&self) -> bool {
         let path = self.directory.path().join("log");
@@ -86,9 +90,11 @@ impl Report {
 pub(crate) fn run(arguments: &[&str], limit: &Limit) -> Report {
     let pid = limit.child.id().to_string();
     let mut all = arguments.to_vec();
-    all.extend(["--url", &limit.url, "--server-pid", &pid, "--seconds", "0.5"]);
-    if arguments[0] != "idle" {
-        all.extend(["--warmup", "0.2"]);
+    all.extend(["--url", &limit.url, "--server-pid", &pid]);
+    match arguments[0] {
+        "storm" => {}
+        "idle" => all.extend(["--seconds", "0.5"]),
+        _ => all.extend(["--seconds", "0.5", "--warmup", "0.2"]),
     }
     report_of(&all)
 }
