@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::compare::CompareOptions;
 use crate::limit::{LogOptions, Writing};
-use crate::load::{FanoutOptions, IdleOptions, Pace, PairsOptions, PublishOptions, StormOptions};
+use crate::load::{
+    FanoutOptions, IdleOptions, MixedOptions, Pace, PairsOptions, PublishOptions, StormOptions,
+};
 use crate::report::Report;
 use crate::{compare, fsync, limit, load, machine};
 
@@ -52,6 +54,8 @@ enum Command {
     Publish(PublishOptions),
     /// Many silent subscribers: memory, and what it costs to connect them
     Idle(IdleOptions),
+    /// Durable subscribers with acks beside live ones, published to in turns
+    Mixed(MixedOptions),
     /// Many clients that come back at once, with sessions and positions of before
     Storm(StormOptions),
     /// How long the disk takes to write 4 KiB for good
@@ -119,6 +123,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Pairs(options) => load::pairs(&options)?,
         Command::Publish(options) => load::publish(&options)?,
         Command::Idle(options) => load::idle(&options)?,
+        Command::Mixed(options) => load::mixed(&options)?,
         Command::Storm(options) => load::storm(&options)?,
         Command::Fsync(arguments) => fsync::run(&arguments.file, arguments.writes)?,
     };

@@ -5,6 +5,7 @@ mod fanout;
 mod idle;
 mod link;
 mod meter;
+mod mixed;
 mod pairs;
 mod publish;
 mod storm;
@@ -15,6 +16,7 @@ use clap::Args;
 
 pub(crate) use fanout::{FanoutOptions, Pace, run as fanout};
 pub(crate) use idle::{IdleOptions, run as idle};
+pub(crate) use mixed::{MixedOptions, run as mixed};
 pub(crate) use pairs::{PairsOptions, run as pairs};
 pub(crate) use publish::{PublishOptions, RedisCommand, run as publish};
 pub(crate) use storm::{StormOptions, run as storm};

@@ -129,6 +129,18 @@ pub(crate) fn subscribe(topic: &str, start: Start<'_>) -> String {
     format!("{{\"id\":2,\"subscribe\":{{\"topic\":{}{start}}}}}", Value::from(topic))
 }
 
+/// The `ack` frame for everything up to `offset`.
+pub(crate) fn ack(topic: &str, offset: u64) -> String {
+    format!("{{\"ack\":{{\"sub\":{},\"offset\":{offset}}}}}", Value::from(topic))
+}
+
+/// The offset in a `message` frame.
+pub(crate) fn message_offset(frame: &[u8]) -> Option<u64> {
+    const NAME: &[u8] = b"\"offset\":";
+    let (offset, _) = split_number(&frame[position(frame, NAME)? + NAME.len()..])?;
+    Some(offset)
+}
+
 /// The answer to a server's `ping` frame.
 pub(crate) const PONG: &[u8] = b"{\"pong\":{}}";
 

@@ -37,7 +37,7 @@ pub(crate) fn rows(workloads: &[Workload], runs: &[Run]) -> Vec<Row> {
         }
         for figure in workload.shown {
             let of = |server| values(&runs, server, figure);
-            let limit = of(workload.limit.name());
+            let limit = workload.limit.as_ref().map_or(Vec::new(), |limit| of(limit.name()));
             rows.extend(
                 servers
                     .iter()

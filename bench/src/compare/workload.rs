@@ -6,8 +6,8 @@ use anyhow::bail;
 
 use crate::compare::peer::Peer;
 use crate::load::{
-    self, FanoutOptions, IdleOptions, Pace, PairsOptions, PublishOptions, RedisCommand,
-    ServerOptions, StormOptions,
+    self, FanoutOptions, IdleOptions, MixedOptions, Pace, PairsOptions, PublishOptions,
+    RedisCommand, ServerOptions, StormOptions,
 };
 use crate::report::Report;
 use crate::target::Target;
@@ -16,8 +16,9 @@ use crate::target::Target;
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
     pub(crate) name: String,
-    /// The bare server that sets the limit; ratios are to it.
-    pub(crate) limit: Peer,
+    /// The bare server that sets the limit, to which ratios are; `None` where the figure is a ratio
+    /// itself.
+    pub(crate) limit: Option<Peer>,
     /// The figures a table shows, the one that matters most first.
     pub(crate) shown: &'static [&'static str],
     kind: Kind,
@@ -33,6 +34,7 @@ enum Kind {
     Publish { publishers: u32, in_flight: u32 },
     Idle { connections: u32, durable: bool },
     Storm { clients: u32 },
+    Mixed { subscribers: u32, turns: u32 },
 }
 
 const FANOUT: &[&str] =
@@ -45,6 +47,13 @@ const PUBLISH: &[&str] =
     &["acks_per_s", "latency_p50_ms", "latency_p99_ms", "server_cpu_us_per_publish"];
 const IDLE: &[&str] =
     &["user_private_dirty_bytes_each", "user_pss_bytes_each", "server_cpu_us_per_open"];
+const MIXED: &[&str] = &[
+    "durable_to_live_cpu_ratio",
+    "live_cpu_s_per_million",
+    "durable_cpu_s_per_million",
+    "live_p99_ms",
+    "durable_p99_ms",
+];
 const STORM: &[&str] =
     &["server_cpu_us_per_connection", "ready_99_ms", "server_peak_rss_mib", "own_cpu_percent"];
 
@@ -79,6 +88,7 @@ fn full_ones(topic: &str) -> Vec<Workload> {
         Workload::idle(10_000, false, 5.0),
         Workload::idle(10_000, true, 5.0),
         Workload::storm(5000),
+        Workload::mixed(500, 3, 5.0),
     ]
 }
 
@@ -91,6 +101,7 @@ fn quick_ones(topic: &str) -> Vec<Workload> {
         Workload::idle(2000, false, 0.5),
         Workload::idle(2000, true, 0.5),
         Workload::storm(500),
+        Workload::mixed(50, 1, 1.0),
     ]
 }
 
@@ -102,7 +113,7 @@ impl Workload {
         };
         Self {
             name,
-            limit: Peer::LimitCoalesced,
+            limit: Some(Peer::LimitCoalesced),
             shown,
             kind: Kind::Fanout { subscribers, pace },
             seconds,
@@ -114,7 +125,7 @@ impl Workload {
     fn pairs(pairs: u32, rate: f64, seconds: f64) -> Self {
         Self {
             name: format!("pairs {pairs} at {rate}/s"),
-            limit: Peer::LimitPairs,
+            limit: Some(Peer::LimitPairs),
             shown: PAIRS,
             kind: Kind::Pairs { pairs, rate },
             seconds,
@@ -126,7 +137,7 @@ impl Workload {
     fn publish(publishers: u32, in_flight: u32, seconds: f64) -> Self {
         Self {
             name: format!("publish {publishers}"),
-            limit: Peer::LimitLog,
+            limit: Some(Peer::LimitLog),
             shown: PUBLISH,
             kind: Kind::Publish { publishers, in_flight },
             seconds,
@@ -139,7 +150,7 @@ impl Workload {
         let kind_name = if durable { "durable" } else { "live" };
         Self {
             name: format!("idle {connections} {kind_name}"),
-            limit: Peer::LimitCoalesced,
+            limit: Some(Peer::LimitCoalesced),
             shown: IDLE,
             kind: Kind::Idle { connections, durable },
             seconds,
@@ -151,11 +162,23 @@ impl Workload {
     fn storm(clients: u32) -> Self {
         Self {
             name: format!("storm {clients}"),
-            limit: Peer::LimitCoalesced,
+            limit: Some(Peer::LimitCoalesced),
             shown: STORM,
             kind: Kind::Storm { clients },
             seconds: 0.0,
             warmup: 0.0,
+            topic: "bench".to_owned(),
+        }
+    }
+
+    fn mixed(subscribers: u32, turns: u32, seconds: f64) -> Self {
+        Self {
+            name: format!("mixed {subscribers} and {subscribers}"),
+            limit: None,
+            shown: MIXED,
+            kind: Kind::Mixed { subscribers, turns },
+            seconds,
+            warmup: seconds / 10.0,
             topic: "bench".to_owned(),
         }
     }
@@ -201,6 +224,15 @@ impl Workload {
                 topic,
                 redis_command: RedisCommand::Xadd,
             }),
+            Kind::Mixed { subscribers, turns } => load::mixed(&MixedOptions {
+                server,
+                subscribers,
+                rate: 50.0,
+                turns,
+                seconds,
+                warmup,
+                topic,
+            }),
             Kind::Storm { clients } => {
                 let secret_file = secret_file.map(Path::to_owned);
                 load::storm(&StormOptions { server, clients, secret_file, topic })
@@ -224,7 +256,8 @@ mod tests {
     #[test]
     fn every_workload_has_its_limit_among_the_servers_that_take_it() {
         for workload in full_ones("bench").iter().chain(&quick_ones("bench")) {
-            assert!(workload.takes(&workload.limit), "{}", workload.name);
+            let taken = workload.limit.as_ref().is_none_or(|limit| workload.takes(limit));
+            assert!(taken, "{}", workload.name);
         }
     }
 

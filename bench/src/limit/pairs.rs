@@ -15,8 +15,7 @@ struct Partner {
     last_offset: u64,
 }
 
-/// The pairs. A publisher keeps to the topic of its first publish, so its partner is looked up
-/// once and a message costs no search.
+/// The pairs. A publisher's partner is looked up when its topic changes, so as a rule once.
 #[derive(Debug, Default)]
 pub(crate) struct Pairs {
     subscribers: HashMap<Vec<u8>, usize>,
@@ -37,10 +36,9 @@ impl Pairs {
         if self.partners.len() <= publisher {
             self.partners.resize(publisher + 1, None);
         }
-        if self.partners[publisher].is_none()
-            && let Some(topic) = frames::topic(body)
-            && let Some(connection) = self.subscribers.get(topic)
-        {
+        let Some(topic) = frames::topic(body) else { return };
+        let known = self.partners[publisher].as_ref().is_some_and(|it| it.topic == topic);
+        if !known && let Some(connection) = self.subscribers.get(topic) {
             let topic = topic.to_vec();
             self.partners[publisher] =
                 Some(Partner { connection: *connection, topic, last_offset: 0 });

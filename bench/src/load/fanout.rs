@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::histogram::Histogram;
@@ -83,18 +83,28 @@ pub(crate) fn run(options: &FanoutOptions, pace: Pace) -> anyhow::Result<Report>
     let token = options.server.token.clone();
     let members = Members { publishers: 1, groups: vec![group], token, identities: Vec::new() };
     let mut crowd = Crowd::open(&options.server.url, members, AT_ONCE)?;
-    let mut fanout = Fanout::new(options, pace, crowd.now());
-    while !fanout.is_done(crowd.now()) {
-        let wait = fanout.wait(crowd.now());
-        crowd.turn(wait, &mut fanout)?;
-    }
-    fanout.report(options)
+    Fanout::run(&mut crowd, options, pace, Audience::ALL)
+}
+
+/// Which clients of a crowd a fan-out is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Audience {
+    /// The first of them; the others follow it.
+    pub(crate) first: usize,
+    pub(crate) subscription: Subscription,
+}
+
+impl Audience {
+    /// All but the publisher, live.
+    const ALL: Self = Self { first: PUBLISHER + 1, subscription: Subscription::Live };
 }
 
 /// A fan-out under way. All times are on the crowd's clock.
 #[derive(Debug)]
-struct Fanout {
+pub(crate) struct Fanout {
     pace: Pace,
+    audience: Audience,
+    topic: String,
     subscribers: usize,
     server_pid: Option<u32>,
     starts: Duration,
@@ -117,10 +127,27 @@ struct Fanout {
 }
 
 impl Fanout {
-    fn new(options: &FanoutOptions, pace: Pace, now: Duration) -> Self {
+    /// Publishes to `audience`, whose members are in `crowd` already, and says what came of it.
+    pub(crate) fn run(
+        crowd: &mut Crowd,
+        options: &FanoutOptions,
+        pace: Pace,
+        audience: Audience,
+    ) -> anyhow::Result<Report> {
+        let mut fanout = Self::new(options, pace, audience, crowd.now());
+        while !fanout.is_done(crowd.now()) {
+            let wait = fanout.wait(crowd.now());
+            crowd.turn(wait, &mut fanout)?;
+        }
+        fanout.report(options)
+    }
+
+    fn new(options: &FanoutOptions, pace: Pace, audience: Audience, now: Duration) -> Self {
         let measured_from = now + Duration::from_secs_f64(options.warmup);
         Self {
             pace,
+            audience,
+            topic: options.topic.clone(),
             subscribers: options.subscribers as usize,
             server_pid: options.server.server_pid,
             starts: now,
@@ -184,6 +211,19 @@ impl Fanout {
         sent >= self.measured_from
     }
 
+    /// Tells the server that the message in `frame` was taken, if its subscriber has to.
+    fn acknowledge(&mut self, frame: &[u8], out: &mut Vec<u8>) -> anyhow::Result<()> {
+        match self.audience.subscription {
+            Subscription::Live => Ok(()),
+            Subscription::Durable => {
+                let offset = wire::message_offset(frame).context("a message has no offset")?;
+                let ack = wire::ack(&self.topic, offset);
+                websocket::put_masked_frame(out, Opcode::Text, ack.as_bytes());
+                Ok(())
+            }
+        }
+    }
+
     /// One subscriber less misses message `sequence`, or nobody does when it was refused.
     fn close(&mut self, sequence: u32, subscribers: usize) -> anyhow::Result<()> {
         let Some(place) = sequence.checked_sub(self.oldest_open) else { return Ok(()) };
@@ -216,7 +256,7 @@ impl Traffic for Fanout {
         now: Duration,
         from: usize,
         frame: &[u8],
-        _: &mut Vec<u8>,
+        out: &mut Vec<u8>,
     ) -> anyhow::Result<()> {
         if from == PUBLISHER {
             match wire::read_server_frame(frame)? {
@@ -230,18 +270,24 @@ impl Traffic for Fanout {
             }
             return Ok(());
         }
+        let place = from.checked_sub(self.audience.first).filter(|it| *it < self.subscribers);
         let Some(stamp) = self.stamps.find(frame) else {
             let other = wire::read_server_frame(frame)?;
-            if other == ServerFrame::Message {
-                return Ok(()); // Of another run.
+            if other != ServerFrame::Message {
+                bail!("a subscriber got {other:?}");
             }
-            bail!("a subscriber got {other:?}");
+            // Of another run, and in the way of this one until it is taken.
+            return place.map_or(Ok(()), |_| self.acknowledge(frame, out));
         };
+        let Some(place) = place else {
+            bail!("client {from} got message {} of a topic of others", stamp.sequence);
+        };
+        self.acknowledge(frame, out)?;
         if stamp.sequence >= self.published {
             bail!("message {} arrived before it was published", stamp.sequence);
         }
         self.progress = now;
-        match self.tally.note(from - 1, stamp.sequence) {
+        match self.tally.note(place, stamp.sequence) {
             Arrival::First => {
                 if self.is_measured(stamp.sent) {
                     self.latencies.record(now.saturating_sub(stamp.sent));
@@ -334,7 +380,8 @@ mod tests {
 
     #[test]
     fn latency_counts_from_when_a_message_was_to_be_sent() {
-        let mut fanout = Fanout::new(&options(1.0), Pace::Rate(10.0), Duration::ZERO);
+        let mut fanout =
+            Fanout::new(&options(1.0), Pace::Rate(10.0), Audience::ALL, Duration::ZERO);
         // The generator was away for 250 ms: messages 0, 1 and 2 were due at 0, 100 and 200 ms.
         let now = Duration::from_millis(250);
         let messages = publish(&mut fanout, now);
@@ -348,7 +395,8 @@ mod tests {
 
     #[test]
     fn a_server_that_drops_repeats_or_swaps_messages_is_found_out() {
-        let mut fanout = Fanout::new(&options(1.0), Pace::InFlight(3), Duration::ZERO);
+        let mut fanout =
+            Fanout::new(&options(1.0), Pace::InFlight(3), Audience::ALL, Duration::ZERO);
         let now = Duration::from_millis(1);
         let messages = publish(&mut fanout, now);
         assert_eq!(messages.len(), 3, "three may be in flight");
@@ -375,8 +423,27 @@ mod tests {
     }
 
     #[test]
+    fn durable_subscribers_take_each_message_and_nobody_hears_others() {
+        let audience = Audience { first: 3, subscription: Subscription::Durable };
+        let mut fanout = Fanout::new(&options(1.0), Pace::InFlight(1), audience, Duration::ZERO);
+        let now = Duration::from_millis(1);
+        let mut message = publish(&mut fanout, now).remove(0);
+        message.splice(12..12, *b"\"offset\":41,");
+        let mut out = Vec::new();
+        fanout.frame(now, 3, &message, &mut out).expect("a message");
+        let frame = websocket::next_frame(&out).expect("valid").expect("complete");
+        let ack = &mut out[frame.payload];
+        websocket::apply_mask(ack, frame.mask.expect("clients mask"));
+        assert_eq!(ack, br#"{"ack":{"sub":"t","offset":41}}"#);
+        for outside in [2, 5] {
+            assert!(fanout.frame(now, outside, &message, &mut Vec::new()).is_err(), "{outside}");
+        }
+    }
+
+    #[test]
     fn the_next_message_waits_for_the_oldest_in_flight() {
-        let mut fanout = Fanout::new(&options(1.0), Pace::InFlight(1), Duration::ZERO);
+        let mut fanout =
+            Fanout::new(&options(1.0), Pace::InFlight(1), Audience::ALL, Duration::ZERO);
         let now = Duration::from_millis(1);
         let messages = publish(&mut fanout, now);
         deliver(&mut fanout, now, 1, &messages[0]);

@@ -78,6 +78,18 @@ fn idle_connections_stay_and_their_memory_is_told() {
 }
 
 #[test]
+fn live_and_durable_subscribers_are_measured_in_turns() {
+    // The bare server has one subscriber for each topic, and passes acks over.
+    let report = run(&["mixed", "--subscribers", "1", "--turns", "2"], &Limit::pairs());
+    report.assert_no_faults();
+    // 0.7 s at 50 a second, to two kinds, twice; a message on each edge may differ.
+    let published = report.figure("published");
+    assert!((136.0..=144.0).contains(&published), "{published}");
+    assert_eq!(report.figure("deliveries"), published);
+    assert!(report.figure("live_p50_ms") > 0.0 && report.figure("durable_p50_ms") > 0.0);
+}
+
+#[test]
 fn everybody_comes_back_from_a_storm() {
     let report = run(&["storm", "--clients", "300"], &Limit::fanout(&["--coalesce"]));
     for fault in ["not_resumed", "not_recovered", "lost", "duplicates"] {
