@@ -54,6 +54,8 @@ enum Command {
     Publish(PublishOptions),
     /// Many silent subscribers: memory, and what it costs to connect them
     Idle(IdleOptions),
+    /// One publisher that offers 2, 4 and 8 times what the server can deliver
+    Overload(FanoutOptions),
     /// Durable subscribers with acks beside live ones, published to in turns
     Mixed(MixedOptions),
     /// Many clients that come back at once, with sessions and positions of before
@@ -123,6 +125,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Pairs(options) => load::pairs(&options)?,
         Command::Publish(options) => load::publish(&options)?,
         Command::Idle(options) => load::idle(&options)?,
+        Command::Overload(options) => load::overload(&options)?,
         Command::Mixed(options) => load::mixed(&options)?,
         Command::Storm(options) => load::storm(&options)?,
         Command::Fsync(arguments) => fsync::run(&arguments.file, arguments.writes)?,

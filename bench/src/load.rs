@@ -6,6 +6,8 @@ mod idle;
 mod link;
 mod meter;
 mod mixed;
+mod overload;
+mod pace;
 mod pairs;
 mod publish;
 mod storm;
@@ -14,9 +16,11 @@ mod token;
 
 use clap::Args;
 
-pub(crate) use fanout::{FanoutOptions, Pace, run as fanout};
+pub(crate) use fanout::{FanoutOptions, run as fanout};
 pub(crate) use idle::{IdleOptions, run as idle};
 pub(crate) use mixed::{MixedOptions, run as mixed};
+pub(crate) use overload::run as overload;
+pub(crate) use pace::Pace;
 pub(crate) use pairs::{PairsOptions, run as pairs};
 pub(crate) use publish::{PublishOptions, RedisCommand, run as publish};
 pub(crate) use storm::{StormOptions, run as storm};

@@ -34,6 +34,7 @@ enum Kind {
     Publish { publishers: u32, in_flight: u32 },
     Idle { connections: u32, durable: bool },
     Storm { clients: u32 },
+    Overload { subscribers: u32 },
     Mixed { subscribers: u32, turns: u32 },
 }
 
@@ -53,6 +54,13 @@ const MIXED: &[&str] = &[
     "durable_cpu_s_per_million",
     "live_p99_ms",
     "durable_p99_ms",
+];
+const OVERLOAD: &[&str] = &[
+    "delivered_least_ratio",
+    "delivered_per_s_closed_loop",
+    "delivered_per_s_x2",
+    "delivered_per_s_x4",
+    "delivered_per_s_x8",
 ];
 const STORM: &[&str] =
     &["server_cpu_us_per_connection", "ready_99_ms", "server_peak_rss_mib", "own_cpu_percent"];
@@ -88,6 +96,7 @@ fn full_ones(topic: &str) -> Vec<Workload> {
         Workload::idle(10_000, false, 5.0),
         Workload::idle(10_000, true, 5.0),
         Workload::storm(5000),
+        Workload::overload(1000, 5.0),
         Workload::mixed(500, 3, 5.0),
     ]
 }
@@ -101,6 +110,7 @@ fn quick_ones(topic: &str) -> Vec<Workload> {
         Workload::idle(2000, false, 0.5),
         Workload::idle(2000, true, 0.5),
         Workload::storm(500),
+        Workload::overload(100, 1.0),
         Workload::mixed(50, 1, 1.0),
     ]
 }
@@ -108,7 +118,9 @@ fn quick_ones(topic: &str) -> Vec<Workload> {
 impl Workload {
     fn fanout(subscribers: u32, pace: Pace, seconds: f64, topic: &str) -> Self {
         let (name, shown) = match pace {
-            Pace::Rate(rate) => (format!("fanout {subscribers} x {rate}/s"), FANOUT),
+            Pace::Rate(rate) | Pace::Offered(rate) => {
+                (format!("fanout {subscribers} x {rate}/s"), FANOUT)
+            }
             Pace::InFlight(_) => (format!("fanout-max {subscribers}"), FANOUT_MAX),
         };
         Self {
@@ -171,6 +183,18 @@ impl Workload {
         }
     }
 
+    fn overload(subscribers: u32, seconds: f64) -> Self {
+        Self {
+            name: format!("overload {subscribers}"),
+            limit: None,
+            shown: OVERLOAD,
+            kind: Kind::Overload { subscribers },
+            seconds,
+            warmup: seconds / 5.0,
+            topic: "bench".to_owned(),
+        }
+    }
+
     fn mixed(subscribers: u32, turns: u32, seconds: f64) -> Self {
         Self {
             name: format!("mixed {subscribers} and {subscribers}"),
@@ -224,6 +248,9 @@ impl Workload {
                 topic,
                 redis_command: RedisCommand::Xadd,
             }),
+            Kind::Overload { subscribers } => {
+                load::overload(&FanoutOptions { server, subscribers, seconds, warmup, topic })
+            }
             Kind::Mixed { subscribers, turns } => load::mixed(&MixedOptions {
                 server,
                 subscribers,

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::histogram::Histogram;
 use crate::load::crowd::{Crowd, Group, Members, Subscription, Topics, Traffic};
 use crate::load::meter::Meter;
+use crate::load::pace::Pace;
 use crate::load::tally::{Arrival, Tally};
 use crate::load::{ServerOptions, seconds};
 use crate::report::Report;
@@ -22,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const DRAIN_MAX: Duration = Duration::from_secs(60);
 /// Connections that are being made at once.
 const AT_ONCE: usize = 256;
+/// Publishes that an overloaded server may leave unanswered before the publisher waits: within
+/// what the protocol lets a connection have open.
+const UNANSWERED_MAX: u32 = 1000;
 /// The publisher's place in the crowd.
 const PUBLISHER: usize = 0;
 
@@ -42,32 +46,6 @@ pub(crate) struct FanoutOptions {
     /// The topic
     #[arg(long, default_value = "bench")]
     pub(crate) topic: String,
-}
-
-/// When the next message is published.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Pace {
-    /// At this many a second, whatever the server does. Latency counts from when a message was
-    /// to be sent, so a server that stalls pays for all that should have been sent meanwhile.
-    Rate(f64),
-    /// As soon as fewer than this many are on their way to some subscriber.
-    InFlight(usize),
-}
-
-impl Pace {
-    pub(crate) fn rate(rate: f64) -> anyhow::Result<Self> {
-        if !(0.1..=1e6).contains(&rate) {
-            bail!("a rate is from 0.1 to 1000000 messages a second");
-        }
-        Ok(Self::Rate(rate))
-    }
-
-    pub(crate) fn in_flight(messages: u32) -> anyhow::Result<Self> {
-        if !(1..=100_000).contains(&messages) {
-            bail!("from 1 to 100000 messages can be in flight");
-        }
-        Ok(Self::InFlight(messages as usize))
-    }
 }
 
 /// Runs the load and says what came of it.
@@ -97,6 +75,17 @@ pub(crate) struct Audience {
 impl Audience {
     /// All but the publisher, live.
     const ALL: Self = Self { first: PUBLISHER + 1, subscription: Subscription::Live };
+}
+
+/// What a server did while it was offered too much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Carried {
+    pub(crate) delivered_per_s: f64,
+    pub(crate) published_per_s: f64,
+    pub(crate) gaps: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) order_errors: u64,
+    pub(crate) refused: u64,
 }
 
 /// A fan-out under way. All times are on the crowd's clock.
@@ -142,6 +131,34 @@ impl Fanout {
         fanout.report(options)
     }
 
+    /// Offers `rate` messages a second, stops without waiting for what is still on its way, and
+    /// says what arrived meanwhile.
+    pub(crate) fn offer(
+        crowd: &mut Crowd,
+        options: &FanoutOptions,
+        rate: f64,
+    ) -> anyhow::Result<Carried> {
+        let mut fanout = Self::new(options, Pace::Offered(rate), Audience::ALL, crowd.now());
+        let (mut stretch, mut before) = (None, (0, 0));
+        while crowd.now() < fanout.ends {
+            crowd.turn(fanout.wait(crowd.now()), &mut fanout)?;
+            if stretch.is_none() && fanout.is_measured(crowd.now()) {
+                stretch = Some(Meter::start(fanout.server_pid)?);
+                before = (fanout.tally.first, fanout.published);
+            }
+        }
+        let Some(meter) = stretch else { bail!("the warm-up took all the time") };
+        let seconds = meter.stop()?.elapsed.as_secs_f64();
+        Ok(Carried {
+            delivered_per_s: (fanout.tally.first - before.0) as f64 / seconds,
+            published_per_s: f64::from(fanout.published - before.1) / seconds,
+            gaps: fanout.tally.gaps(&fanout.refused),
+            duplicates: fanout.tally.repeated,
+            order_errors: fanout.tally.order_errors,
+            refused: fanout.refused.len() as u64,
+        })
+    }
+
     fn new(options: &FanoutOptions, pace: Pace, audience: Audience, now: Duration) -> Self {
         let measured_from = now + Duration::from_secs_f64(options.warmup);
         Self {
@@ -175,6 +192,10 @@ impl Fanout {
             Pace::Rate(rate) => {
                 self.starts + Duration::from_secs_f64(f64::from(self.published) / rate)
             }
+            Pace::Offered(_) if self.published - self.answered >= UNANSWERED_MAX => return None,
+            Pace::Offered(rate) => {
+                self.starts + Duration::from_secs_f64(f64::from(self.published) / rate)
+            }
             Pace::InFlight(max) if self.open.len() < max => now,
             Pace::InFlight(_) => return None,
         };
@@ -199,7 +220,7 @@ impl Fanout {
         if now < self.ends {
             return match self.pace {
                 Pace::Rate(_) => false,
-                Pace::InFlight(_) => stalled,
+                Pace::Offered(_) | Pace::InFlight(_) => stalled,
             };
         }
         let all_there = self.open.is_empty() && self.answered == self.published;
@@ -321,14 +342,14 @@ impl Fanout {
         };
         let cost = meter.stop()?;
         let mut report = Report::new(match self.pace {
-            Pace::Rate(_) => "fanout",
+            Pace::Rate(_) | Pace::Offered(_) => "fanout",
             Pace::InFlight(_) => "fanout-max",
         });
         report.setting("url", options.server.url.to_string());
         report.setting("subscribers", options.subscribers);
         report.setting("seconds", options.seconds);
         match self.pace {
-            Pace::Rate(rate) => report.setting("rate", rate),
+            Pace::Rate(rate) | Pace::Offered(rate) => report.setting("rate", rate),
             Pace::InFlight(messages) => report.setting("in_flight", messages),
         }
         let deliveries = self.latencies.total();

@@ -1,9 +1,15 @@
 //! What a stretch of time cost the server and the generator.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::procfs;
 use crate::report::Report;
+
+/// A server that takes no CPU time for this long has done its work of before.
+const CALM: Duration = Duration::from_millis(300);
+/// How long that is waited for.
+const CALM_MAX: Duration = Duration::from_secs(10);
 
 /// A stretch of time that has begun.
 #[derive(Debug)]
@@ -64,4 +70,20 @@ impl Cost {
         }
         report.figure("own_cpu_percent", percent(self.own_cpu));
     }
+}
+
+/// Waits until the server has forgotten the connections that were dropped, so that its work for
+/// them is not counted with what comes next.
+pub(crate) fn wait_for_calm(server_pid: Option<u32>) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let cpu = || server_pid.map(procfs::cpu_time).transpose();
+    let (mut seen, mut since) = (cpu()?, Instant::now());
+    while since.elapsed() < CALM && started.elapsed() < CALM_MAX {
+        thread::sleep(CALM / 10);
+        let now = cpu()?;
+        if now != seen {
+            (seen, since) = (now, Instant::now());
+        }
+    }
+    Ok(())
 }

@@ -4,7 +4,8 @@ use anyhow::bail;
 use clap::Args;
 
 use crate::load::crowd::{Crowd, Group, Members, Subscription, Topics};
-use crate::load::fanout::{Audience, Fanout, FanoutOptions, Pace};
+use crate::load::fanout::{Audience, Fanout, FanoutOptions};
+use crate::load::pace::Pace;
 use crate::load::{ServerOptions, seconds};
 use crate::report::Report;
 use crate::target::Dialect;

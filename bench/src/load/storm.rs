@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -11,7 +10,7 @@ use serde_json::Value;
 
 use crate::load::ServerOptions;
 use crate::load::crowd::{Crowd, Group, Identity, Members, Subscription, Topics, Traffic};
-use crate::load::meter::Meter;
+use crate::load::meter::{Meter, wait_for_calm};
 use crate::load::tally::Tally;
 use crate::load::token::Signer;
 use crate::procfs;
@@ -24,10 +23,6 @@ use crate::wire::{self, PublishForm, ServerFrame, Stamp, Stamps};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections that are being made at once before the storm.
 const AT_ONCE: usize = 256;
-/// A server that takes no CPU time for this long has done its work of before.
-const CALM: Duration = Duration::from_millis(300);
-/// How long that is waited for.
-const CALM_MAX: Duration = Duration::from_secs(10);
 
 /// What a storm is made of.
 #[derive(Clone, Debug, Args)]
@@ -146,22 +141,6 @@ impl Greeted {
             recovered: subscribed["recovered"] == true,
         })
     }
-}
-
-/// Waits until the server has forgotten the connections that were dropped, so that its work for
-/// them is not counted with the storm.
-fn wait_for_calm(server_pid: Option<u32>) -> anyhow::Result<()> {
-    let started = Instant::now();
-    let cpu = || server_pid.map(procfs::cpu_time).transpose();
-    let (mut seen, mut since) = (cpu()?, Instant::now());
-    while since.elapsed() < CALM && started.elapsed() < CALM_MAX {
-        thread::sleep(CALM / 10);
-        let now = cpu()?;
-        if now != seen {
-            (seen, since) = (now, Instant::now());
-        }
-    }
-    Ok(())
 }
 
 /// When this share of all clients was ready.

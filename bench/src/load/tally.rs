@@ -67,6 +67,15 @@ impl Tally {
         Arrival::First
     }
 
+    /// How many deliveries are missing before what each subscriber got last, where the server
+    /// refused `refused`.
+    pub(crate) fn gaps(&self, refused: &BTreeSet<u32>) -> u64 {
+        let of_one = |subscriber: &Subscriber| {
+            subscriber.missing.difference(refused).count() as u64 + subscriber.given_up
+        };
+        self.subscribers.iter().map(of_one).sum()
+    }
+
     /// How many deliveries are still missing when `published` messages were sent, of which the
     /// server refused `refused`.
     pub(crate) fn lost(&self, published: u32, refused: &BTreeSet<u32>) -> u64 {
@@ -102,6 +111,7 @@ mod tests {
     fn losses_are_seen_at_the_start_in_the_middle_and_at_the_end() {
         let tally = tally_of(&[1, 3]);
         assert_eq!(tally.lost(6, &BTreeSet::new()), 4);
+        assert_eq!(tally.gaps(&BTreeSet::from([2])), 1, "what comes later is no gap yet");
         assert_eq!((tally.repeated, tally.order_errors), (0, 0));
     }
 

@@ -90,6 +90,20 @@ fn live_and_durable_subscribers_are_measured_in_turns() {
 }
 
 #[test]
+fn overload_is_told_for_each_step_and_stays_in_order() {
+    let report = run(&["overload", "--subscribers", "20"], &Limit::fanout(&["--coalesce"]));
+    for fault in ["lost", "duplicates", "order_errors"] {
+        assert_eq!(report.figure(fault), 0.0, "{fault}");
+    }
+    for step in ["closed_loop", "x2", "x4", "x8"] {
+        assert!(report.figure(&format!("delivered_per_s_{step}")) > 1000.0, "{step}");
+    }
+    assert!(report.figure("delivered_least_ratio") > 0.0);
+    // More was offered than delivered, or it was no overload.
+    assert!(report.figure("offered_per_s_x8") > 2.0 * report.figure("offered_per_s_x2"));
+}
+
+#[test]
 fn everybody_comes_back_from_a_storm() {
     let report = run(&["storm", "--clients", "300"], &Limit::fanout(&["--coalesce"]));
     for fault in ["not_resumed", "not_recovered", "lost", "duplicates"] {
