@@ -60,8 +60,8 @@ impl Fanout {
 impl Work for Fanout {
     fn frame(&mut self, sockets: &mut Sockets, from: usize, text: &[u8]) -> anyhow::Result<()> {
         match Request::read(text) {
-            Some(Request::Connect { id, resumes }) => {
-                self.answer(sockets, from, |out| frames::put_connected(out, id, resumes));
+            Some(Request::Connect { id, session }) => {
+                self.answer(sockets, from, |out| frames::put_connected(out, id, session));
             }
             Some(Request::Subscribe { id, .. }) => {
                 self.subscribers.push(from);

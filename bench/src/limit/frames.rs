@@ -2,15 +2,31 @@
 
 use crate::wire::{position, put_number, split_number};
 
+/// Whether a client shows a session of before, which a bare server takes for its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Session {
+    New,
+    Shown,
+}
+
 /// A request, as far as a bare server looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request<'a> {
-    /// `resumes` says whether a session is shown.
-    Connect { id: u64, resumes: bool },
+    Connect {
+        id: u64,
+        session: Session,
+    },
     /// `body` holds the fields.
-    Subscribe { id: u64, body: &'a [u8] },
+    Subscribe {
+        id: u64,
+        body: &'a [u8],
+    },
     /// `body` holds the fields, `data` among them.
-    Publish { id: u64, body: &'a [u8], data: &'a [u8] },
+    Publish {
+        id: u64,
+        body: &'a [u8],
+        data: &'a [u8],
+    },
 }
 
 impl<'a> Request<'a> {
@@ -24,7 +40,8 @@ impl<'a> Request<'a> {
             return Some(Self::Subscribe { id, body });
         }
         let body = rest.strip_prefix(b",\"connect\":{")?;
-        Some(Self::Connect { id, resumes: position(body, b"\"session\":").is_some() })
+        let shown = position(body, b"\"session\":");
+        Some(Self::Connect { id, session: shown.map_or(Session::New, |_| Session::Shown) })
     }
 }
 
@@ -41,13 +58,16 @@ fn string<'a>(body: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     Some(&string[..end + 2])
 }
 
-pub(crate) fn put_connected(out: &mut Vec<u8>, id: u64, resumed: bool) {
+pub(crate) fn put_connected(out: &mut Vec<u8>, id: u64, session: Session) {
     start(out, id);
     out.extend_from_slice(
         b",\"connected\":{\"session\":\"bare\",\"user\":\"bare\",\"client\":\"bare\",\
           \"node\":\"bare\",\"resumed\":",
     );
-    out.extend_from_slice(if resumed { b"true" } else { b"false" });
+    out.extend_from_slice(match session {
+        Session::New => b"false",
+        Session::Shown => b"true",
+    });
     out.extend_from_slice(
         b",\"ping_ms\":25000,\"limits\":{\
           \"message_bytes\":65536,\"frame_bytes\":131072,\"subscriptions\":256,\"window\":1024,\
@@ -96,9 +116,9 @@ mod tests {
 
     #[test]
     fn the_generators_requests_are_understood() {
-        for (session, resumes) in [(None, false), (Some("s-1"), true)] {
-            let frame = connect("b1", None, session);
-            let expected = Some(Request::Connect { id: 1, resumes });
+        for (shown, session) in [(None, Session::New), (Some("s-1"), Session::Shown)] {
+            let frame = connect("b1", None, shown);
+            let expected = Some(Request::Connect { id: 1, session });
             assert_eq!(Request::read(frame.as_bytes()), expected);
         }
         let frame = subscribe("bench/7", Start::New);
@@ -125,7 +145,7 @@ mod tests {
         assert_eq!(stamps.find(&message), Some(stamp));
         for (put, expected) in [
             (
-                (|out, id| put_connected(out, id, true)) as fn(&mut Vec<u8>, u64),
+                (|out, id| put_connected(out, id, Session::Shown)) as fn(&mut Vec<u8>, u64),
                 ServerFrame::Connected,
             ),
             (|out, id| put_subscribed(out, id, 4), ServerFrame::Subscribed),

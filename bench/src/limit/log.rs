@@ -126,8 +126,8 @@ impl Work for Log {
     fn frame(&mut self, sockets: &mut Sockets, from: usize, text: &[u8]) -> anyhow::Result<()> {
         self.text.clear();
         match Request::read(text) {
-            Some(Request::Connect { id, resumes }) => {
-                frames::put_connected(&mut self.text, id, resumes);
+            Some(Request::Connect { id, session }) => {
+                frames::put_connected(&mut self.text, id, session);
             }
             Some(Request::Subscribe { id, .. }) => {
                 frames::put_subscribed(&mut self.text, id, self.last_offset);

@@ -67,8 +67,8 @@ impl Work for Pairs {
     fn frame(&mut self, sockets: &mut Sockets, from: usize, text: &[u8]) -> anyhow::Result<()> {
         self.text.clear();
         match Request::read(text) {
-            Some(Request::Connect { id, resumes }) => {
-                frames::put_connected(&mut self.text, id, resumes);
+            Some(Request::Connect { id, session }) => {
+                frames::put_connected(&mut self.text, id, session);
                 self.send(sockets, from);
             }
             Some(Request::Subscribe { id, body }) => {

@@ -49,9 +49,7 @@ pub(crate) fn run(options: &StormOptions) -> anyhow::Result<Report> {
     let mut members = members(options)?;
     let crowd = Crowd::open(&server.url, members.clone(), AT_ONCE)?;
     for (identity, greeting) in members.identities.iter_mut().zip(crowd.greetings()) {
-        let greeted = Greeted::read(greeting)?;
-        identity.session = Some(greeted.session);
-        identity.position = Some(greeted.position);
+        Greeted::read(greeting)?.remember(identity);
     }
     drop(crowd);
     wait_for_calm(server.server_pid)?;
@@ -140,6 +138,12 @@ impl Greeted {
             ),
             recovered: subscribed["recovered"] == true,
         })
+    }
+
+    /// What a client that was greeted like this shows when it comes back.
+    fn remember(self, identity: &mut Identity) {
+        identity.session = Some(self.session);
+        identity.position = Some(self.position);
     }
 }
 
@@ -236,6 +240,31 @@ mod tests {
         assert_eq!(greeted, Greeted { session, resumed: true, position, recovered: false });
         let error = Greeted::read(br#"{"id":1,"connected":{"session":"s"}}"#).expect_err("half");
         assert!(error.to_string().contains("subscribed"), "{error}");
+    }
+
+    #[test]
+    fn who_comes_back_shows_its_token_its_session_and_its_position() {
+        let url = "ws://127.0.0.1:1".parse().expect("a url");
+        let server = ServerOptions { url, token: Some("mine".to_owned()), server_pid: None };
+        let topic = "t".to_owned();
+        let options = StormOptions { server, clients: 2, secret_file: None, topic };
+        let mut members = members(&options).expect("no file is read");
+        let position = ("e".to_owned(), 4);
+        let session = "s-1".to_owned();
+        Greeted { session, resumed: false, position, recovered: true }
+            .remember(&mut members.identities[1]);
+        assert_eq!(
+            members.connect(1),
+            r#"{"id":1,"connect":{"client":"bench-1","token":"mine","session":"s-1"}}"#
+        );
+        assert_eq!(
+            members.subscribe(1).expect("all subscribe"),
+            r#"{"id":2,"subscribe":{"topic":"t","after":{"epoch":"e","offset":4}}}"#
+        );
+        assert_eq!(
+            members.subscribe(0).expect("all subscribe"),
+            r#"{"id":2,"subscribe":{"topic":"t"}}"#
+        );
     }
 
     #[test]
