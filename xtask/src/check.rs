@@ -6,7 +6,9 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::step::{Step, seconds};
-use crate::tools::{self, C_COMPILER, CHROMIUM, CLIPPY, CXX_COMPILER, DENY, NEXTEST, RUSTFMT};
+use crate::tools::{
+    self, C_COMPILER, CHROMIUM, CLIPPY, CXX_COMPILER, DENY, NEXTEST, RUSTFMT, VALGRIND,
+};
 
 /// Runs every step, stops at the first that fails.
 pub(crate) fn run(root: &Path) -> Result<()> {
@@ -16,9 +18,10 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let deny = DENY.is_here_or_say("licences and sources are NOT checked");
     let fuzzer = CXX_COMPILER.is_here_or_say("decoders are fuzzed by their seeded tests alone");
     let browser = CHROMIUM.is_here_or_say("event streams are NOT tried in a browser");
+    let valgrind = VALGRIND.is_here_or_say("instructions of hot functions are NOT counted");
 
     let mut done = Vec::new();
-    for step in steps(Optional { nextest, deny, fuzzer, browser }) {
+    for step in steps(Optional { nextest, deny, fuzzer, browser, valgrind }) {
         let elapsed = step.run(root)?;
         done.push((step.title(), elapsed));
     }
@@ -38,6 +41,7 @@ struct Optional {
     deny: bool,
     fuzzer: bool,
     browser: bool,
+    valgrind: bool,
 }
 
 fn steps(optional: Optional) -> Vec<Step> {
@@ -66,6 +70,9 @@ fn steps(optional: Optional) -> Vec<Step> {
         Step::cargo("documentation", "doc --workspace --no-deps --locked")
             .with_env("RUSTDOCFLAGS", "-Dwarnings"),
     ];
+    if optional.valgrind {
+        steps.push(Step::cargo("instruction counts", "xtask counts"));
+    }
     if optional.browser {
         steps.push(Step::program("browser", "scripts/browser/run", ""));
     }
@@ -88,7 +95,13 @@ mod tests {
 
     #[test]
     fn the_binary_is_built_before_the_tests() {
-        let titles = titles(Optional { nextest: true, deny: true, fuzzer: true, browser: true });
+        let titles = titles(Optional {
+            nextest: true,
+            deny: true,
+            fuzzer: true,
+            browser: true,
+            valgrind: true,
+        });
         let place = |wanted| titles.iter().position(|title| *title == wanted).unwrap();
         assert!(place("build") < place("tests"), "{titles:?}");
     }
@@ -96,7 +109,13 @@ mod tests {
     #[test]
     fn tests_run_with_or_without_nextest() {
         for nextest in [true, false] {
-            let steps = steps(Optional { nextest, deny: false, fuzzer: true, browser: true });
+            let steps = steps(Optional {
+                nextest,
+                deny: false,
+                fuzzer: true,
+                browser: true,
+                valgrind: true,
+            });
             let tests = steps.iter().find(|step| step.title() == "tests").unwrap();
             assert_eq!(tests.to_string().contains("nextest"), nextest);
         }
@@ -104,7 +123,13 @@ mod tests {
 
     #[test]
     fn every_cargo_step_that_resolves_is_locked() {
-        for step in steps(Optional { nextest: false, deny: false, fuzzer: true, browser: true }) {
+        for step in steps(Optional {
+            nextest: false,
+            deny: false,
+            fuzzer: true,
+            browser: true,
+            valgrind: true,
+        }) {
             let command = step.to_string();
             let resolves = command.contains("cargo ")
                 && !command.contains(" fmt ")

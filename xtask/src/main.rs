@@ -4,6 +4,7 @@
 
 mod bans;
 mod check;
+mod counts;
 mod fuzz;
 mod sim;
 mod soak;
@@ -33,6 +34,8 @@ enum Chore {
     Tidy,
     /// Look for banned crates in the dependency tree (the list is in deny.toml)
     Bans,
+    /// Count the instructions of the hot functions, and compare (bench/counts.toml)
+    Counts,
     /// Simulate the promises of delivery over many seeds, or replay one
     Sim(sim::Seeds),
     /// Kill a real server under load every few seconds, and judge what its clients saw
@@ -68,6 +71,7 @@ fn run(chore: &Chore) -> Result<()> {
             Ok(())
         }
         Chore::Bans => bans::run(root),
+        Chore::Counts => counts::run(root),
         Chore::Sim(seeds) => sim::run(root, seeds),
         Chore::Soak(length) => soak::run(root, length),
         Chore::Fuzz(length) => fuzz::run(root, length),

@@ -41,6 +41,11 @@ pub(crate) const DENY: Tool = Tool {
     purpose: "licences and sources of dependencies",
     install: "cargo install --locked cargo-deny",
 };
+pub(crate) const VALGRIND: Tool = Tool {
+    probe: &["valgrind", "--version"],
+    purpose: "counting the instructions of the hot functions",
+    install: "install valgrind, for example `apt-get install valgrind`",
+};
 pub(crate) const CHROMIUM: Tool = Tool {
     probe: &["chromium", "--version"],
     purpose: "event streams and long polls as a browser reads them",
