@@ -6,9 +6,10 @@
 //! and so does the time until the store was opened: keys may then be remembered for longer, as far as
 //! their number allows, and hardly for shorter.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tidings_core::{MessageId, Position, Timestamp};
 
 use crate::hash::KeyHash;
@@ -52,12 +53,13 @@ pub(crate) struct Dedup {
     last_at: Option<Timestamp>,
     /// What the clock that nobody sets showed when [`now`](Self::now) was moved on last.
     running: Duration,
-    /// Where in `entries` a key's newest entry is, counted from the first entry ever.
-    places: HashMap<KeyHash, u64>,
+    /// Where in `entries` a key's newest entry is, counted from the first entry ever. The key is
+    /// the output of a keyed hash, which nobody can choose, so it is not hashed with care again.
+    places: FxHashMap<KeyHash, u64>,
     entries: VecDeque<Entry>,
     /// When those entries were made whose id does not tell, because it was given; by their place
     /// as in `places`. Few: replayed and scheduled messages.
-    times: HashMap<u64, Timestamp>,
+    times: FxHashMap<u64, Timestamp>,
     /// How many entries have left `entries`.
     gone: u64,
     evicted_early: u64,
@@ -72,9 +74,9 @@ impl Dedup {
             now: Age::default(),
             last_at: None,
             running: Duration::ZERO,
-            places: HashMap::new(),
+            places: FxHashMap::default(),
             entries: VecDeque::new(),
-            times: HashMap::new(),
+            times: FxHashMap::default(),
             gone: 0,
             evicted_early: 0,
         }

@@ -1,9 +1,10 @@
 //! What one batch will do: each message's place, decided before anything is written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
+use rustc_hash::FxHashMap;
 use tidings_core::{
     Durability, Message, MessageId, NewMessage, Offset, Position, Timestamp, Topic,
 };
@@ -55,9 +56,9 @@ pub(super) struct Group {
 pub(super) struct Plan {
     planned: Vec<Planned>,
     pub(super) groups: Vec<Group>,
-    by_slot: HashMap<Slot, usize>,
+    by_slot: FxHashMap<Slot, usize>,
     /// Keys of this batch: repeated ones may be in it as well.
-    by_key: HashMap<KeyHash, First>,
+    by_key: FxHashMap<KeyHash, First>,
     /// The same, in the order of submission.
     pub(super) keys: Vec<(KeyHash, First)>,
     pub(super) wants_sync: bool,
@@ -88,8 +89,8 @@ impl Plan {
         Self {
             planned: Vec::with_capacity(works),
             groups: Vec::new(),
-            by_slot: HashMap::new(),
-            by_key: HashMap::new(),
+            by_slot: FxHashMap::default(),
+            by_key: FxHashMap::default(),
             keys: Vec::new(),
             wants_sync: false,
             appended: 0,
