@@ -19,6 +19,30 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
+impl Session {
+    /// When it has to be saved again while its client stays, if it lasts `expiry`: half of that
+    /// before it expires, so that a save that is late or fails once does not end the session of a
+    /// client that never left.
+    pub fn renewal(&self, expiry: Duration) -> Timestamp {
+        self.expires_at.minus(expiry / 2)
+    }
+
+    /// Its client is still there at `now`: once its [renewal](Self::renewal) is due, the whole of
+    /// `expiry` begins anew. Returns what is to be saved then.
+    pub fn renew(&mut self, now: Timestamp, expiry: Duration) -> Option<Self> {
+        if now < self.renewal(expiry) {
+            return None;
+        }
+        self.expires_at = now.plus(expiry);
+        Some(self.clone())
+    }
+
+    /// It could not be saved at `now`: its renewal is due again after `pause`.
+    pub fn save_refused(&mut self, now: Timestamp, expiry: Duration, pause: Duration) {
+        self.expires_at = now.plus(expiry / 2 + pause);
+    }
+}
+
 /// How a connect ends up with a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConnectDecision {
@@ -78,6 +102,28 @@ mod tests {
         assert_eq!(last_seen(&[], expiry), None);
         let sessions = [session("alice", 250), session("alice", 300), session("alice", 120)];
         assert_eq!(last_seen(&sessions, expiry), Some(Timestamp::from_ms(200)));
+    }
+
+    #[test]
+    fn a_session_whose_client_stays_is_renewed_when_half_of_its_time_is_over() {
+        let expiry = Duration::from_millis(100);
+        let mut kept = session("alice", 200);
+        assert_eq!(kept.renewal(expiry), Timestamp::from_ms(150));
+        assert_eq!(kept.renew(Timestamp::from_ms(149), expiry), None);
+        let renewed = kept.renew(Timestamp::from_ms(150), expiry);
+        assert_eq!(renewed, Some(session("alice", 250)));
+        assert_eq!(kept, session("alice", 250));
+    }
+
+    #[test]
+    fn a_session_that_could_not_be_saved_is_renewed_after_a_pause() {
+        let (expiry, pause) = (Duration::from_millis(100), Duration::from_millis(10));
+        let mut kept = session("alice", 250);
+        kept.save_refused(Timestamp::from_ms(160), expiry, pause);
+        assert_eq!(kept.renewal(expiry), Timestamp::from_ms(170));
+        assert_eq!(kept.renew(Timestamp::from_ms(169), expiry), None);
+        let renewed = kept.renew(Timestamp::from_ms(170), expiry);
+        assert_eq!(renewed, Some(session("alice", 270)));
     }
 
     #[test]

@@ -28,9 +28,9 @@ impl Shard {
             });
             windows.min()
         });
-        let half = self.env.settings.session_expiry / 2;
+        let expiry = self.env.settings.session_expiry;
         let keep = connection.active().map(|active| {
-            let due = active.session.expires_at.minus(half).as_ms();
+            let due = active.session.renewal(expiry).as_ms();
             self.now + Duration::from_millis(due.saturating_sub(Clock::wall().as_ms()))
         });
         let Some(deadline) = [life, delivery, keep].into_iter().flatten().min() else { return };
@@ -79,9 +79,7 @@ impl Shard {
     fn keep_session(&mut self, key: ConnectionKey) {
         let (wall, expiry) = (Clock::wall(), self.env.settings.session_expiry);
         let Some(active) = self.connection(key).and_then(|c| c.active()) else { return };
-        if active.session.expires_at <= wall.plus(expiry / 2) {
-            active.session.expires_at = wall.plus(expiry);
-            let session = active.session.clone();
+        if let Some(session) = active.session.renew(wall, expiry) {
             let held = active.subscriptions.iter().filter_map(|s| match &s.kind {
                 Kind::Durable(durable) => Some(durable.key.topic.clone()),
                 Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Waiting(_) | Kind::Shared(_) => {
@@ -104,9 +102,9 @@ impl Shard {
     /// The session could not be saved: it is taken for one that has to be in a moment.
     pub(super) fn session_refused(&mut self, key: ConnectionKey) {
         tracing::warn!("a session could not be saved; trying again");
-        let due = Clock::wall().plus(self.env.settings.session_expiry / 2 + READ_RETRY);
+        let (wall, expiry) = (Clock::wall(), self.env.settings.session_expiry);
         let Some(active) = self.connection(key).and_then(|c| c.active()) else { return };
-        active.session.expires_at = due;
+        active.session.save_refused(wall, expiry, READ_RETRY);
         self.arm(key.slot);
     }
 
