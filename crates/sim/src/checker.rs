@@ -12,6 +12,7 @@ pub mod presence;
 mod repeats;
 mod resume;
 pub mod schedule;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -31,6 +32,7 @@ use crate::violation::Violation;
 pub fn check(history: &[Record], cursor_lag_max: Duration) -> Result<(), Violation> {
     let known = log::check(history)?;
     resume::check(history)?;
+    sessions::check(history)?;
     live::check(history, &known)?;
     repeats::check(history, cursor_lag_max)?;
     letters::check(history)?;
@@ -99,6 +101,8 @@ impl Kept {
             | Record::Subscribed { .. }
             | Record::Joined { .. }
             | Record::ToldOfGap { .. }
+            | Record::ToldWhy { .. }
+            | Record::Session(_)
             | Record::Delivered { .. }
             | Record::Acked { .. }
             | Record::DeadLettered { .. }

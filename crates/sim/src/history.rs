@@ -4,10 +4,15 @@
 pub mod groups;
 pub mod presence;
 pub mod schedule;
+mod session;
 
 use std::time::Duration;
 
-use tidings_core::{CursorState, Epoch, Instant, Offset, Position, Timestamp, TopicState};
+use tidings_core::{
+    CursorState, Epoch, Instant, Offset, Position, ResetReason, Timestamp, TopicState,
+};
+
+pub use session::{ConnectionName, SessionName, SessionRecord};
 
 /// One message as its publisher means it, however often it is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,6 +120,19 @@ pub enum Record {
         /// The first offset it will get.
         next: Offset,
     },
+    /// A live client heard why messages are missing.
+    ToldWhy {
+        /// Whose.
+        subscriber: Subscriber,
+        /// The last position it had, which is what it showed.
+        held: Position,
+        /// The life of the log it reads from now on.
+        epoch: Epoch,
+        /// What it was told.
+        reason: ResetReason,
+    },
+    /// What happened to a session.
+    Session(SessionRecord),
     /// A client got a message.
     Delivered {
         /// Which client.

@@ -168,6 +168,24 @@ mutations! {
         MakesCursorTwice,
         /// A new durable subscription is answered before its cursor is durable.
         AnswersBeforeCursor,
+        /// A client that comes back to another log is told that messages were trimmed.
+        BlamesTrims,
+        /// A session that has expired is taken up.
+        SessionNeverExpires,
+        /// A session that still lasts is taken for expired.
+        SessionExpiresEarly,
+        /// A session is taken up by whoever shows it.
+        SessionOfAnybody,
+        /// Sessions are in memory only, and gone after a restart.
+        ForgetsSessionsAtRestart,
+        /// A session expires while its client is there.
+        LetsSessionExpire,
+        /// A client that gets a new session is told that it has its old one.
+        SaysResumed,
+        /// A connection whose session was taken over is not told.
+        TakesOverSilently,
+        /// A connection that ends frees its session also when another one has taken it over.
+        LeaverFreesSession,
     }
     Disk {
         /// The disk says that it has synced, and has not.
@@ -188,6 +206,8 @@ mutations! {
         StoredCursorLeads,
         /// Cursors but the first are told as saved, and are not.
         CursorsOnlyTold,
+        /// Sessions are told as saved, and are not.
+        SessionsOnlyTold,
         /// Dead letters are told as removed, and are not.
         PurgesOnlyTold,
         /// Retention keeps one message less than it should.

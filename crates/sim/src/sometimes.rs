@@ -211,6 +211,22 @@ sometimes! {
         TrimmedUnderDurable,
         /// A durable subscription went on from a cursor older than its last.
         CursorLagged,
+        /// A client got its session back.
+        SessionResumed,
+        /// A client showed a session that had expired.
+        SessionExpired,
+        /// A client showed a session that the store does not have.
+        SessionUnknown,
+        /// A client showed the session of another user.
+        SessionDenied,
+        /// A session was saved again while its client stayed.
+        SessionRenewed,
+        /// A connection was told that its session has been taken over.
+        SessionTakenOver,
+        /// A connection whose session had been taken over ended.
+        FormerHolderEnded,
+        /// A session could not be saved.
+        SessionRefused,
     }
     Disk {
         /// A process ended in a commit.

@@ -8,6 +8,7 @@ mod inbox;
 mod link;
 mod live;
 mod publishing;
+mod session;
 mod store;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ use inbox::DurableClient;
 use link::Link;
 use live::{LiveClient, LiveConnection};
 use publishing::Publisher;
+use session::{Devices, Sessions};
 use store::{Outcome, Refused, Store, Ticket, Told, Write};
 
 /// Far more than any run needs; one that gets here goes round in circles.
@@ -50,6 +52,8 @@ struct Plan {
     slow_syncs: bool,
     latency_max: u64,
     delivery: DeliveryPolicy,
+    /// How long a session outlives its connection.
+    session_expiry: Duration,
     /// When faults end.
     chaos_until: Instant,
 }
@@ -76,9 +80,16 @@ impl Plan {
                     cap: Duration::from_millis(base * 4),
                 },
             },
+            session_expiry: draw_expiry(random),
             chaos_until: Instant::from_ms(random.between(500, 3_000)),
         }
     }
+}
+
+/// Most sessions outlive a run, but for a clock that is set; some do not outlive an absence.
+fn draw_expiry(random: &mut Random) -> Duration {
+    let long = random.chance(50);
+    Duration::from_millis(if long { 4 * 60 * 60 * 1_000 } else { random.between(100, 1_200) })
 }
 
 /// The server's process: what is lost when it ends.
@@ -88,6 +99,7 @@ struct Server {
     process: Process,
     live: BTreeMap<usize, LiveConnection>,
     durable: BTreeMap<usize, DurableConnection>,
+    sessions: Sessions,
     /// Durable subscriptions whose first cursor is on its way, and who is to be answered.
     making: BTreeMap<usize, ConnectionId>,
     /// Durable subscriptions whose last cursor is on its way, and who waits for them.
@@ -122,6 +134,7 @@ struct World {
     publishers: Vec<Publisher>,
     live: Vec<LiveClient>,
     durable: Vec<DurableClient>,
+    devices: Devices,
     /// Messages and connections named so far.
     names: u64,
     connections: u64,
@@ -167,6 +180,7 @@ impl World {
             publishers,
             live,
             durable,
+            devices: Devices::default(),
             names: 0,
             connections: 0,
             history: Vec::new(),
@@ -177,6 +191,7 @@ impl World {
 
     /// Runs until nothing is left to happen.
     fn play(&mut self) -> Result<(), Violation> {
+        self.record_session_rules();
         for publisher in 0..self.publishers.len() {
             self.comes_back(Event::PublisherActs { publisher });
         }
@@ -191,6 +206,7 @@ impl World {
         for _ in 0..EVENTS_MAX {
             let Some((at, event)) = self.queue.next() else {
                 self.record_log();
+                self.record_sessions();
                 return Ok(());
             };
             self.now = at;
@@ -244,6 +260,18 @@ impl World {
             }
             Event::DurableSaves { client, connection } => self.durable_saves(client, connection),
             Event::StoreSyncs { process } => self.store_syncs(process),
+            Event::TabConnects { subscriber, connection, process } => {
+                self.tab_connects(subscriber, connection, process);
+            }
+            Event::Welcomed { subscriber, connection, session, resumed } => {
+                self.welcomed(subscriber, connection, session, resumed);
+            }
+            Event::ToldTakenOver { subscriber, connection } => {
+                self.told_taken_over(subscriber, connection);
+            }
+            Event::SessionLooked { connection, process } => {
+                self.session_looked(connection, process);
+            }
             Event::Trouble => self.trouble(),
             Event::SpaceFreed => self.store.free_space(),
             Event::Crash { process } => self.crash(process, false),
@@ -316,6 +344,9 @@ impl World {
             }
             Ticket::DeadLetter { durable, connection, offset } => {
                 self.letter_done(durable, connection, offset, outcome);
+            }
+            Ticket::Session { connection, session, expires_at } => {
+                self.session_saved(connection, session, expires_at, outcome);
             }
         }
     }

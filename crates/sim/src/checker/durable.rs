@@ -70,6 +70,8 @@ impl Durable<'_> {
             | Record::LogLost
             | Record::Joined { .. }
             | Record::ToldOfGap { .. }
+            | Record::ToldWhy { .. }
+            | Record::Session(_)
             | Record::Delivered { .. }
             | Record::Connected { .. }
             | Record::Settled { .. }

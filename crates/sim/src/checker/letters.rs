@@ -61,6 +61,8 @@ impl Letters {
             | Record::LogFound { .. }
             | Record::Trimmed { .. }
             | Record::Subscribed { .. }
+            | Record::ToldWhy { .. }
+            | Record::Session(_)
             | Record::Joined { .. }
             | Record::ToldOfGap { .. }
             | Record::Delivered { .. }

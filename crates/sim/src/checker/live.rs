@@ -72,6 +72,8 @@ impl Live<'_> {
             | Record::Trimmed { .. }
             | Record::LogLost
             | Record::Subscribed { .. }
+            | Record::ToldWhy { .. }
+            | Record::Session(_)
             | Record::Acked { .. }
             | Record::DeadLettered { .. }
             | Record::CursorSaved { .. }

@@ -65,6 +65,8 @@ impl Log {
             | Record::Subscribed { .. }
             | Record::Joined { .. }
             | Record::ToldOfGap { .. }
+            | Record::ToldWhy { .. }
+            | Record::Session(_)
             | Record::Acked { .. }
             | Record::DeadLettered { .. }
             | Record::CursorSaved { .. }

@@ -80,6 +80,8 @@ impl Repeats {
             | Record::Subscribed { .. }
             | Record::Joined { .. }
             | Record::ToldOfGap { .. }
+            | Record::ToldWhy { .. }
+            | Record::Session(_)
             | Record::Acked { .. }
             | Record::DeadLettered { .. }
             | Record::CursorSaved { .. }

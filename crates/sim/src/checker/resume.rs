@@ -1,6 +1,6 @@
-//! A client that comes back is told that messages are missing exactly when some are (P8).
+//! A client that comes back is told that messages are missing exactly when some are, and why (P8).
 
-use tidings_core::Offset;
+use tidings_core::{Offset, ResetReason};
 
 use super::Kept;
 use crate::history::Record;
@@ -27,6 +27,15 @@ pub(super) fn check(history: &[Record]) -> Result<(), Violation> {
             let expected = if whole { after.offset.next() } else { kept.first.max(Offset::FIRST) };
             ensure(*next == expected, Promise::AtLeastOnce, || {
                 format!("{subscriber:?} goes on at {next} instead of {expected}")
+            })?;
+        }
+        if let Record::ToldWhy { subscriber, held, epoch, reason } = record {
+            let expected = match held.epoch == *epoch {
+                true => ResetReason::Trimmed,
+                false => ResetReason::EpochChanged,
+            };
+            ensure(*reason == expected, Promise::ToldWhenReset, || {
+                format!("{subscriber:?} with {held:?} went to epoch {epoch}: told {reason:?}")
             })?;
         }
         kept.follow(record);

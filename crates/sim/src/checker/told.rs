@@ -103,6 +103,8 @@ impl Told<'_> {
             | Record::LogFound { .. }
             | Record::Trimmed { .. }
             | Record::LogLost
+            | Record::ToldWhy { .. }
+            | Record::Session(_)
             | Record::Joined { .. }
             | Record::Delivered { subscriber: Subscriber::Live(_), .. }
             | Record::CursorSaved { .. }

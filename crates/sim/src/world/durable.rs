@@ -51,8 +51,12 @@ impl World {
         if self.server.process != process || !self.server.up {
             return;
         }
+        if !self.enters(Subscriber::Durable(client), connection) {
+            return;
+        }
         if let Some(older) = self.server.durable.remove(&client) {
             self.coverage.met(Sometimes::TakenOver);
+            self.leaves_session(older.connection);
             self.save_cursor(client, &older);
             self.close_taken_over(client, older.connection);
         }
@@ -144,7 +148,7 @@ impl World {
                 (CursorState { epoch: log.epoch, ..state }, frame)
             }
             Recovery::Reset { reason, next } => {
-                let frame = Frame::Reset { epoch: log.epoch, next };
+                let frame = Frame::Reset { epoch: log.epoch, next, reason };
                 match reason {
                     // The window finds out by itself, and keeps what was acked out of order.
                     ResetReason::Trimmed | ResetReason::Skipped | ResetReason::Damaged => {
@@ -440,7 +444,16 @@ impl World {
         }
         if self.random.chance(50) {
             self.coverage.met(Sometimes::HalfOpen);
-        } else if let Some(ended) = self.server.durable.remove(&client)
+            return;
+        }
+        self.leaves_session(connection);
+        self.durable_detaches(client, connection);
+    }
+
+    /// The server lets go of the subscription of a connection that ends.
+    pub(super) fn durable_detaches(&mut self, client: usize, connection: ConnectionId) {
+        if self.durable_connection(client, connection).is_some()
+            && let Some(ended) = self.server.durable.remove(&client)
             && !self.is(Mutation::ForgetsLastCursor)
         {
             self.save_cursor(client, &ended);

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use tidings_core::{Epoch, Instant, Offset, Position};
+use tidings_core::{Epoch, Instant, Offset, Position, ResetReason};
 
-use crate::history::Name;
+use crate::history::{Name, SessionName, Subscriber};
 
 /// One life of the server's process. What was on its way to an earlier one is lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Process(pub(super) u64);
 
 /// One connection of one client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ConnectionId(pub(super) u64);
 
 /// Which try of which message a publisher waits for.
@@ -41,6 +41,7 @@ pub(super) enum Frame {
     Reset {
         epoch: Epoch,
         next: Offset,
+        reason: ResetReason,
     },
     Message {
         position: Position,
@@ -152,6 +153,29 @@ pub(super) enum Event {
     },
     /// What nobody waits for has waited long enough.
     StoreSyncs {
+        process: Process,
+    },
+    /// A second tab of a client's device connects, with the session of the first.
+    TabConnects {
+        subscriber: Subscriber,
+        connection: ConnectionId,
+        process: Process,
+    },
+    /// A client hears which session its connection has.
+    Welcomed {
+        subscriber: Subscriber,
+        connection: ConnectionId,
+        session: SessionName,
+        resumed: bool,
+    },
+    /// A client hears that another connection has its session.
+    ToldTakenOver {
+        subscriber: Subscriber,
+        connection: ConnectionId,
+    },
+    /// The server looks whether a connection's session is to be saved again.
+    SessionLooked {
+        connection: ConnectionId,
         process: Process,
     },
     Trouble,

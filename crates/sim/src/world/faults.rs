@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use tidings_core::{Epoch, Offset};
+use tidings_core::{Epoch, Offset, Session};
 
 use super::World;
 use super::event::{Event, EventQueue, Process};
 use super::store::{Change, Crashed, NotOpened, Power, Store, Ticket, Told, Write};
-use crate::history::{Record, Subscriber};
+use crate::history::{Record, SessionRecord, Subscriber};
 use crate::sometimes::Sometimes;
+
+/// Longest time until a server is restarted whose store has failed.
+pub(super) const RESTART_MAX: Duration = Duration::from_millis(500);
 
 /// One thing that can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +24,11 @@ pub(super) enum Fault {
     FillsUp,
     LosesStore,
     ClockJumps,
+    TabOpens,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::LiveDrops,
         Self::DurableDrops,
         Self::Crashes,
@@ -33,6 +37,7 @@ impl Fault {
         Self::FillsUp,
         Self::LosesStore,
         Self::ClockJumps,
+        Self::TabOpens,
     ];
 
     /// How often it is picked, compared with the others.
@@ -40,7 +45,7 @@ impl Fault {
         match self {
             Self::LiveDrops | Self::DurableDrops => 4,
             Self::Crashes | Self::Trims => 3,
-            Self::FillsUp | Self::ClockJumps => 2,
+            Self::FillsUp | Self::ClockJumps | Self::TabOpens => 2,
             Self::SyncFails | Self::LosesStore => 1,
         }
     }
@@ -102,6 +107,7 @@ impl World {
             }
             Fault::LosesStore => self.crash(self.server.process, true),
             Fault::ClockJumps => self.set_clock(),
+            Fault::TabOpens => self.tab_opens(),
         }
     }
 
@@ -112,7 +118,9 @@ impl World {
         let back = self.random.chance(50);
         self.coverage.met_if(back, Sometimes::ClockSetBack);
         self.coverage.met_if(!back, Sometimes::ClockSetForward);
+        let before = self.wall();
         self.clock_set += if back { -by } else { by };
+        self.record_session(SessionRecord::ClockSet { at: self.now, before });
     }
 
     fn trim(&mut self) {
@@ -124,6 +132,8 @@ impl World {
         if let Some(first) = self.store.retain(count, self.wall()) {
             self.record(Record::Trimmed { first });
         }
+        let changed = self.store.changed();
+        self.record_durable(changed);
         if !was_poisoned {
             // Upkeep has the writer write, too.
             self.restart_if_poisoned();
@@ -159,6 +169,7 @@ impl World {
         self.record_power(power);
         self.record(Record::Killed { process: process.0, at: self.now });
         self.server.stop();
+        self.tabs_close();
         for client in 0..self.live.len() {
             self.live_drops(client);
         }
@@ -200,6 +211,7 @@ impl World {
         }
         self.server.start(self.store.told().state.head);
         self.record_log();
+        self.record_sessions();
     }
 
     /// What the store told in its last moment: answers may be on their way already.
@@ -212,7 +224,8 @@ impl World {
                 | Ticket::NewCursor { .. }
                 | Ticket::LastCursor { .. }
                 | Ticket::Cursor { .. }
-                | Ticket::DeadLetter { .. } => {}
+                | Ticket::DeadLetter { .. }
+                | Ticket::Session { .. } => {}
             }
         }
     }
@@ -233,7 +246,8 @@ impl World {
     pub(super) fn restart_if_poisoned(&mut self) {
         if self.store.is_poisoned() {
             self.coverage.met(Sometimes::SyncFailed);
-            let pause = Duration::from_millis(self.random.between(50, 500));
+            let most = RESTART_MAX.as_millis() as u64;
+            let pause = Duration::from_millis(self.random.between(50, most));
             let process = self.server.process;
             self.after(pause, Event::Crash { process });
         }
@@ -253,7 +267,7 @@ impl World {
         self.record(Record::LettersFound { letters });
     }
 
-    /// What became durable of cursors and dead letters goes into the history.
+    /// What became durable of cursors, sessions and dead letters goes into the history.
     pub(super) fn record_durable(&mut self, changes: Vec<Change>) {
         for change in changes {
             match change {
@@ -268,6 +282,9 @@ impl World {
                     self.record(Record::DeadLettered { subscriber, position });
                 }
                 Change::Purge { place } => self.record(Record::Purged { place }),
+                Change::Session { name: session, session: Session { expires_at, .. } } => {
+                    self.record_session(SessionRecord::Stored { session, expires_at });
+                }
             }
         }
     }

@@ -112,6 +112,7 @@ impl World {
     /// The client's connection ends.
     pub(super) fn durable_drops(&mut self, client: usize) {
         let Some(connection) = self.durable[client].connection.take() else { return };
+        self.client_left(connection);
         self.durable_closed(client, connection);
         self.comes_back(Event::DurableConnects { client });
     }

@@ -59,6 +59,9 @@ impl World {
         if self.server.process != process || !self.server.up {
             return;
         }
+        if !self.enters(Subscriber::Live(client), connection) {
+            return;
+        }
         let state = self.store.told().state;
         let after = self.live[client].position;
         let recovery = match after {
@@ -81,6 +84,7 @@ impl World {
         let older = self.server.live.insert(client, opened);
         if let Some(older) = older {
             self.coverage.met(Sometimes::TakenOver);
+            self.leaves_session(older.connection);
             // Frames of two connections have no order: the one that is closed may be the newer.
             if self.live[client].connection == Some(older.connection) {
                 self.live_drops(client);
@@ -93,7 +97,9 @@ impl World {
             client,
             match recovery {
                 Recovery::Recovered { next } => Frame::Subscribed { epoch, next },
-                Recovery::Reset { next, .. } => Frame::Reset { epoch, next },
+                Recovery::Reset { reason, next } => {
+                    Frame::Reset { epoch, next, reason: self.reason_as_mutated(reason) }
+                }
             },
         );
         self.live_reads_if_behind(client);
@@ -187,7 +193,10 @@ impl World {
             Frame::Subscribed { epoch, next } => {
                 (before(epoch, next), Record::Joined { subscriber, epoch, next })
             }
-            Frame::Reset { epoch, next } => {
+            Frame::Reset { epoch, next, reason } => {
+                if let Some(held) = self.live[client].position {
+                    self.record(Record::ToldWhy { subscriber, held, epoch, reason });
+                }
                 (before(epoch, next), Record::ToldOfGap { subscriber, epoch, next })
             }
             Frame::Message { position, name, attempt } => {
@@ -242,7 +251,8 @@ impl World {
         if batch.first_kept > from {
             self.coverage.met(Sometimes::TrimOvertookReader);
             if !self.is(Mutation::SkipsTrimSilently) {
-                self.live_sends(client, Frame::Reset { epoch, next: batch.first_kept });
+                let (next, reason) = (batch.first_kept, ResetReason::Trimmed);
+                self.live_sends(client, Frame::Reset { epoch, next, reason });
             }
         }
         let more = self.is(Mutation::ReadSkipsOne) && !batch.messages.is_empty();
@@ -266,11 +276,20 @@ impl World {
         self.server.live.get_mut(&client).filter(|live| live.connection == connection)
     }
 
+    /// The server lets go of the subscription of a connection that ends.
+    pub(super) fn live_detaches(&mut self, client: usize, connection: ConnectionId) {
+        if self.live_connection(client, connection).is_some() {
+            self.server.live.remove(&client);
+        }
+    }
+
     /// The client's connection ends; the server may not notice.
     pub(super) fn live_drops(&mut self, client: usize) {
         let Some(connection) = self.live[client].connection.take() else { return };
+        self.client_left(connection);
         if self.live_connection(client, connection).is_some() {
             if self.random.chance(50) {
+                self.leaves_session(connection);
                 self.server.live.remove(&client);
             } else {
                 self.coverage.met(Sometimes::HalfOpen);

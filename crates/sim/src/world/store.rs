@@ -6,16 +6,19 @@ mod model;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidings_core::{CursorState, Epoch, Offset, Position, Timestamp, TopicState};
+use tidings_core::{CursorState, Epoch, Offset, Position, Session, Timestamp, TopicState};
 
 use super::event::{Batch, ConnectionId, Try};
-use crate::history::Name;
+use crate::history::{Name, SessionName};
 use crate::mutation::Mutation;
 use crate::random::Random;
 use crate::run::Layer;
 use crate::sometimes::Coverage;
 use embedded::Embedded;
 use model::Model;
+
+/// How long what nobody waits for may stay unsynced: the server's default.
+pub(super) const SYNC_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Messages that one read returns.
 const READ_MAX: usize = 3;
@@ -39,6 +42,10 @@ pub(super) enum Write {
     Purge {
         place: Offset,
     },
+    SaveSession {
+        name: SessionName,
+        session: Session,
+    },
 }
 
 /// Whom to tell.
@@ -50,6 +57,7 @@ pub(super) enum Ticket {
     LastCursor { durable: usize },
     Cursor { durable: usize, connection: ConnectionId, reserved: Offset },
     DeadLetter { durable: usize, connection: ConnectionId, offset: Offset },
+    Session { connection: ConnectionId, session: SessionName, expires_at: Timestamp },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +143,7 @@ pub(super) enum Change {
     Cursor { durable: usize, state: CursorState },
     DeadLetter { place: Offset, durable: usize, position: Position },
     Purge { place: Offset },
+    Session { name: SessionName, session: Session },
 }
 
 /// The contents of a log with all that belongs to it.
@@ -146,6 +155,7 @@ pub(super) struct View {
     pub(super) cursors: BTreeMap<usize, CursorState>,
     /// Whose message each dead letter is.
     pub(super) letters: BTreeMap<Offset, (usize, Position)>,
+    pub(super) sessions: BTreeMap<SessionName, Session>,
 }
 
 impl View {
@@ -156,6 +166,7 @@ impl View {
             perishable: BTreeMap::new(),
             cursors: BTreeMap::new(),
             letters: BTreeMap::new(),
+            sessions: BTreeMap::new(),
         }
     }
 
@@ -176,6 +187,9 @@ impl View {
             }
             Change::Purge { place } => {
                 self.letters.remove(place);
+            }
+            Change::Session { name, session } => {
+                self.sessions.insert(*name, session.clone());
             }
         }
     }
@@ -288,6 +302,14 @@ impl Store {
         match self {
             Self::Model(store) => store.retain(count),
             Self::Embedded(store) => store.retain(wall),
+        }
+    }
+
+    /// What became durable meanwhile, for the history.
+    pub(super) fn changed(&mut self) -> Vec<Change> {
+        match self {
+            Self::Model(_) => Vec::new(),
+            Self::Embedded(store) => store.changed(),
         }
     }
 

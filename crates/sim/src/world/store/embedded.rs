@@ -17,16 +17,15 @@ use tidings_storage::{
     StoreError, Submission,
 };
 
-use super::{Change, Crashed, Found, Outcome, Perishes, Power, READ_MAX, Refused, Ticket};
-use super::{Told, View, Write};
+use super::{Change, Crashed, Found, Outcome, Perishes, Power, READ_MAX, Refused, SYNC_INTERVAL};
+use super::{Ticket, Told, View, Write};
+use crate::history::SessionName;
 use crate::mutation::Mutation;
 use crate::random::Random;
 use crate::sometimes::{Coverage, Sometimes};
 use crate::world::event::Batch;
+use crate::world::session::id_of;
 use form::Forms;
-
-/// How long what nobody waits for may stay unsynced: the server's default.
-const SYNC_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Hears of commits for as long as the process lives.
 #[derive(Debug)]
@@ -95,6 +94,8 @@ pub(in crate::world) struct Embedded {
     view: View,
     /// Whose cursors there may be.
     subscriptions: BTreeSet<usize>,
+    /// Which sessions there may be.
+    sessions: BTreeSet<SessionName>,
     tags: u64,
     full: bool,
     first_head: Offset,
@@ -159,8 +160,14 @@ impl Embedded {
     }
 
     pub(super) fn submit(&mut self, write: Write, ticket: Ticket) -> Result<(), Refused> {
-        if let Write::SaveCursor { durable, .. } = &write {
-            self.subscriptions.insert(*durable);
+        match &write {
+            Write::SaveCursor { durable, .. } => {
+                self.subscriptions.insert(*durable);
+            }
+            Write::SaveSession { name, .. } => {
+                self.sessions.insert(*name);
+            }
+            Write::Publish { .. } | Write::DeadLetter { .. } | Write::Purge { .. } => {}
         }
         let Some(running) = &mut self.running else { return Err(Refused) };
         if only_tells(self.mutation, &write, ticket) {
@@ -207,7 +214,8 @@ impl Embedded {
         self.tell()
     }
 
-    fn changed(&mut self) -> Vec<Change> {
+    /// What became of the log since this was last asked.
+    pub(super) fn changed(&mut self) -> Vec<Change> {
         self.running.as_mut().map_or_else(Vec::new, |running| std::mem::take(&mut running.changed))
     }
 
@@ -236,7 +244,8 @@ impl Embedded {
                 Write::Publish { .. }
                 | Write::SaveCursor { .. }
                 | Write::DeadLetter { .. }
-                | Write::Purge { .. },
+                | Write::Purge { .. }
+                | Write::SaveSession { .. },
                 _,
             ) => None,
         });
@@ -269,6 +278,11 @@ impl Embedded {
         for durable in &self.subscriptions {
             if let Some(state) = store.cursor(&self.forms.cursor_key(*durable)) {
                 view.cursors.insert(*durable, state);
+            }
+        }
+        for name in &self.sessions {
+            if let Some(session) = store.session(&id_of(*name)) {
+                view.sessions.insert(*name, session);
             }
         }
         self.view = view;
@@ -375,6 +389,7 @@ fn only_tells(mutation: Option<Mutation>, write: &Write, ticket: Ticket) -> bool
                 && !matches!(ticket, Ticket::NewCursor { .. })
         }
         Write::Purge { .. } => mutation == Some(Mutation::PurgesOnlyTold),
+        Write::SaveSession { .. } => mutation == Some(Mutation::SessionsOnlyTold),
         Write::Publish { .. } | Write::DeadLetter { .. } => false,
     }
 }
@@ -407,7 +422,14 @@ fn heard(
         (Write::Purge { place }, Of::Saved) => {
             (Outcome::Saved, Some(Change::Purge { place: *place }))
         }
-        (Write::SaveCursor { .. } | Write::Purge { .. }, Of::Published(_))
+        (Write::SaveSession { name, session }, Of::Saved) => {
+            let change = Change::Session { name: *name, session: session.clone() };
+            (Outcome::Saved, Some(change))
+        }
+        (
+            Write::SaveCursor { .. } | Write::Purge { .. } | Write::SaveSession { .. },
+            Of::Published(_),
+        )
         | (Write::Publish { .. } | Write::DeadLetter { .. }, Of::Saved)
         | (_, Of::Refused(_)) => (Outcome::Refused, None),
     }

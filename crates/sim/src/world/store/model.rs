@@ -122,7 +122,7 @@ impl Model {
     pub(super) fn submit(&mut self, write: Write, ticket: Ticket) -> Result<(), Refused> {
         let fits = match write {
             Write::Publish { .. } | Write::DeadLetter { .. } => !self.full,
-            Write::SaveCursor { .. } | Write::Purge { .. } => true,
+            Write::SaveCursor { .. } | Write::Purge { .. } | Write::SaveSession { .. } => true,
         };
         if self.is_poisoned() || self.queue.len() >= QUEUE_MAX || !fits {
             return Err(Refused);
@@ -171,6 +171,10 @@ impl Model {
                     commit.changes.push(Change::Purge { place });
                     Outcome::Saved
                 }
+                Write::SaveSession { name, session } => {
+                    commit.changes.push(Change::Session { name, session });
+                    Outcome::Saved
+                }
             };
             commit.outcomes.push((ticket, outcome));
         }
@@ -215,10 +219,14 @@ impl Model {
     fn written(&mut self, commit: &mut Commit) -> Told {
         let mut told = Told::default();
         if self.is(Mutation::AnswersBeforeSync) {
-            told.outcomes = std::mem::take(&mut commit.outcomes);
+            let outcomes = std::mem::take(&mut commit.outcomes).into_iter();
+            let is_publish = |(ticket, _): &_| matches!(ticket, Ticket::Publisher(_));
+            (told.outcomes, commit.outcomes) = outcomes.partition(is_publish);
         }
         if self.is(Mutation::FansOutBeforeSync) {
-            told.appended = self.show(commit);
+            let is_message = |change: &&Change| matches!(change, Change::Message { .. });
+            let changes = commit.changes.iter().filter(is_message).cloned().collect();
+            told.appended = self.show(&Commit { changes, ..Commit::default() });
         }
         told
     }
@@ -319,6 +327,9 @@ impl Model {
         }
         if self.is(Mutation::ForgetsKeysAtRestart) {
             self.keys.clear();
+        }
+        if self.is(Mutation::ForgetsSessionsAtRestart) {
+            self.disk.sessions.clear();
         }
         if self.is(Mutation::ReusesOffsetsAfterTrim) && self.disk.messages.is_empty() {
             self.disk.state = TopicState::empty(self.disk.state.epoch);

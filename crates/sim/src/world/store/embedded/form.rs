@@ -63,6 +63,7 @@ impl Forms {
             Write::Purge { place } => {
                 StoreWrite::Remove { topic: self.letters.clone(), offset: *place }
             }
+            Write::SaveSession { name: _, session } => StoreWrite::SaveSession(session.clone()),
         }
     }
 

@@ -51,6 +51,7 @@ impl Embedded {
             forms,
             view: View::empty(epoch),
             subscriptions: BTreeSet::new(),
+            sessions: BTreeSet::new(),
             tags: 0,
             full: false,
             first_head: Offset::ORIGIN,
