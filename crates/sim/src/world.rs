@@ -246,6 +246,9 @@ impl World {
             Event::DurableSubscribes { client, connection, process } => {
                 self.durable_subscribes(client, connection, process);
             }
+            Event::DurableGivesUp { client, connection } => {
+                self.durable_gives_up(client, connection);
+            }
             Event::DurableFrame { client, connection, frame } => {
                 self.durable_frame(client, connection, frame);
             }

@@ -127,6 +127,11 @@ pub(super) enum Event {
         connection: ConnectionId,
         process: Process,
     },
+    /// A client that has heard nothing of its subscription tries again.
+    DurableGivesUp {
+        client: usize,
+        connection: ConnectionId,
+    },
     DurableFrame {
         client: usize,
         connection: ConnectionId,

@@ -41,6 +41,17 @@ impl World {
         };
         let latency = self.latency();
         self.after(latency, Event::DurableSubscribes { client, connection, process });
+        let patience = Duration::from_millis(self.random.between(50, 600));
+        self.after(patience, Event::DurableGivesUp { client, connection });
+    }
+
+    /// No answer came in time. (At the end, answers may take as long as they do.)
+    pub(super) fn durable_gives_up(&mut self, client: usize, connection: ConnectionId) {
+        let durable = &self.durable[client];
+        let waits = durable.connection == Some(connection) && durable.epoch.is_none();
+        if waits && self.chaos() {
+            self.durable_drops(client);
+        }
     }
 
     /// A frame reaches the client, if it still has that connection.
