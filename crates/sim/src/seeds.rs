@@ -81,6 +81,9 @@ const SEEDS_MEET_ALL: u64 = 1_000;
 /// Seeds that one thread takes at a time.
 const SEEDS_AT_ONCE: u64 = 64;
 
+/// After how many seeds a long run says how far it is.
+const SEEDS_TOLD: u64 = 10_000;
+
 /// What threads that share the seeds have found.
 #[derive(Debug, Default)]
 struct Found {
@@ -95,7 +98,7 @@ fn run_many(layer: Layer, seeds: Range<u64>) -> Result<Coverage, String> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| run_some(layer, seeds.end, &next, &found));
+            scope.spawn(|| run_some(layer, &seeds, &next, &found));
         }
     });
     let Found { coverage, broken } = found.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -115,12 +118,13 @@ fn run_many(layer: Layer, seeds: Range<u64>) -> Result<Coverage, String> {
 }
 
 /// Runs seeds that nobody else has taken, until there are none or one is broken.
-fn run_some(layer: Layer, end: u64, next: &AtomicU64, found: &Mutex<Found>) {
+fn run_some(layer: Layer, seeds: &Range<u64>, next: &AtomicU64, found: &Mutex<Found>) {
     loop {
         let first = next.fetch_add(SEEDS_AT_ONCE, Ordering::Relaxed);
+        tell_progress(layer, seeds, first);
         let mut coverage = Coverage::default();
         let mut broken = None;
-        for seed in first..end.min(first.saturating_add(SEEDS_AT_ONCE)) {
+        for seed in first..seeds.end.min(first.saturating_add(SEEDS_AT_ONCE)) {
             let one = run(layer, seed, None, Tracing::Off);
             coverage.add(&one.coverage);
             if one.verdict.is_err() {
@@ -131,9 +135,18 @@ fn run_some(layer: Layer, end: u64, next: &AtomicU64, found: &Mutex<Found>) {
         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
         found.coverage.add(&coverage);
         found.broken = found.broken.into_iter().chain(broken).min();
-        if first >= end || found.broken.is_some() {
+        if first >= seeds.end || found.broken.is_some() {
             return;
         }
+    }
+}
+
+/// Says how far a long run is, when `first` is about to be run.
+fn tell_progress(layer: Layer, seeds: &Range<u64>, first: u64) {
+    let (done, count) = (first.saturating_sub(seeds.start), seeds.end - seeds.start);
+    let is_next = done % SEEDS_TOLD < SEEDS_AT_ONCE;
+    if done >= SEEDS_TOLD && done < count && is_next {
+        println!("{} layer: {} of {count} seeds", layer.as_str(), done - done % SEEDS_TOLD);
     }
 }
 
