@@ -104,12 +104,12 @@ pub(crate) fn session_save(rounds: u64) {
         .map(|number| SessionId::parse(&format!("session-{number:016}")).expect("the id is valid"))
         .collect();
     let told = commit(rounds, |number| {
-        Write::SaveSession(Session {
+        Write::SaveSession(Arc::new(Session {
             id: ids[(number % BATCH) as usize].clone(),
             user: user.clone(),
             client: client.clone(),
             expires_at: START,
-        })
+        }))
     });
     assert_eq!(told, [0, 0, rounds * BATCH], "every session is saved");
 }

@@ -59,9 +59,9 @@ impl Filter {
         self.0.contains(['+', '#'])
     }
 
-    /// The topic this filter is, if it has no wildcard.
+    /// The topic this filter is, if it has no wildcard. Both share the text.
     pub fn as_topic(&self) -> Option<Topic> {
-        Topic::parse(&self.0).ok()
+        (!self.has_wildcards()).then(|| Topic::of_checked(Arc::clone(&self.0)))
     }
 
     /// Whether `topic` is one this filter stands for.
@@ -110,8 +110,9 @@ impl FromStr for Filter {
 }
 
 impl From<&Topic> for Filter {
+    /// The filter that matches this topic alone. Both share the text.
     fn from(topic: &Topic) -> Self {
-        Self(topic.as_str().into())
+        Self(topic.shared_text())
     }
 }
 

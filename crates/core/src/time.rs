@@ -2,29 +2,45 @@
 //! one for data. No deadline is ever computed from the wall clock, so a clock jump changes stamps
 //! and nothing else.
 
+use std::fmt;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// A moment on a monotonic clock, in milliseconds since an origin the caller chose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(u64);
+/// A moment on a monotonic clock, in milliseconds since an origin the caller chose. A moment that
+/// may be missing takes no more space than one: connections have several, and there are many.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(NonZeroU64);
 
 impl Instant {
     /// The origin of the clock.
-    pub const ORIGIN: Self = Self(0);
+    pub const ORIGIN: Self = Self(NonZeroU64::MIN);
 
-    /// The moment `ms` milliseconds after the origin.
+    /// The moment `ms` milliseconds after the origin. The last millisecond of all, half a billion
+    /// years later, is the one before it.
     pub const fn from_ms(ms: u64) -> Self {
-        Self(ms)
+        Self(NonZeroU64::MIN.saturating_add(ms))
     }
 
     /// Milliseconds since the origin.
     pub const fn as_ms(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// How long ago `earlier` was; zero if it is still to come.
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
+        Duration::from_millis(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Default for Instant {
+    fn default() -> Self {
+        Self::ORIGIN
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Instant").field(&self.as_ms()).finish()
     }
 }
 

@@ -48,6 +48,15 @@ impl Topic {
         Ok(Self(text.into()))
     }
 
+    /// A topic of a text that is one.
+    pub(crate) const fn of_checked(text: Arc<str>) -> Self {
+        Self(text)
+    }
+
+    pub(crate) fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.0

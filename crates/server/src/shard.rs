@@ -55,7 +55,7 @@ pub(crate) use subscribe::start;
 use topics::Topics;
 
 /// History requests of one connection that may be under way.
-pub(crate) const HISTORY_IN_FLIGHT_MAX: u32 = 4;
+pub(crate) const HISTORY_IN_FLIGHT_MAX: u8 = 4;
 
 /// Names a connection of a shard. The generation tells a connection from a later one in the same
 /// slot, so that an answer which comes late goes nowhere.

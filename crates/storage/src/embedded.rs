@@ -264,7 +264,7 @@ impl Store for EmbeddedStore {
     }
 
     fn session(&self, id: &SessionId) -> Option<Session> {
-        self.shared.keep().session(id).cloned()
+        self.shared.keep().sessions.get(id).cloned()
     }
 
     fn cursors(&self, of: &CursorsOf, after: Option<&CursorKey>, limit: usize) -> Vec<Cursor> {
@@ -272,7 +272,7 @@ impl Store for EmbeddedStore {
     }
 
     fn sessions_of(&self, user: &UserId, limit: usize) -> Vec<Session> {
-        self.shared.keep().sessions_of(user, limit)
+        self.shared.keep().sessions.of(user, limit)
     }
 
     fn topics(&self, after: Option<&Topic>, limit: usize) -> Vec<(Topic, TopicState)> {

@@ -1,6 +1,6 @@
 //! Cursors and sessions in memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_core::{
@@ -11,9 +11,11 @@ use tidings_core::{
 use crate::store::{CursorsOf, Write};
 
 mod cursors;
+mod sessions;
 mod sweep;
 
 pub(crate) use cursors::Cursors;
+pub(crate) use sessions::Sessions;
 pub(crate) use sweep::Sweep;
 
 /// After how long a cursor is forgotten that is not saved again, by default: longer than people
@@ -35,7 +37,7 @@ pub(crate) enum Change {
     /// A cursor was forgotten.
     DeleteCursor(CursorKey),
     /// A session was saved.
-    SaveSession(Session),
+    SaveSession(Arc<Session>),
     /// A session was forgotten.
     DeleteSession(SessionId),
     /// A cursor is forgotten unless it was saved after this time. Between finding it and
@@ -88,9 +90,7 @@ impl Request {
 #[derive(Debug, Default)]
 pub(crate) struct Keep {
     pub(crate) cursors: Cursors,
-    sessions: BTreeMap<SessionId, Session>,
-    /// The same sessions by user.
-    by_user: BTreeSet<(UserId, SessionId)>,
+    pub(crate) sessions: Sessions,
 }
 
 impl Keep {
@@ -104,24 +104,6 @@ impl Keep {
         self.cursors.count(&CursorsOf::User(user.clone()), limit)
     }
 
-    /// The session with this id.
-    pub(crate) fn session(&self, id: &SessionId) -> Option<&Session> {
-        self.sessions.get(id)
-    }
-
-    /// All sessions, by id.
-    pub(crate) const fn sessions(&self) -> &BTreeMap<SessionId, Session> {
-        &self.sessions
-    }
-
-    /// A user's sessions, at most `limit`.
-    pub(crate) fn sessions_of(&self, user: &UserId, limit: usize) -> Vec<Session> {
-        // No id has control characters, so none comes before a space.
-        let first = (user.clone(), SessionId::parse(" ").expect("a space is an id"));
-        let ids = self.by_user.range(first..).take_while(|(of, _)| of == user).take(limit);
-        ids.filter_map(|(_, id)| self.sessions.get(id).cloned()).collect()
-    }
-
     /// Makes one change.
     pub(crate) fn apply(&mut self, change: Change) {
         match change {
@@ -131,8 +113,8 @@ impl Keep {
             Change::DeleteCursor(key) => {
                 self.cursors.remove(&key);
             }
-            Change::SaveSession(session) => self.save_session(session),
-            Change::DeleteSession(id) => self.delete_session(&id),
+            Change::SaveSession(session) => self.sessions.save(session),
+            Change::DeleteSession(id) => self.sessions.delete(&id),
             Change::ForgetCursor(key, until) => {
                 if self.cursors.saved_at(&key).is_some_and(|saved_at| saved_at <= until) {
                     self.cursors.remove(&key);
@@ -140,24 +122,9 @@ impl Keep {
             }
             Change::ForgetSession(id, until) => {
                 if self.sessions.get(&id).is_some_and(|session| session.expires_at <= until) {
-                    self.delete_session(&id);
+                    self.sessions.delete(&id);
                 }
             }
-        }
-    }
-
-    fn save_session(&mut self, session: Session) {
-        let (user, id) = (session.user.clone(), session.id.clone());
-        let before = self.sessions.insert(id.clone(), session);
-        if let Some(before) = before.filter(|before| before.user != user) {
-            self.by_user.remove(&(before.user, before.id));
-        }
-        self.by_user.insert((user, id));
-    }
-
-    fn delete_session(&mut self, id: &SessionId) {
-        if let Some(session) = self.sessions.remove(id) {
-            self.by_user.remove(&(session.user, session.id));
         }
     }
 }
@@ -209,7 +176,7 @@ mod tests {
         let (mut keep, key) = (Keep::default(), key("alice", "phone", "a"));
         let time = Timestamp::from_ms;
         keep.apply(save(key.clone(), 10));
-        keep.apply(Change::SaveSession(session(10)));
+        keep.apply(Change::SaveSession(session(10).into()));
         keep.apply(Change::ForgetCursor(key.clone(), time(9)));
         keep.apply(Change::ForgetSession(session(0).id, time(9)));
         assert_eq!((keep.cursors.len(), keep.sessions.len()), (1, 1));

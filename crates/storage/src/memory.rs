@@ -143,7 +143,7 @@ impl Store for MemoryStore {
     }
 
     fn session(&self, id: &SessionId) -> Option<Session> {
-        self.contents().keep(self.clock.now()).session(id).cloned()
+        self.contents().keep(self.clock.now()).sessions.get(id).cloned()
     }
 
     fn cursors(&self, of: &CursorsOf, after: Option<&CursorKey>, limit: usize) -> Vec<Cursor> {
@@ -151,7 +151,7 @@ impl Store for MemoryStore {
     }
 
     fn sessions_of(&self, user: &UserId, limit: usize) -> Vec<Session> {
-        self.contents().keep(self.clock.now()).sessions_of(user, limit)
+        self.contents().keep(self.clock.now()).sessions.of(user, limit)
     }
 
     fn count_cursors(&self, user: &UserId, limit: usize) -> usize {

@@ -66,7 +66,7 @@ pub enum Write {
         key: CursorKey,
     },
     /// Remember a session, replacing one with the same id.
-    SaveSession(Session),
+    SaveSession(Arc<Session>),
     /// Forget a session. Forgetting one that does not exist is fine.
     DeleteSession(SessionId),
 }

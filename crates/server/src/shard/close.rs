@@ -1,5 +1,7 @@
 //! The end of connections, one by one or all together.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use tidings_core::{CloseCode, Comeback, Departure, Instant, UserId};
@@ -109,14 +111,15 @@ impl Shard {
             return;
         };
         let subscriptions = std::mem::take(&mut active.subscriptions);
-        let mut session = active.session.clone();
+        let mut session = Arc::clone(&active.session);
         for subscription in subscriptions {
             self.drop_subscription(slot, subscription, departure);
         }
         let place = Place { lane: self.inbox.lane(), connection };
         if self.env.directory.leave_session(&session.id, place) {
             // A session that was taken over is the other connection's to save.
-            session.expires_at = Clock::wall().plus(self.env.settings.session_expiry);
+            Arc::make_mut(&mut session).expires_at =
+                Clock::wall().plus(self.env.settings.session_expiry);
             self.save_session(connection, session);
         }
         self.env.metrics.sessions.dec();

@@ -1,5 +1,7 @@
 //! The `connect` frame: who is there, and which session they get.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tidings_core::{
@@ -15,7 +17,7 @@ use crate::directory::Place;
 use crate::inbox::Letter;
 
 /// Tokens refused on one connection before it is closed: a check costs up to 100 µs.
-const REFUSED_REFRESHES_MAX: u32 = 8;
+const REFUSED_REFRESHES_MAX: u8 = 8;
 
 impl Shard {
     pub(super) fn connect(&mut self, slot: u32, id: Option<RequestId>, connect: Connect) {
@@ -83,7 +85,7 @@ impl Shard {
         &mut self,
         slot: u32,
         id: Option<RequestId>,
-        principal: std::sync::Arc<Principal>,
+        principal: Arc<Principal>,
         session: Session,
         resumed: bool,
     ) {
@@ -93,7 +95,8 @@ impl Shard {
             let letter = Letter::TakeOver { holder: before.connection };
             self.env.inboxes[before.lane as usize].post(letter);
         }
-        self.save_session(connection, session.clone());
+        let session = Arc::new(session);
+        self.save_session(connection, Arc::clone(&session));
         let connected = Connected {
             session: session.id.clone(),
             user: principal.user.clone(),

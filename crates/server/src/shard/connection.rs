@@ -50,7 +50,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) enum Phase {
     /// Upgraded; the `connect` frame has not come.
-    Awaiting { token: Option<Hidden> },
+    Awaiting { token: Option<Box<Hidden>> },
     /// Authenticated.
     Active(Box<Active>),
     /// A close frame was queued; the socket goes once it is written and answered, or by `due`.
@@ -61,14 +61,14 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) principal: Arc<Principal>,
-    pub(super) session: Session,
+    pub(super) session: Arc<Session>,
     /// When it was authenticated.
     pub(super) since: Timestamp,
     pub(super) subscriptions: Vec<Subscription>,
     pub(super) publishes_in_flight: u32,
-    pub(super) history_in_flight: u32,
+    pub(super) history_in_flight: u8,
     /// Tokens shown by `refresh` that were refused.
-    pub(super) refused_refreshes: u32,
+    pub(super) refused_refreshes: u8,
 }
 
 impl Active {
@@ -135,7 +135,7 @@ impl Connection {
             life: Life::accepted(settings, now),
             assembler: Assembler::default(),
             output: Output::default(),
-            phase: Phase::Awaiting { token },
+            phase: Phase::Awaiting { token: token.map(Box::new) },
             armed: None,
             last_fan_out: 0,
             _seat: seat,
@@ -159,12 +159,12 @@ impl Connection {
     }
 
     /// Whether more may be queued, or must be fetched later from the log.
-    pub(super) const fn has_room(&self, outbound_bytes: usize) -> bool {
+    pub(super) fn has_room(&self, outbound_bytes: usize) -> bool {
         self.output.unsent() < outbound_bytes
     }
 
     /// The same for a message: an urgent one finds room where others find none.
-    pub(super) const fn has_room_for(&self, priority: Priority, outbound_bytes: usize) -> bool {
+    pub(super) fn has_room_for(&self, priority: Priority, outbound_bytes: usize) -> bool {
         match priority {
             Priority::Urgent => self.has_room(outbound_bytes + outbound_bytes / URGENT_RESERVE),
             Priority::Normal | Priority::Bulk => self.has_room(outbound_bytes),

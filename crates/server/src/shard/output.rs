@@ -17,19 +17,28 @@ const GATHER_BYTES: usize = 16 * 1024;
 /// Bytes on their way to a socket: shared frames as they are, its own ones gathered.
 #[derive(Debug, Default)]
 pub(super) struct Output {
-    chunks: VecDeque<Bytes>,
-    /// Frames of this connection alone, after everything in `chunks`.
-    own: Vec<u8>,
-    unsent: usize,
-    /// How many of the first chunks go before the rest: the last urgent frame is among them, so the
-    /// next one comes behind them.
-    ahead: u32,
-    /// Urgent frames in a row that went before others.
-    overtakes: u8,
-    /// The first chunk is written in part: nothing can go before the rest of it.
-    begun: bool,
+    waiting: Waiting,
     /// The socket took no more when last asked.
     blocked: bool,
+}
+
+/// What waits to be written. Most of the time that is nothing, or one frame for the length of a
+/// turn, which needs no memory beyond the frame.
+#[derive(Debug)]
+enum Waiting {
+    /// A frame that others get too, of which nothing is written; or nothing, if it is empty.
+    One(Bytes),
+    Queue(Box<Queue>),
+}
+
+impl Waiting {
+    const NOTHING: Self = Self::One(Bytes::new());
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self::NOTHING
+    }
 }
 
 /// How a flush ended.
@@ -43,8 +52,11 @@ pub(super) enum Flushed {
 
 impl Output {
     /// Bytes not written.
-    pub(super) const fn unsent(&self) -> usize {
-        self.unsent
+    pub(super) fn unsent(&self) -> usize {
+        match &self.waiting {
+            Waiting::One(frame) => frame.len(),
+            Waiting::Queue(queue) => queue.unsent,
+        }
     }
 
     /// Whether the socket took no more when last asked: to ask again is for the turn's end.
@@ -54,14 +66,99 @@ impl Output {
 
     /// Adds a frame that others get too.
     pub(super) fn push_shared(&mut self, frame: &Bytes) {
-        self.seal();
-        self.unsent += frame.len();
-        self.chunks.push_back(frame.clone());
+        match &mut self.waiting {
+            Waiting::One(nothing) if nothing.is_empty() => *nothing = frame.clone(),
+            Waiting::One(_) | Waiting::Queue(_) => self.queue().push(frame.clone()),
+        }
     }
 
-    /// Adds a frame that goes before what is not urgent. After so many in a row, one chunk of the
-    /// others goes first, so that they do not stand still.
+    /// Adds a frame that goes before what is not urgent.
     pub(super) fn push_urgent(&mut self, frame: Bytes) {
+        self.queue().push_urgent(frame);
+    }
+
+    /// What is queued so far, and what is queued next, goes before anything urgent to come.
+    pub(super) fn let_nothing_overtake(&mut self) {
+        self.queue().let_nothing_overtake();
+    }
+
+    /// Adds frames of this connection's own, written by `write`.
+    pub(super) fn push_own(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.queue().push_own(write);
+    }
+
+    fn queue(&mut self) -> &mut Queue {
+        if let Waiting::One(frame) = &mut self.waiting {
+            let frame = std::mem::take(frame);
+            let mut queue = Box::<Queue>::default();
+            if !frame.is_empty() {
+                queue.push(frame);
+            }
+            self.waiting = Waiting::Queue(queue);
+        }
+        match &mut self.waiting {
+            Waiting::Queue(queue) => queue,
+            Waiting::One(_) => unreachable!("it was made a queue"),
+        }
+    }
+
+    /// Writes as much as the socket takes.
+    pub(super) fn flush(&mut self, stream: &mut Stream) -> io::Result<Flushed> {
+        self.blocked = true;
+        if let Waiting::One(frame) = &self.waiting
+            && !frame.is_empty()
+        {
+            match stream.write(&[IoSlice::new(frame)]) {
+                Ok(written) if written == frame.len() => self.waiting = Waiting::NOTHING,
+                Ok(written) => self.queue().advance(written),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
+                    // Goes on below.
+                    io::ErrorKind::Interrupted => {
+                        self.queue();
+                    }
+                    _ => return Err(error),
+                },
+            }
+        }
+        if let Waiting::Queue(queue) = &mut self.waiting {
+            if queue.flush(stream)? == Flushed::Blocked {
+                return Ok(Flushed::Blocked);
+            }
+            self.waiting = Waiting::NOTHING;
+        }
+        stream.push()?;
+        self.blocked = stream.wants_write();
+        Ok(if self.blocked { Flushed::Blocked } else { Flushed::All })
+    }
+}
+
+/// More than one frame.
+#[derive(Debug, Default)]
+struct Queue {
+    chunks: VecDeque<Bytes>,
+    /// Frames of this connection alone, after everything in `chunks`.
+    own: Vec<u8>,
+    unsent: usize,
+    /// How many of the first chunks go before the rest: the last urgent frame is among them, so the
+    /// next one comes behind them.
+    ahead: u32,
+    /// Urgent frames in a row that went before others.
+    overtakes: u8,
+    /// The first chunk is written in part: nothing can go before the rest of it.
+    begun: bool,
+}
+
+impl Queue {
+    fn push(&mut self, frame: Bytes) {
+        self.seal();
+        self.unsent += frame.len();
+        self.chunks.push_back(frame);
+    }
+
+    /// After so many in a row, one chunk of the others goes first, so that they do not stand
+    /// still.
+    fn push_urgent(&mut self, frame: Bytes) {
         self.unsent += frame.len();
         let mut at = (self.ahead as usize).max(usize::from(self.begun));
         if u32::from(self.overtakes) >= Priority::Urgent.share() {
@@ -77,14 +174,12 @@ impl Output {
         self.ahead = at as u32 + 1;
     }
 
-    /// What is queued so far, and what is queued next, goes before anything urgent to come.
-    pub(super) fn let_nothing_overtake(&mut self) {
+    fn let_nothing_overtake(&mut self) {
         self.seal();
         self.ahead = self.chunks.len() as u32 + 1;
     }
 
-    /// Adds frames of this connection's own, written by `write`.
-    pub(super) fn push_own(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    fn push_own(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.own.len();
         write(&mut self.own);
         self.unsent += self.own.len() - before;
@@ -99,10 +194,8 @@ impl Output {
         }
     }
 
-    /// Writes as much as the socket takes.
-    pub(super) fn flush(&mut self, stream: &mut Stream) -> io::Result<Flushed> {
+    fn flush(&mut self, stream: &mut Stream) -> io::Result<Flushed> {
         self.seal();
-        self.blocked = true;
         while !self.chunks.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let mut count = 0;
@@ -119,10 +212,7 @@ impl Output {
                 Err(error) => return Err(error),
             }
         }
-        self.chunks = VecDeque::new();
-        stream.push()?;
-        self.blocked = stream.wants_write();
-        Ok(if self.blocked { Flushed::Blocked } else { Flushed::All })
+        Ok(Flushed::All)
     }
 
     fn advance(&mut self, mut written: usize) {
@@ -147,8 +237,9 @@ mod tests {
 
     /// What would be written from now on.
     fn rest(output: &mut Output) -> String {
-        output.seal();
-        output.chunks.iter().map(|chunk| String::from_utf8(chunk.to_vec()).unwrap()).collect()
+        let queue = output.queue();
+        queue.seal();
+        queue.chunks.iter().map(|chunk| String::from_utf8(chunk.to_vec()).unwrap()).collect()
     }
 
     fn own(output: &mut Output, text: &str) {
@@ -168,15 +259,15 @@ mod tests {
         let mut output = Output::default();
         shared(&mut output, "(abc)");
         own(&mut output, "(own)");
-        output.advance(2);
+        output.queue().advance(2);
         urgent(&mut output, "<1>");
         urgent(&mut output, "<2>");
         assert_eq!(rest(&mut output), "bc)<1><2>(own)");
-        output.advance(4);
+        output.queue().advance(4);
         urgent(&mut output, "<3>");
         assert_eq!(rest(&mut output), "1><2><3>(own)");
         let unsent = output.unsent();
-        output.advance(unsent);
+        output.queue().advance(unsent);
         assert_eq!((rest(&mut output), output.unsent()), (String::new(), 0));
         urgent(&mut output, "<4>");
         own(&mut output, "(later)");

@@ -91,6 +91,10 @@ impl Shard {
 
     pub(super) fn add(&mut self, slot: u32, sub: Filter, kind: Kind) {
         if let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) {
+            // Most connections have one; a vector that grows by itself begins with room for four.
+            if active.subscriptions.is_empty() {
+                active.subscriptions.reserve_exact(1);
+            }
             active.subscriptions.push(Subscription { sub, kind });
             self.env.metrics.subscriptions.inc();
         }
@@ -121,8 +125,9 @@ impl Shard {
         // What its connection's filters still lack is not what it asked for.
         let is_new = start.next() > state.head;
         let asked_up_to = if is_new { Offset::ORIGIN } else { state.head };
-        let kind = Kind::Live { topic: topic.clone(), index, begins, asked_up_to };
-        self.add(slot, sub.clone(), kind);
+        let name = self.topics.shared_name(topic);
+        let filter = Filter::from(&name);
+        self.add(slot, filter, Kind::Live { topic: name, index, begins, asked_up_to });
         let pending = state.head.next().distance_from(start.next());
         let place = Some(place(state, start, pending));
         self.send(

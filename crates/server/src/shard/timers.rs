@@ -1,5 +1,6 @@
 //! Deadlines of connections and of what they hold.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_core::{ConnectionEffect, Session};
@@ -79,7 +80,10 @@ impl Shard {
     fn keep_session(&mut self, key: ConnectionKey) {
         let (wall, expiry) = (Clock::wall(), self.env.settings.session_expiry);
         let Some(active) = self.connection(key).and_then(|c| c.active()) else { return };
-        if let Some(session) = active.session.renew(wall, expiry) {
+        // Looked at first: what is shared with the store is only copied to be changed.
+        let is_due = active.session.renewal(expiry) <= wall;
+        if is_due && Arc::make_mut(&mut active.session).renew(wall, expiry).is_some() {
+            let session = Arc::clone(&active.session);
             let held = active.subscriptions.iter().filter_map(|s| match &s.kind {
                 Kind::Durable(durable) => Some(durable.key.topic.clone()),
                 Kind::Live { .. } | Kind::LiveFilter(_) | Kind::Waiting(_) | Kind::Shared(_) => {
@@ -94,7 +98,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn save_session(&mut self, connection: ConnectionKey, session: Session) {
+    pub(super) fn save_session(&mut self, connection: ConnectionKey, session: Arc<Session>) {
         fault_point("session-saving");
         self.write(Write::SaveSession(session), Some(PendingWrite::Session { connection }));
     }
@@ -104,7 +108,7 @@ impl Shard {
         tracing::warn!("a session could not be saved; trying again");
         let (wall, expiry) = (Clock::wall(), self.env.settings.session_expiry);
         let Some(active) = self.connection(key).and_then(|c| c.active()) else { return };
-        active.session.save_refused(wall, expiry, READ_RETRY);
+        Arc::make_mut(&mut active.session).save_refused(wall, expiry, READ_RETRY);
         self.arm(key.slot);
     }
 

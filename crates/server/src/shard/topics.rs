@@ -56,6 +56,11 @@ impl Topics {
         self.exact.entry(topic.clone()).or_insert_with(new)
     }
 
+    /// The topic with the text that its entry has: those who are on it for long share one.
+    pub(super) fn shared_name(&self, topic: &Topic) -> Topic {
+        self.exact.get_key_value(topic).map_or(topic, |(name, _)| name).clone()
+    }
+
     /// Removes the live subscriber at `index` and tells the one that moves into its place.
     pub(super) fn remove_live(
         &mut self,

@@ -93,8 +93,8 @@ pub(super) fn cursors_and_sessions(engine: Box<dyn Engine>) {
     let group = group_key("workers", "user/#");
     save(&trial, Write::SaveCursor { key: group.clone(), state: cursor(7) });
     save(&trial, Write::SaveCursor { key: group_key("gone", "user/#"), state: cursor(8) });
-    save(&trial, Write::SaveSession(session("s1", LONG)));
-    save(&trial, Write::SaveSession(session("s2", LONG)));
+    save(&trial, Write::SaveSession(session("s1", LONG).into()));
+    save(&trial, Write::SaveSession(session("s2", LONG).into()));
     trial.reopen();
     save(&trial, Write::DeleteCursor { key: key("tablet") });
     save(&trial, Write::DeleteCursor { key: group_key("gone", "user/#") });

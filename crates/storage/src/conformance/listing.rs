@@ -115,7 +115,7 @@ pub(super) fn sessions(engine: Box<dyn Engine>) {
         ..session(id, LONG)
     };
     for (user, id) in [("bob", "s1"), ("alice", "s2"), ("alice", "s3"), ("alice", "s4")] {
-        save(&trial, Write::SaveSession(of(user, id)));
+        save(&trial, Write::SaveSession(of(user, id).into()));
     }
     save(&trial, Write::DeleteSession(of("alice", "s4").id));
     let list = |trial: &Trial, user: &str, limit| {
@@ -131,7 +131,7 @@ pub(super) fn sessions(engine: Box<dyn Engine>) {
         }
     }
     // An id that goes to another user is listed there alone.
-    save(&trial, Write::SaveSession(of("carol", "s2")));
+    save(&trial, Write::SaveSession(of("carol", "s2").into()));
     assert_eq!(list(&trial, "alice", 10), [of("alice", "s3")]);
     assert_eq!(list(&trial, "carol", 10), [of("carol", "s2")]);
 }

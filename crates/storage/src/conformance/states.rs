@@ -97,7 +97,7 @@ pub(super) fn sessions(engine: Box<dyn Engine>) {
     let id = session("s1", LONG).id;
     assert_eq!(trial.store().session(&id), None);
     for lasts in [2 * LONG, LONG] {
-        save(&trial, Write::SaveSession(session("s1", lasts)));
+        save(&trial, Write::SaveSession(session("s1", lasts).into()));
         assert_eq!(trial.store().session(&id), Some(session("s1", lasts)));
     }
     save(&trial, Write::DeleteSession(id.clone()));
@@ -128,9 +128,9 @@ pub(super) fn expired_sessions_are_forgotten(engine: Box<dyn Engine>) {
     let trial = Trial::new(engine, PolicyTable::default());
     let short = Duration::from_secs(60);
     for (id, lasts) in [("s1", short), ("s2", short), ("s3", LONG)] {
-        save(&trial, Write::SaveSession(session(id, lasts)));
+        save(&trial, Write::SaveSession(session(id, lasts).into()));
     }
-    save(&trial, Write::SaveSession(session("s2", LONG)));
+    save(&trial, Write::SaveSession(session("s2", LONG).into()));
     trial.clock.advance(short);
     let is_there = |id| trial.store().session(&session(id, LONG).id).is_some();
     eventually("the session is forgotten", || !is_there("s1"));

@@ -148,8 +148,8 @@ fn encode(state: &State, out: &mut impl Put) {
         put_cursor_key(out, &key);
         put_cursor(out, &saved);
     }
-    out.put_count(state.keep.sessions().len());
-    for session in state.keep.sessions().values() {
+    out.put_count(state.keep.sessions.len());
+    for session in state.keep.sessions.iter() {
         put_session(out, session);
     }
     let keys = state.dedup.entries();
@@ -234,7 +234,7 @@ fn decode(bytes: &[u8], reading: Reading) -> Result<State, Malformed> {
         .map(|_| Ok((read_cursor_key(&mut reader)?, read_cursor(&mut reader)?)));
     state.keep.cursors = cursors.collect::<Result<_, Malformed>>()?;
     for _ in 0..reader.count(11)? {
-        state.keep.apply(Change::SaveSession(read_session(&mut reader)?));
+        state.keep.apply(Change::SaveSession(read_session(&mut reader)?.into()));
     }
     read_keys(&mut reader, &mut state)?;
     reader.end()?;

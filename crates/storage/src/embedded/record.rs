@@ -101,7 +101,9 @@ impl<'a> Record<'a> {
             kind::DELETE_CURSOR => {
                 Self::Change(Change::DeleteCursor(read_cursor_key(&mut reader)?))
             }
-            kind::SAVE_SESSION => Self::Change(Change::SaveSession(read_session(&mut reader)?)),
+            kind::SAVE_SESSION => {
+                Self::Change(Change::SaveSession(read_session(&mut reader)?.into()))
+            }
             kind::DELETE_SESSION => {
                 Self::Change(Change::DeleteSession(parse(reader.short_text()?)?))
             }

@@ -1,6 +1,5 @@
 //! Finds cursors and sessions to be forgotten, a few at a time.
 
-use std::ops::Bound;
 use std::time::Duration;
 
 use tidings_core::{SessionId, Timestamp};
@@ -34,8 +33,8 @@ impl Sweep {
                 outdated.push(Change::ForgetCursor(key_of(key), saved_at));
             }
         });
-        let from = self.session.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let sessions = keep.sessions().range((from, Bound::Unbounded));
+        let sessions = keep.sessions.after(self.session.as_ref());
+        let sessions = sessions.map(|session| (&session.id, session));
         self.session = visit(sessions, count, |id, session| {
             if session.expires_at <= now {
                 outdated.push(Change::ForgetSession(id.clone(), session.expires_at));

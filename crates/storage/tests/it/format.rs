@@ -67,7 +67,7 @@ impl Opened {
         let config = EmbeddedConfig::new("unused");
         self.clock.set(Timestamp::from_ms(START.as_ms() - config.cursor_expiry.as_millis() as u64));
         self.write(tag, Write::SaveCursor { key: key.clone(), state });
-        self.write(tag + 1, Write::SaveSession(expired.clone()));
+        self.write(tag + 1, Write::SaveSession(expired.clone().into()));
         self.clock.set(START);
         let until = Instant::now() + Duration::from_secs(30);
         while self.store.cursor(&key).is_some() || self.store.session(&expired.id).is_some() {
@@ -137,11 +137,11 @@ fn write_fixture(directory: &Path) {
         }
         let (key, state) = cursor(&format!("phone-{life}"));
         opened.write(100, Write::SaveCursor { key: key.clone(), state });
-        opened.write(101, Write::SaveSession(session(&format!("s{life}"))));
+        opened.write(101, Write::SaveSession(session(&format!("s{life}")).into()));
         let (gone, state) = cursor("gone");
         opened.write(102, Write::SaveCursor { key: gone.clone(), state });
         opened.write(103, Write::DeleteCursor { key: gone });
-        opened.write(104, Write::SaveSession(session("gone")));
+        opened.write(104, Write::SaveSession(session("gone").into()));
         opened.write(105, Write::DeleteSession(session("gone").id));
         opened.forget(106);
         if life == 1 {

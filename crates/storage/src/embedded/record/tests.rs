@@ -83,7 +83,7 @@ fn changes_read_back_and_take_the_bytes_foretold() {
         Change::ForgetCursor(key, Timestamp::from_ms(6)),
         Change::DeleteSession(session.id.clone()),
         Change::ForgetSession(session.id.clone(), Timestamp::from_ms(7)),
-        Change::SaveSession(session),
+        Change::SaveSession(session.into()),
     ] {
         let mut out = Vec::new();
         put_change(&mut out, seed(), &change);

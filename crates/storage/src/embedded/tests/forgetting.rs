@@ -34,7 +34,7 @@ fn expired_sessions_are_forgotten_and_stay_so() {
     let later = plan.now.plus(Duration::from_secs(3600));
     let sessions = (0..SESSIONS).map(|n| {
         let expires_at = if n % 2 == 0 { plan.now } else { later };
-        Write::SaveSession(session(n, expires_at))
+        Write::SaveSession(session(n, expires_at).into())
     });
     let tags = rig.submit(sessions.collect());
     rig.recorder.outcome(tags[tags.len() - 1]);
@@ -50,12 +50,12 @@ fn a_session_that_was_saved_again_is_not_forgotten() {
     let plan = Plan::default();
     let mut rig = plan.open(&disk);
     let later = plan.now.plus(Duration::from_secs(3600));
-    rig.write(Write::SaveSession(session(1, plan.now)));
-    rig.write(Write::SaveSession(session(2, plan.now)));
+    rig.write(Write::SaveSession(session(1, plan.now).into()));
+    rig.write(Write::SaveSession(session(2, plan.now).into()));
     let mut sweep = Sweep::new(plan.config.cursor_expiry);
     let outdated = sweep.step(&rig.store.shared.keep(), plan.now, 100);
     assert_eq!(outdated.len(), 2);
-    let tags = rig.submit(vec![Write::SaveSession(session(2, later))]);
+    let tags = rig.submit(vec![Write::SaveSession(session(2, later).into())]);
     rig.store.shared.queue.submit_changes(outdated).unwrap();
     rig.recorder.outcome(tags[0]);
     eventually("the first is forgotten", || rig.store.session(&session(1, later).id).is_none());

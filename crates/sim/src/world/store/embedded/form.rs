@@ -63,7 +63,9 @@ impl Forms {
             Write::Purge { place } => {
                 StoreWrite::Remove { topic: self.letters.clone(), offset: *place }
             }
-            Write::SaveSession { name: _, session } => StoreWrite::SaveSession(session.clone()),
+            Write::SaveSession { name: _, session } => {
+                StoreWrite::SaveSession(session.clone().into())
+            }
         }
     }
 
