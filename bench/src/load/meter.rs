@@ -50,6 +50,54 @@ impl Meter {
     }
 }
 
+/// The stretch of a run whose cost is measured: after the warm-up, before the rest is awaited.
+#[derive(Debug)]
+pub(crate) struct Stretch {
+    pub(crate) from: Duration,
+    pub(crate) until: Duration,
+    server_pid: Option<u32>,
+    meter: Option<Meter>,
+    cost: Option<Cost>,
+}
+
+impl Stretch {
+    /// Begins `warmup` seconds after `now` and takes `seconds`.
+    pub(crate) fn planned(
+        now: Duration,
+        warmup: f64,
+        seconds: f64,
+        server_pid: Option<u32>,
+    ) -> Self {
+        let from = now + Duration::from_secs_f64(warmup);
+        let until = from + Duration::from_secs_f64(seconds);
+        Self { from, until, server_pid, meter: None, cost: None }
+    }
+
+    /// Starts and ends it, when that is due: perhaps a little later than planned.
+    pub(crate) fn keep_time(&mut self, now: Duration) -> anyhow::Result<()> {
+        if self.meter.is_none() && now >= self.from {
+            self.meter = Some(Meter::start(self.server_pid)?);
+        }
+        if let Some(meter) = &self.meter
+            && self.cost.is_none()
+            && now >= self.until
+        {
+            self.cost = Some(meter.stop()?);
+        }
+        Ok(())
+    }
+
+    /// Whether what happens now counts.
+    pub(crate) const fn is_running(&self) -> bool {
+        self.meter.is_some() && self.cost.is_none()
+    }
+
+    /// What it cost, once it is over.
+    pub(crate) const fn cost(&self) -> Option<Cost> {
+        self.cost
+    }
+}
+
 impl Cost {
     /// Adds the server's CPU time for each of `count` things under `name`: microseconds each,
     /// which is the same number as seconds per million.

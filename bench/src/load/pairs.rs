@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::histogram::Histogram;
 use crate::load::crowd::{Crowd, Group, Members, Subscription, Topics, Traffic};
-use crate::load::meter::{Cost, Meter};
+use crate::load::meter::Stretch;
 use crate::load::tally::{Arrival, Tally};
 use crate::load::{ServerOptions, seconds};
 use crate::report::Report;
@@ -75,7 +75,7 @@ pub(crate) fn run(options: &PairsOptions) -> anyhow::Result<Report> {
     while !pairs.is_done(crowd.now()) {
         let wait = pairs.wait(crowd.now());
         crowd.turn(wait, &mut pairs)?;
-        pairs.keep_time(crowd.now())?;
+        pairs.stretch.keep_time(crowd.now())?;
     }
     pairs.report(options)
 }
@@ -86,10 +86,7 @@ pub(crate) fn run(options: &PairsOptions) -> anyhow::Result<Report> {
 struct Pairs {
     pairs: u32,
     rate: f64,
-    server_pid: Option<u32>,
     starts: Duration,
-    measured_from: Duration,
-    ends: Duration,
     forms: Vec<PublishForm>,
     stamps: Stamps,
     line: Vec<u8>,
@@ -102,21 +99,18 @@ struct Pairs {
     delivered: u64,
     latencies: Histogram,
     progress: Duration,
-    meter: Option<Meter>,
-    cost: Option<Cost>,
+    stretch: Stretch,
 }
 
 impl Pairs {
     fn new(options: &PairsOptions, now: Duration) -> Self {
-        let measured_from = now + Duration::from_secs_f64(options.warmup);
+        let stretch =
+            Stretch::planned(now, options.warmup, options.seconds, options.server.server_pid);
         let form = |pair| PublishForm::new(&format!("{}/{pair}", options.topic));
         Self {
             pairs: options.pairs,
             rate: options.rate,
-            server_pid: options.server.server_pid,
             starts: now,
-            measured_from,
-            ends: measured_from + Duration::from_secs_f64(options.seconds),
             forms: (0..options.pairs).map(form).collect(),
             stamps: Stamps::of_this_run(),
             line: Vec::new(),
@@ -128,8 +122,7 @@ impl Pairs {
             delivered: 0,
             latencies: Histogram::new(),
             progress: now,
-            meter: None,
-            cost: None,
+            stretch,
         }
     }
 
@@ -138,7 +131,7 @@ impl Pairs {
     fn next_at(&self) -> Option<Duration> {
         let at = self.starts + Duration::from_secs_f64(f64::from(self.published) / self.rate);
         let between_turns = self.published.is_multiple_of(self.pairs);
-        (at < self.ends || !between_turns).then_some(at)
+        (at < self.stretch.until || !between_turns).then_some(at)
     }
 
     fn wait(&self, now: Duration) -> Duration {
@@ -146,26 +139,12 @@ impl Pairs {
     }
 
     fn is_done(&self, now: Duration) -> bool {
-        if self.next_at().is_some() || self.cost.is_none() {
+        if self.next_at().is_some() || self.stretch.cost().is_none() {
             return false;
         }
         let all_there = self.tally.first + self.refused >= u64::from(self.published)
             && self.answered == self.published;
-        all_there || now > self.progress + PATIENCE || now > self.ends + DRAIN_MAX
-    }
-
-    /// Starts and ends the stretch whose cost is measured; what arrives in it counts.
-    fn keep_time(&mut self, now: Duration) -> anyhow::Result<()> {
-        if self.meter.is_none() && now >= self.measured_from {
-            self.meter = Some(Meter::start(self.server_pid)?);
-        }
-        if let Some(meter) = &self.meter
-            && self.cost.is_none()
-            && now >= self.ends
-        {
-            self.cost = Some(meter.stop()?);
-        }
-        Ok(())
+        all_there || now > self.progress + PATIENCE || now > self.stretch.until + DRAIN_MAX
     }
 
     fn answer(&mut self, frame: &[u8]) -> anyhow::Result<()> {
@@ -202,8 +181,8 @@ impl Pairs {
         }
         match self.tally.note(pair as usize, stamp.sequence / self.pairs) {
             Arrival::First => {
-                self.delivered += u64::from(self.meter.is_some() && self.cost.is_none());
-                if stamp.sent >= self.measured_from {
+                self.delivered += u64::from(self.stretch.is_running());
+                if stamp.sent >= self.stretch.from {
                     self.latencies.record(now.saturating_sub(stamp.sent));
                 }
             }
@@ -213,7 +192,7 @@ impl Pairs {
     }
 
     fn report(self, options: &PairsOptions) -> anyhow::Result<Report> {
-        let Some(cost) = self.cost else { bail!("the run ended before it was measured") };
+        let Some(cost) = self.stretch.cost() else { bail!("the run ended before it was measured") };
         if self.delivered == 0 {
             bail!("nothing arrived after the warm-up, measure for longer or publish more often");
         }
@@ -307,7 +286,7 @@ mod tests {
     #[test]
     fn a_server_that_drops_repeats_swaps_or_misdirects_is_found_out() {
         let mut pairs = Pairs::new(&options(), Duration::ZERO);
-        pairs.keep_time(Duration::ZERO).expect("own figures are readable");
+        pairs.stretch.keep_time(Duration::ZERO).expect("own figures are readable");
         let now = Duration::from_secs(2);
         let messages = publish(&mut pairs, now);
         for (client, message) in [(2, 0), (2, 4), (2, 2), (2, 2), (3, 1)] {
@@ -316,7 +295,7 @@ mod tests {
         assert!(pairs.frame(now, 3, &messages[0], &mut Vec::new()).is_err(), "of the other pair");
         let refusal = br#"{"id":3,"error":{"code":"overloaded"}}"#;
         pairs.frame(now, 1, refusal, &mut Vec::new()).expect("a refusal");
-        pairs.keep_time(now).expect("own figures are readable");
+        pairs.stretch.keep_time(now).expect("own figures are readable");
         let report = pairs.report(&options()).expect("something was measured");
         let values = ["lost", "duplicates", "order_errors", "refused"]
             .map(|name| report.value(name).expect("every report has it"));

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::histogram::Histogram;
 use crate::load::crowd::{Crowd, Members, Traffic};
-use crate::load::meter::{Cost, Meter};
+use crate::load::meter::Stretch;
 use crate::load::{ServerOptions, seconds};
 use crate::report::Report;
 use crate::resp::{self, Reply};
@@ -73,7 +73,7 @@ pub(crate) fn run(options: &PublishOptions) -> anyhow::Result<Report> {
     let mut crowd = Crowd::open(&options.server.url, members, AT_ONCE)?;
     let mut publishing = Publishing::new(options, crowd.now());
     while !publishing.is_done(crowd.now()) {
-        publishing.keep_time(crowd.now())?;
+        publishing.stretch.keep_time(crowd.now())?;
         let wait = if publishing.is_starting() { 0 } else { 10 };
         crowd.turn(Duration::from_millis(wait), &mut publishing)?;
     }
@@ -151,9 +151,6 @@ enum Answer {
 /// A publishing load under way. All times are on the crowd's clock.
 #[derive(Debug)]
 struct Publishing {
-    server_pid: Option<u32>,
-    measured_from: Duration,
-    ends: Duration,
     dialect: Dialect,
     forms: Vec<Form>,
     publishers: Vec<Publisher>,
@@ -172,8 +169,7 @@ struct Publishing {
     duplicates: u64,
     latencies: Histogram,
     progress: Duration,
-    meter: Option<Meter>,
-    cost: Option<Cost>,
+    stretch: Stretch,
 }
 
 impl Publishing {
@@ -183,7 +179,8 @@ impl Publishing {
             1 => options.topic.clone(),
             _ => format!("{}/{number}", options.topic),
         };
-        let measured_from = now + Duration::from_secs_f64(options.warmup);
+        let stretch =
+            Stretch::planned(now, options.warmup, options.seconds, options.server.server_pid);
         let publisher = |index| Publisher {
             form: (index % topics) as usize,
             open: vec![None; options.in_flight as usize],
@@ -191,9 +188,6 @@ impl Publishing {
             last: None,
         };
         Self {
-            server_pid: options.server.server_pid,
-            measured_from,
-            ends: measured_from + Duration::from_secs_f64(options.seconds),
             dialect: options.server.url.dialect,
             forms: (0..topics).map(|number| Form::new(options, &name(number))).collect(),
             publishers: (0..options.publishers).map(publisher).collect(),
@@ -211,8 +205,7 @@ impl Publishing {
             duplicates: 0,
             latencies: Histogram::new(),
             progress: now,
-            meter: None,
-            cost: None,
+            stretch,
         }
     }
 
@@ -221,22 +214,7 @@ impl Publishing {
     }
 
     fn is_done(&self, now: Duration) -> bool {
-        now > self.progress + PATIENCE || self.cost.is_some() && self.outstanding == 0
-    }
-
-    /// Starts and ends the stretch that is measured. Answers count between these two moments,
-    /// which may be a little later than planned.
-    fn keep_time(&mut self, now: Duration) -> anyhow::Result<()> {
-        if self.meter.is_none() && now >= self.measured_from {
-            self.meter = Some(Meter::start(self.server_pid)?);
-        }
-        if let Some(meter) = &self.meter
-            && self.cost.is_none()
-            && now >= self.ends
-        {
-            self.cost = Some(meter.stop()?);
-        }
-        Ok(())
+        now > self.progress + PATIENCE || self.stretch.cost().is_some() && self.outstanding == 0
     }
 
     fn publish(&mut self, now: Duration, from: usize, id: u32, out: &mut Vec<u8>) {
@@ -269,7 +247,7 @@ impl Publishing {
         match answer {
             Answer::Taken { id, place } => {
                 self.taken += 1;
-                if self.meter.is_some() && self.cost.is_none() {
+                if self.stretch.is_running() {
                     self.taken_measured += 1;
                     self.latencies.record(now.saturating_sub(sent));
                 }
@@ -320,7 +298,7 @@ impl Traffic for Publishing {
         self.outstanding -= 1;
         self.progress = now;
         self.note(now, from, open.sent, answer);
-        if self.cost.is_none() {
+        if self.stretch.cost().is_none() {
             let Some(next) = id.checked_add(self.in_flight) else {
                 bail!("a connection has used up its request ids, measure for less long");
             };
@@ -343,7 +321,7 @@ impl Traffic for Publishing {
 
 impl Publishing {
     fn report(self, options: &PublishOptions) -> anyhow::Result<Report> {
-        let Some(cost) = self.cost else {
+        let Some(cost) = self.stretch.cost() else {
             bail!("no answer for {PATIENCE:?}, {} publishes are open", self.outstanding);
         };
         let mut report = Report::new("publish");
@@ -392,7 +370,7 @@ mod tests {
     /// A load with one publisher that has started and is being measured.
     fn started(options: &PublishOptions) -> Publishing {
         let mut publishing = Publishing::new(options, Duration::ZERO);
-        publishing.keep_time(Duration::ZERO).expect("own figures are readable");
+        publishing.stretch.keep_time(Duration::ZERO).expect("own figures are readable");
         let mut out = Vec::new();
         while publishing.due(Duration::ZERO, &mut out).expect("nothing can fail").is_some() {}
         publishing
@@ -407,7 +385,7 @@ mod tests {
     }
 
     fn faults(mut publishing: Publishing, options: &PublishOptions) -> [f64; 4] {
-        publishing.keep_time(Duration::from_secs(2)).expect("own figures are readable");
+        publishing.stretch.keep_time(Duration::from_secs(2)).expect("own figures are readable");
         let report = publishing.report(options).expect("the time is over");
         ["lost", "duplicates", "order_errors", "refused"]
             .map(|name| report.value(name).expect("every report has it"))
