@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidings_core::Durability;
-use tidings_server::TopicSection;
+use tidings_server::{Config, TopicSection};
 
 use crate::peer::{Peer, config, http, metric, start};
 
@@ -62,15 +62,19 @@ async fn the_kernel_is_not_filled_for_a_reader_that_does_not_read() {
     server.shutdown().await;
 }
 
-#[tokio::test]
-async fn what_is_kept_in_no_log_is_dropped_for_a_slow_reader_and_counted() {
+/// The topics below `live` are kept in no log.
+fn config_without_a_log() -> Config {
     let mut config = config();
-    let memory = TopicSection {
+    config.topic = vec![TopicSection {
         durability: Durability::Memory,
         ..TopicSection::new("live/#".parse().unwrap())
-    };
-    config.topic = vec![memory];
-    let server = start(config).await;
+    }];
+    config
+}
+
+#[tokio::test]
+async fn what_is_kept_in_no_log_is_dropped_for_a_slow_reader_and_counted() {
+    let server = start(config_without_a_log()).await;
     let mut slow = Peer::connect(server.public_addr()).await;
     slow.ask(json!({"subscribe": {"topic": "live/1"}})).await;
     let mut publisher = Peer::connect(server.public_addr()).await;
@@ -176,13 +180,8 @@ async fn what_was_asked_for_is_no_backlog() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_without_a_log_goes_on_after_a_shard_fell_behind() {
-    let mut config = config();
+    let mut config = config_without_a_log();
     config.server.shards = 1;
-    let memory = TopicSection {
-        durability: Durability::Memory,
-        ..TopicSection::new("live/#".parse().unwrap())
-    };
-    config.topic = vec![memory];
     let server = start(config).await;
     let address = server.public_addr();
     // Many subscribers, so that the shard is slower than the publishers.
@@ -223,13 +222,7 @@ async fn a_topic_without_a_log_goes_on_after_a_shard_fell_behind() {
 
 #[tokio::test]
 async fn a_burst_does_not_make_a_filter_that_reads_slow() {
-    let mut config = config();
-    let memory = TopicSection {
-        durability: Durability::Memory,
-        ..TopicSection::new("live/#".parse().unwrap())
-    };
-    config.topic = vec![memory];
-    let server = start(config).await;
+    let server = start(config_without_a_log()).await;
     let mut reader = Peer::connect(server.public_addr()).await;
     reader.ask(json!({"subscribe": {"filter": "live/+"}})).await;
     // More than may wait for one connection, less than its socket takes too.
@@ -254,7 +247,7 @@ async fn flood_latest_values(peer: &mut Peer, numbers: std::ops::Range<usize>) {
 }
 
 /// Slow readers are spared all but the latest value.
-fn latest_values() -> tidings_server::Config {
+fn latest_values() -> Config {
     let mut config = config();
     let topic = "ticker/#".parse().unwrap();
     config.topic = vec![TopicSection { backlog_max: Some(1), ..TopicSection::new(topic) }];
