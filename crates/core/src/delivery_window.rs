@@ -1,6 +1,7 @@
 //! Decides what one durable subscription is sent, resent and spared.
 
 mod effect;
+mod ending;
 mod saving;
 mod shared;
 mod unanswered;

@@ -1,9 +1,9 @@
 //! Which connection holds which session and which durable subscription on this server.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
-use tidings_core::{DurableKey, SessionId};
+use tidings_core::{DurableKey, Session, SessionId};
 
 use crate::shard::ConnectionKey;
 
@@ -33,11 +33,18 @@ struct Holding {
     waiter: Option<Place>,
 }
 
+#[derive(Debug)]
+struct HeldSession {
+    holder: Place,
+    /// The record as the holder has it, which may be ahead of what the store has by now.
+    record: Arc<Session>,
+}
+
 /// Who holds what. Touched when connections and subscriptions come and go, never on delivery.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     durable: Mutex<FxHashMap<DurableKey, Holding>>,
-    sessions: Mutex<FxHashMap<SessionId, Place>>,
+    sessions: Mutex<FxHashMap<SessionId, HeldSession>>,
 }
 
 impl Directory {
@@ -88,20 +95,33 @@ impl Directory {
         durable.get(key).is_some_and(|holding| holding.holder == place && !holding.leaving)
     }
 
-    /// `place` takes a session up; returns the connection that had it.
-    pub(crate) fn take_session(&self, session: &SessionId, place: Place) -> Option<Place> {
-        let before = lock(&self.sessions).insert(session.clone(), place);
-        before.filter(|before| *before != place)
+    /// The record of a session that a connection holds, saved or not.
+    pub(crate) fn session(&self, id: &SessionId) -> Option<Session> {
+        lock(&self.sessions).get(id).map(|held| Session::clone(&held.record))
     }
 
-    /// `place` leaves a session. `false` if another connection has taken it over.
-    pub(crate) fn leave_session(&self, session: &SessionId, place: Place) -> bool {
+    /// `place` takes a session up; returns the connection that had it.
+    pub(crate) fn take_session(&self, record: &Arc<Session>, place: Place) -> Option<Place> {
+        let held = HeldSession { holder: place, record: Arc::clone(record) };
+        let before = lock(&self.sessions).insert(record.id.clone(), held)?.holder;
+        (before != place).then_some(before)
+    }
+
+    /// `place` has changed the record of its session. `false` if another connection has taken it
+    /// over: then the record is that one's to save.
+    pub(crate) fn renew_session(&self, record: &Arc<Session>, place: Place) -> bool {
         let mut sessions = lock(&self.sessions);
-        let is_ours = sessions.get(session) == Some(&place);
-        if is_ours {
+        let held = sessions.get_mut(&record.id).filter(|held| held.holder == place);
+        held.map(|held| held.record = Arc::clone(record)).is_some()
+    }
+
+    /// `place` has left a session and what it saved last is in the store, unless another
+    /// connection has taken it over.
+    pub(crate) fn leave_session(&self, session: &SessionId, place: Place) {
+        let mut sessions = lock(&self.sessions);
+        if sessions.get(session).is_some_and(|held| held.holder == place) {
             sessions.remove(session);
         }
-        is_ours
     }
 }
 
@@ -126,7 +146,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use tidings_core::{SubscriptionName, Topic, UserId};
+    use tidings_core::{ClientId, SubscriptionName, Timestamp, Topic, UserId};
 
     use super::*;
 
@@ -140,6 +160,15 @@ mod tests {
             name: SubscriptionName::parse("phone").unwrap(),
             topic: Topic::parse("user/alice").unwrap(),
         }
+    }
+
+    fn session() -> Arc<Session> {
+        Arc::new(Session {
+            id: SessionId::parse("s").unwrap(),
+            user: UserId::parse("alice").unwrap(),
+            client: ClientId::parse("phone").unwrap(),
+            expires_at: Timestamp::default(),
+        })
     }
 
     #[test]
@@ -186,10 +215,24 @@ mod tests {
     #[test]
     fn a_session_that_was_taken_over_is_not_left_by_its_former_connection() {
         let directory = Directory::default();
-        let session = SessionId::parse("s").unwrap();
+        let session = session();
         assert_eq!(directory.take_session(&session, place(1)), None);
         assert_eq!(directory.take_session(&session, place(2)), Some(place(1)));
-        assert!(!directory.leave_session(&session, place(1)));
+        directory.leave_session(&session.id, place(1));
+        assert!(!directory.renew_session(&session, place(1)));
         assert_eq!(directory.take_session(&session, place(3)), Some(place(2)));
+    }
+
+    #[test]
+    fn the_record_of_a_session_is_known_while_somebody_holds_it() {
+        let directory = Directory::default();
+        let mut record = session();
+        directory.take_session(&record, place(1));
+        assert_eq!(directory.session(&record.id).as_ref(), Some(&*record));
+        Arc::make_mut(&mut record).expires_at = Timestamp::from_ms(7);
+        assert!(directory.renew_session(&record, place(1)));
+        assert_eq!(directory.session(&record.id).as_ref(), Some(&*record));
+        directory.leave_session(&record.id, place(1));
+        assert_eq!(directory.session(&record.id), None);
     }
 }

@@ -140,6 +140,8 @@ pub(crate) enum Want {
     Live { topic: Topic },
     /// A durable subscription fetches what its window asked for.
     Durable { topic: Topic },
+    /// A durable subscription whose connection has let go of it fetches what it gave up.
+    Parting { key: DurableKey },
     /// A group fetches what it asked for.
     Shared { topic: Topic },
     /// A history request.

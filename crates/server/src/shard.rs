@@ -19,6 +19,7 @@ mod input;
 mod member;
 mod output;
 mod own_inbox;
+mod parting;
 mod presence;
 mod publish;
 mod recall;
@@ -100,6 +101,11 @@ enum PendingWrite {
     Session {
         connection: ConnectionKey,
     },
+    /// A session whose connection has ended: nobody holds it once it is saved.
+    LastSession {
+        connection: ConnectionKey,
+        id: tidings_core::SessionId,
+    },
     /// A group's first cursor in its topic: members join once it is saved.
     GroupOpen {
         group: GroupSlot,
@@ -164,6 +170,7 @@ pub(crate) struct Shard {
     /// Durable subscriptions whose cursor moved since it was saved.
     unsaved: Vec<(ConnectionKey, tidings_core::Topic)>,
     save_at: Option<Instant>,
+    partings: parting::Partings,
     /// The store refused a cursor: none is saved before.
     saves_rest_until: Instant,
     drain: Option<close::Drain>,
@@ -218,6 +225,7 @@ impl Shard {
             unread: Vec::new(),
             unsaved: Vec::new(),
             save_at: None,
+            partings: parting::Partings::default(),
             saves_rest_until: now,
             drain: None,
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),

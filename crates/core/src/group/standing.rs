@@ -91,6 +91,12 @@ impl Group {
         self.in_flight
     }
 
+    /// Whether a message that was given up is on its way to the dead letters: a group that ends
+    /// before it is there gets the message again.
+    pub fn awaits_dead_letters(&self) -> bool {
+        self.topics.values().any(|shared| shared.window.awaits_dead_letters())
+    }
+
     /// How every topic stands.
     pub fn topic_standings(&self) -> impl Iterator<Item = TopicStanding> {
         self.topics.iter().map(|(topic, shared)| standing(topic, shared))

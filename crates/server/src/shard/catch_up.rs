@@ -125,10 +125,15 @@ impl Shard {
             }
             Asker::Connection(connection) => connection,
         };
+        if let Want::Parting { key } = &want {
+            return self.parting_read(connection, key, from, result);
+        }
         if self.connection(connection).is_none() {
             return;
         }
         match want {
+            // Of subscriptions that need no connection.
+            Want::Parting { .. } => {}
             // Asked for groups only.
             Want::Shared { .. } => {}
             Want::Live { topic } => self.live_read(connection.slot, &topic, from, result),

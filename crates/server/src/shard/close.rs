@@ -10,7 +10,7 @@ use tidings_storage::fault_point;
 use tokio::sync::oneshot;
 
 use super::connection::{Active, Connection, Phase};
-use super::{ConnectionKey, Shard};
+use super::{ConnectionKey, PendingWrite, Shard};
 use crate::clock::Clock;
 use crate::directory::Place;
 use crate::inbox::{UserConnection, Whose};
@@ -116,11 +116,12 @@ impl Shard {
             self.drop_subscription(slot, subscription, departure);
         }
         let place = Place { lane: self.inbox.lane(), connection };
-        if self.env.directory.leave_session(&session.id, place) {
-            // A session that was taken over is the other connection's to save.
-            Arc::make_mut(&mut session).expires_at =
-                Clock::wall().plus(self.env.settings.session_expiry);
-            self.save_session(connection, session);
+        Arc::make_mut(&mut session).expires_at =
+            Clock::wall().plus(self.env.settings.session_expiry);
+        // A session that was taken over is the other connection's to save.
+        if self.env.directory.renew_session(&session, place) {
+            let last = PendingWrite::LastSession { connection, id: session.id.clone() };
+            self.save_session(session, last);
         }
         self.env.metrics.sessions.dec();
     }
@@ -218,7 +219,8 @@ impl Shard {
     /// Whether a drain is over: no connection is left and every last cursor is saved.
     pub(super) fn is_drained(&self) -> bool {
         let Some(drain) = &self.drain else { return false };
-        let saved = self.pending.is_empty() && self.submissions.is_empty();
+        let written = self.pending.is_empty() && self.submissions.is_empty();
+        let saved = written && self.partings.is_empty();
         // Members on other shards still tell their groups what they leave.
         let left = self.connections.is_empty() && self.groups.is_empty() && saved;
         left || self.connections.is_empty() && drain.due <= self.now

@@ -9,8 +9,8 @@ use tidings_core::{
 };
 use tidings_protocol::{Connect, Connected, ErrorBody, ErrorCode, RequestId, ServerBody};
 
-use super::Shard;
 use super::connection::{Active, Phase};
+use super::{PendingWrite, Shard};
 use crate::auth::AuthError;
 use crate::clock::Clock;
 use crate::directory::Place;
@@ -37,7 +37,7 @@ impl Shard {
             Ok(principal) => principal,
             Err(error) => return self.refuse(slot, id, &error),
         };
-        let known = connect.session.as_ref().and_then(|session| self.env.store.session(session));
+        let known = connect.session.as_ref().and_then(|session| self.known_session(session));
         let decision = match decide_connect(wall, &principal.user, known) {
             Ok(decision) => decision,
             Err(error) => {
@@ -53,6 +53,12 @@ impl Shard {
         if is_named && self.env.settings.subscribe_inbox {
             self.subscribe_own_inbox(slot);
         }
+    }
+
+    /// A session that a connection has, or one that waits. The store may not have heard of the
+    /// former yet: `connected` does not wait for it.
+    fn known_session(&self, id: &SessionId) -> Option<Session> {
+        self.env.directory.session(id).or_else(|| self.env.store.session(id))
     }
 
     fn session(
@@ -91,12 +97,12 @@ impl Shard {
     ) {
         let Some(connection) = self.key(slot) else { return };
         let place = Place { lane: self.inbox.lane(), connection };
-        if let Some(before) = self.env.directory.take_session(&session.id, place) {
+        let session = Arc::new(session);
+        if let Some(before) = self.env.directory.take_session(&session, place) {
             let letter = Letter::TakeOver { holder: before.connection };
             self.env.inboxes[before.lane as usize].post(letter);
         }
-        let session = Arc::new(session);
-        self.save_session(connection, Arc::clone(&session));
+        self.save_session(Arc::clone(&session), PendingWrite::Session { connection });
         let connected = Connected {
             session: session.id.clone(),
             user: principal.user.clone(),

@@ -1,9 +1,13 @@
 //! Messages that were given up: kept in the open, then settled.
 
-use tidings_core::{Attempts, CursorKey, Durability, DurableKey, GiveUp, Message, Offset, Topic};
+use slab::Slab;
+use tidings_core::{Attempts, CursorKey, Durability, DurableKey, GiveUp, Message, Offset};
 use tidings_storage::{StoreError, Write, fault_point};
 
-use super::durable::{held, held_as};
+use super::connection::Connection;
+use super::durable::held_as;
+use super::parting::Partings;
+use super::subscription::Durable;
 use super::{ConnectionKey, PendingWrite, Shard};
 use crate::dead_letters::{Burial, gave_up};
 use crate::delivery_record::Happening;
@@ -23,27 +27,22 @@ impl Shard {
     /// Sets a message of a durable subscription aside.
     pub(super) fn dead_letter(
         &mut self,
-        slot: u32,
-        topic: &Topic,
+        (connection, key): (ConnectionKey, &DurableKey),
         message: &Message,
         attempts: u32,
         reason: GiveUp,
     ) {
-        let Some(connection) = self.key(slot) else { return };
-        let Some(durable) = self.connections.get_mut(slot as usize).and_then(|c| held(c, topic))
-        else {
-            return;
-        };
-        let failed = durable.attempts.of(message.offset).cloned();
-        let dead = Dead { whose: durable.key.clone().into(), attempts, reason, failed };
-        let (key, offset) = (durable.key.clone(), message.offset);
-        let pending = PendingWrite::DeadLetter { connection, key, offset };
+        let offset = message.offset;
+        let (connections, partings) = (&mut self.connections, &mut self.partings);
+        let Some(durable) = find(connections, partings, connection, key) else { return };
+        let failed = durable.attempts.of(offset).cloned();
+        let dead = Dead { whose: key.clone().into(), attempts, reason, failed };
+        let pending = PendingWrite::DeadLetter { connection, key: key.clone(), offset };
         if !self.append_dead_letter(message, dead, pending)
-            && let Some(durable) =
-                self.connections.get_mut(slot as usize).and_then(|c| held(c, topic))
+            && let Some(durable) = find(&mut self.connections, &mut self.partings, connection, key)
         {
-            durable.window.dead_lettered(message.offset);
-            durable.attempts.settled(message.offset);
+            durable.window.dead_lettered(offset);
+            durable.attempts.settled(offset);
         }
     }
 
@@ -77,15 +76,14 @@ impl Shard {
 
     pub(super) fn dead_letter_answered(
         &mut self,
-        key: ConnectionKey,
-        durable: &DurableKey,
+        connection: ConnectionKey,
+        key: &DurableKey,
         offset: Offset,
         refused: Option<&StoreError>,
     ) {
-        let (now, topic) = (self.now, &durable.topic);
-        let connection = self.connections.get_mut(key.slot as usize);
-        let connection = connection.filter(|c| c.generation == key.generation);
-        let Some(durable) = connection.and_then(|c| held_as(c, durable)) else { return };
+        let (now, topic) = (self.now, &key.topic);
+        let (connections, partings) = (&mut self.connections, &mut self.partings);
+        let Some(durable) = find(connections, partings, connection, key) else { return };
         match refused {
             None => {
                 fault_point("dead-letter-durable");
@@ -100,6 +98,22 @@ impl Shard {
                 durable.window.dead_letter_failed(now, offset);
             }
         }
-        self.pump(key.slot, topic, None);
+        if self.partings.get(connection, key).is_some() {
+            self.go_on_parting(key);
+        } else {
+            self.pump(connection.slot, topic, None);
+        }
     }
+}
+
+/// A durable subscription that a connection holds, or is letting go of.
+fn find<'s>(
+    connections: &'s mut Slab<Connection>,
+    partings: &'s mut Partings,
+    connection: ConnectionKey,
+    key: &DurableKey,
+) -> Option<&'s mut Durable> {
+    let holder = connections.get_mut(connection.slot as usize);
+    let holder = holder.filter(|holder| holder.generation == connection.generation);
+    holder.and_then(|holder| held_as(holder, key)).or_else(|| partings.get(connection, key))
 }

@@ -282,7 +282,10 @@ impl Shard {
                 }
             }
             Purpose::DeadLetter { attempts, reason } => {
-                self.dead_letter(slot, topic, message, attempts, reason);
+                let Some(connection) = self.key(slot) else { return };
+                let held = self.connections.get_mut(slot as usize).and_then(|c| held(c, topic));
+                let Some(key) = held.map(|durable| durable.key.clone()) else { return };
+                self.dead_letter((connection, &key), message, attempts, reason);
             }
         }
     }
@@ -326,7 +329,7 @@ pub(super) struct Gap {
 
 /// Settles what the log no longer has of the part that was read, and what has expired or is for
 /// others. Returns what was gone that was not settled before.
-fn settle_gaps(
+pub(super) fn settle_gaps(
     window: &mut DeliveryWindow,
     from: Offset,
     batch: &ReadBatch,

@@ -85,6 +85,7 @@ impl Shard {
                     self.session_refused(connection);
                 }
             }
+            PendingWrite::LastSession { connection, id } => self.session_left(connection, &id),
             PendingWrite::Open { key, connection } => {
                 self.opened(&key, connection, refused(&outcome));
             }

@@ -8,12 +8,10 @@ use tidings_protocol::{
     ErrorBody, ErrorCode, RequestId, ServerBody, StartFrom, Subscribe, SubscribeMode, Subscribed,
     SubscribedPlace, UnsubscribeReason,
 };
-use tidings_storage::Write;
 
-use super::failed::Moment;
+use super::Shard;
 use super::subscription::{Kind, Lagging, Stage, Subscription, WaitingDurable};
 use super::topics::{FilterSubscriber, LiveSubscriber};
-use super::{PendingWrite, Shard};
 use crate::presence::Watch;
 
 impl Shard {
@@ -206,16 +204,12 @@ impl Shard {
                 let mine = |s: &FilterSubscriber| s.key == connection;
                 self.topics.filters.remove(&subscription.sub, mine);
             }
-            Kind::Durable(mut durable) => {
-                let at = Moment::at(self.now);
-                let state = durable.last_state(at, departure, &mut self.record);
-                let key = durable.key.clone();
-                self.keep_attempts(&key, &mut durable);
-                self.topics.remove_durable(&key.topic, durable.index, &mut self.connections);
-                self.leave(&key, connection);
-                self.depart(slot, &key.topic, departure);
-                let pending = PendingWrite::Release { key: key.clone(), connection };
-                self.write(Write::SaveCursor { key: key.into(), state }, Some(pending));
+            Kind::Durable(durable) => {
+                let topic = &durable.key.topic;
+                self.topics.remove_durable(topic, durable.index, &mut self.connections);
+                self.leave(&durable.key, connection);
+                self.depart(slot, topic, departure);
+                self.part(connection, durable, departure);
             }
             Kind::Waiting(waiting) => {
                 match waiting.stage {

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings_core::{
-    AttemptLog, ClientId, CursorState, DeliveryWindow, Departure, DurableKey, Filter, GiveUp,
-    Instant, LiveCursor, Offset, Recovery, Topic,
+    AttemptLog, ClientId, DeliveryWindow, DurableKey, Filter, GiveUp, Instant, LiveCursor, Offset,
+    Recovery, Topic,
 };
 use tidings_protocol::{RequestId, StartFrom};
 
-use super::failed::Moment;
 use super::member::Shared;
 use super::trace::TracedDeliveries;
-use crate::delivery_record::{DeliveryRecord, ReaderId};
+use crate::delivery_record::ReaderId;
 use crate::presence::Watch;
 
 /// A subscription by the name the client gave it: its topic or filter.
@@ -144,22 +143,6 @@ impl Durable {
             }
         }
     }
-
-    /// What to save when the subscription ends.
-    pub(super) fn last_state(
-        &mut self,
-        at: Moment,
-        departure: Departure,
-        record: &mut DeliveryRecord,
-    ) -> CursorState {
-        self.give_back_wanted(at.now, at.now);
-        match departure {
-            Departure::Broken => self.note_connection_end(at, record),
-            Departure::Meant | Departure::Ended => {}
-        }
-        record.left(self.reader.take());
-        self.window.last_state(departure)
-    }
 }
 
 /// A message to be fetched from the log.
@@ -201,7 +184,7 @@ pub(super) enum Stage {
 
 #[cfg(test)]
 mod tests {
-    use tidings_core::{DeliveryEffect, DeliveryPolicy, Epoch, TopicPolicy};
+    use tidings_core::{CursorState, DeliveryEffect, DeliveryPolicy, Epoch, TopicPolicy};
 
     use super::*;
 

@@ -1,12 +1,17 @@
 //! A shard that is driven by hand, to hold its inbox where a running one could not be stopped.
 
+mod filters;
+mod parting;
+mod sessions;
+
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::Events;
-use tidings_core::{Data, Durability, Filter, NewMessage, Topic};
+use tidings_core::{Data, Durability, Filter, NewMessage, SessionId, Topic};
 use tidings_protocol::{Codec, Connect, RequestId, StartFrom, Subscribe, SubscribeMode};
 use tidings_storage::{Submission, Write};
 
@@ -22,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One shard and its clients, by their slots.
 struct Rig {
     shard: Shard,
-    clients: Vec<Client>,
+    clients: BTreeMap<u32, Client>,
     requests: u32,
 }
 
@@ -38,11 +43,16 @@ impl Rig {
         config.server.shards = 1;
         let mut parts = parts(&config, Engine::Memory).await.unwrap();
         let seat: ShardSeat = parts.seats.pop().unwrap();
-        Self { shard: Shard::new(parts.env, seat), clients: Vec::new(), requests: 0 }
+        Self { shard: Shard::new(parts.env, seat), clients: BTreeMap::new(), requests: 0 }
     }
 
     /// Another connection; returns its slot.
     fn connect(&mut self) -> u32 {
+        self.connect_with(None)
+    }
+
+    /// The same with a session to go on with.
+    fn connect_with(&mut self, session: Option<SessionId>) -> u32 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _) = listener.accept().unwrap();
@@ -56,16 +66,21 @@ impl Rig {
             input: Bytes::new(),
             seat: self.shard.env.seats.take().unwrap(),
         });
-        self.shard.connect(slot, None, Connect { token: None, client: None, session: None });
-        self.clients.push(Client { socket, got: String::new() });
+        self.shard.connect(slot, None, Connect { token: None, client: None, session });
+        self.clients.insert(slot, Client { socket, got: String::new() });
         slot
     }
 
     /// The shard reads this request and does not look into its inbox.
     fn subscribe(&mut self, slot: u32, sub: &str, from: StartFrom) {
+        self.subscribe_as(slot, sub, SubscribeMode::Live { from });
+    }
+
+    /// The same for a subscription of any kind.
+    fn subscribe_as(&mut self, slot: u32, sub: &str, mode: SubscribeMode) {
         self.requests += 1;
         let id = RequestId::new(self.requests).unwrap();
-        let (sub, mode) = (Filter::parse(sub).unwrap(), SubscribeMode::Live { from });
+        let sub = Filter::parse(sub).unwrap();
         self.shard.subscribe(slot, id, Subscribe { sub, mode, presence: false });
     }
 
@@ -79,21 +94,30 @@ impl Rig {
     /// Turns until the client has `count` messages, and then some for those that are too many.
     /// Returns their offsets.
     fn offsets(&mut self, slot: u32, count: usize) -> Vec<u64> {
+        self.turn_until(slot, |client| client.offsets().len() >= count);
+        self.clients[&slot].offsets()
+    }
+
+    fn turn_once(&mut self) {
+        self.shard.turn(&Events::with_capacity(1), &mut Waiting::default());
+    }
+
+    /// Turns until a client has what it is `done` with, and then some.
+    fn turn_until(&mut self, slot: u32, done: impl Fn(&Client) -> bool) {
         let begun = Instant::now();
         let mut turns_left = 3;
         while turns_left > 0 {
-            self.shard.turn(&Events::with_capacity(1), &mut Waiting::default());
-            let client = &mut self.clients[slot as usize];
+            self.turn_once();
+            let client = self.clients.get_mut(&slot).unwrap();
             let mut buffer = [0; 16 * 1024];
             while let Ok(read @ 1..) = client.socket.read(&mut buffer) {
                 client.got.push_str(&String::from_utf8_lossy(&buffer[..read]));
             }
-            if client.offsets().len() >= count || begun.elapsed() > PATIENCE {
+            if done(client) || begun.elapsed() > PATIENCE {
                 turns_left -= 1;
             }
             std::thread::yield_now();
         }
-        self.clients[slot as usize].offsets()
     }
 }
 
@@ -105,57 +129,5 @@ impl Client {
             digits.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
         };
         messages.map(offset).collect()
-    }
-}
-
-/// A connection has the filter `jobs/#` and message 1 of `jobs/a`. Message 2 is stored, and before
-/// the shard hears of it the connection subscribes to `jobs/a` itself. Returns what it got when
-/// there were three.
-async fn subscribes_meanwhile(others: usize, from: StartFrom, count: usize) -> Vec<u64> {
-    let mut rig = Rig::start().await;
-    let slot = rig.connect();
-    rig.subscribe(slot, "jobs/#", StartFrom::New);
-    for _ in 0..others {
-        let other = rig.connect();
-        rig.subscribe(other, "jobs/a", StartFrom::New);
-    }
-    rig.publish("jobs/a");
-    assert_eq!(rig.offsets(slot, 1), [1]);
-    rig.publish("jobs/a");
-    rig.subscribe(slot, "jobs/a", from);
-    rig.publish("jobs/a");
-    rig.offsets(slot, count)
-}
-
-#[tokio::test]
-async fn what_was_on_its_way_to_a_filter_is_delivered_though_its_topic_is_subscribed_meanwhile() {
-    for others in 0..2 {
-        for from in [StartFrom::New, StartFrom::Last] {
-            let got = subscribes_meanwhile(others, from, 3).await;
-            assert_eq!(got, [1, 2, 3], "{from:?}, {others} others");
-        }
-        let got = subscribes_meanwhile(others, StartFrom::First, 4).await;
-        assert_eq!(got, [1, 1, 2, 3], "{others} others");
-    }
-}
-
-/// The same, and the subscription to the topic is given up before the shard hears of message 2.
-#[tokio::test]
-async fn a_filter_gets_what_was_on_its_way_though_its_topic_was_subscribed_for_a_moment() {
-    for others in 0..2 {
-        let mut rig = Rig::start().await;
-        let slot = rig.connect();
-        rig.subscribe(slot, "jobs/#", StartFrom::New);
-        for _ in 0..others {
-            let other = rig.connect();
-            rig.subscribe(other, "jobs/a", StartFrom::New);
-        }
-        rig.publish("jobs/a");
-        assert_eq!(rig.offsets(slot, 1), [1]);
-        rig.publish("jobs/a");
-        rig.subscribe(slot, "jobs/a", StartFrom::New);
-        rig.shard.unsubscribe(slot, None, &Filter::parse("jobs/a").unwrap());
-        rig.publish("jobs/a");
-        assert_eq!(rig.offsets(slot, 3), [1, 2, 3], "{others} others");
     }
 }

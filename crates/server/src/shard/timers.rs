@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_core::{ConnectionEffect, Session};
+use tidings_core::{ConnectionEffect, Session, SessionId};
 use tidings_protocol::ServerBody;
 use tidings_storage::{Write, fault_point};
 
@@ -13,6 +13,7 @@ use super::failed::Moment;
 use super::subscription::Kind;
 use super::{ConnectionKey, PendingWrite, Shard, trace};
 use crate::clock::Clock;
+use crate::directory::Place;
 
 impl Shard {
     /// Has the wheel look at a connection by its next deadline.
@@ -91,16 +92,25 @@ impl Shard {
                 }
             });
             let held: Vec<_> = held.collect();
-            self.save_session(key, session);
+            let place = Place { lane: self.inbox.lane(), connection: key };
+            if self.env.directory.renew_session(&session, place) {
+                self.save_session(session, PendingWrite::Session { connection: key });
+            }
             for topic in held {
                 self.touch_cursor(key.slot, &topic);
             }
         }
     }
 
-    pub(super) fn save_session(&mut self, connection: ConnectionKey, session: Arc<Session>) {
+    pub(super) fn save_session(&mut self, session: Arc<Session>, pending: PendingWrite) {
         fault_point("session-saving");
-        self.write(Write::SaveSession(session), Some(PendingWrite::Session { connection }));
+        self.write(Write::SaveSession(session), Some(pending));
+    }
+
+    /// The store has what a connection that has ended left of its session, or refused it.
+    pub(super) fn session_left(&self, connection: ConnectionKey, id: &SessionId) {
+        let place = Place { lane: self.inbox.lane(), connection };
+        self.env.directory.leave_session(id, place);
     }
 
     /// The session could not be saved: it is taken for one that has to be in a moment.

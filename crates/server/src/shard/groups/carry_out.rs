@@ -68,6 +68,7 @@ impl Shard {
             self.fetch_for_group(slot, &topic);
         }
         self.arm_group(slot);
+        self.close_if_deserted(slot);
     }
 
     /// Asks the readers for the earliest message that is wanted, unless a read is under way.

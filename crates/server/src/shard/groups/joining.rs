@@ -240,7 +240,7 @@ impl Shard {
             Stage::Opening { waiting, .. } | Stage::Closing { waiting, .. } => {
                 waiting.retain(|(other, _)| *other != member);
             }
-            Stage::Open if owned.members.is_empty() => self.begin_closing(slot),
+            // Without a member it closes, once nothing that was given up is on its way.
             Stage::Open => {}
         }
     }

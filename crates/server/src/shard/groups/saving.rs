@@ -163,6 +163,16 @@ impl Shard {
         }
     }
 
+    /// Closes a group without members, once what they gave up is set aside: cursors that are
+    /// closed before would bring it again.
+    pub(super) fn close_if_deserted(&mut self, slot: GroupSlot) {
+        let Some(owned) = self.groups.get(slot) else { return };
+        let deserted = matches!(owned.stage, Stage::Open) && owned.members.is_empty();
+        if deserted && !owned.group.awaits_dead_letters() {
+            self.begin_closing(slot);
+        }
+    }
+
     /// The last member has left: the cursors are closed, then the group ends.
     pub(super) fn begin_closing(&mut self, slot: GroupSlot) {
         let Some(owned) = self.groups.get(slot) else { return };
