@@ -22,7 +22,7 @@ pub(crate) fn config() -> Config {
     config.auth.open = true;
     config.server.listen = "127.0.0.1:0".parse().unwrap();
     config.server.operator = "127.0.0.1:0".parse().unwrap();
-    config.server.drain_timeout = Duration::from_secs(2);
+    config.server.drain_timeout = Duration::from_millis(300);
     config.server.shards = 2;
     config
 }
