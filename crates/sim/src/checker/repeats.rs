@@ -26,6 +26,11 @@ struct Repeats {
     furthest: BTreeMap<(Subscriber, Epoch), (Offset, u64)>,
     processes: BTreeMap<Subscriber, u64>,
     confirmed: BTreeMap<(Subscriber, Epoch, Offset), Confirmed>,
+    /// Acks that were sent, and whose answer has not come.
+    unanswered: BTreeSet<(Subscriber, Epoch, Offset)>,
+    /// The same, and meanwhile the cursor could not be saved: the answer may have been given, and
+    /// be on its way, since before.
+    lagging: BTreeSet<(Subscriber, Epoch, Offset)>,
     kills: BTreeMap<u64, Instant>,
     /// Processes that ended with the power: their last moments, and what they reserved in them,
     /// may be forgotten. What those before them had written was synced when they began.
@@ -39,6 +44,8 @@ pub(super) fn check(history: &[Record], cursor_lag_max: Duration) -> Result<(), 
         furthest: BTreeMap::new(),
         processes: BTreeMap::new(),
         confirmed: BTreeMap::new(),
+        unanswered: BTreeSet::new(),
+        lagging: BTreeSet::new(),
         kills: BTreeMap::new(),
         power_lost: BTreeSet::new(),
     };
@@ -57,13 +64,21 @@ impl Repeats {
             Record::Connected { subscriber, process } => {
                 self.processes.insert(*subscriber, *process);
             }
+            Record::Acked { subscriber, position } => {
+                self.unanswered.insert((*subscriber, position.epoch, position.offset));
+            }
             Record::Settled { subscriber, position, at } => {
                 let process = self.processes.get(subscriber).copied().unwrap_or_default();
                 let place = (*subscriber, position.epoch, position.offset);
-                self.confirmed.entry(place).or_insert(Confirmed { process, at: *at });
+                self.unanswered.remove(&place);
+                if !self.lagging.remove(&place) {
+                    self.confirmed.entry(place).or_insert(Confirmed { process, at: *at });
+                }
             }
             Record::CursorLags { subscriber } => {
                 self.confirmed.retain(|(whose, ..), _| whose != subscriber);
+                let theirs = |(whose, ..): &(Subscriber, Epoch, Offset)| whose == subscriber;
+                self.lagging.extend(self.unanswered.extract_if(.., theirs));
             }
             Record::Killed { process, at } => {
                 self.kills.insert(*process, *at);
@@ -82,7 +97,6 @@ impl Repeats {
             | Record::ToldOfGap { .. }
             | Record::ToldWhy { .. }
             | Record::Session(_)
-            | Record::Acked { .. }
             | Record::DeadLettered { .. }
             | Record::CursorSaved { .. }
             | Record::Perishes { .. }

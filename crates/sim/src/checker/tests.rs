@@ -265,6 +265,21 @@ mod repeats {
     }
 
     #[test]
+    fn an_answer_on_its_way_says_nothing_of_a_cursor_that_lags_meanwhile() {
+        let lags = Record::CursorLags { subscriber: DURABLE };
+        let ends = |middle: Vec<Record>| {
+            judged([vec![again(1, 1, 1)], middle, vec![connected(1), again(1, 1, 2)]].concat())
+        };
+        let answer = settled(1, 5_000);
+        assert_eq!(ends(vec![acked(1), lags.clone(), answer.clone()]), None);
+        let unexcused = Some(Promise::SettledStays);
+        assert_eq!(ends(vec![lags.clone(), acked(1), answer.clone()]), unexcused);
+        // The excuse is of that answer alone.
+        let next = [acked(1), settled(1, 6_000)];
+        assert_eq!(ends([vec![acked(1), lags, answer], next.to_vec()].concat()), unexcused);
+    }
+
+    #[test]
     fn an_answered_ack_is_forgotten_only_by_a_crash_soon_after() {
         let after = |more: Vec<Record>| {
             judged([vec![again(1, 1, 1), settled(1, 5_000)], more, vec![again(1, 1, 2)]].concat())
