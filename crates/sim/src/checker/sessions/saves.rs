@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tidings_core::{Instant, Timestamp};
 
-/// One save that was told.
+/// One save.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Save {
     pub(super) ends: Timestamp,
-    /// When it was told; nothing if it was found after a start.
+    /// When it was told; nothing if it was found after a start, or was not told yet.
     told: Option<Instant>,
     /// Whether the wall clock was past its end since: it may be forgotten, also where a later one,
     /// which a power cut may take, followed.
@@ -27,7 +27,7 @@ impl Save {
 pub(super) struct Saves {
     told: Vec<Save>,
     /// In the store and not told: readers may see them.
-    untold: Vec<Timestamp>,
+    untold: Vec<Save>,
 }
 
 impl Saves {
@@ -37,20 +37,20 @@ impl Saves {
     }
 
     pub(super) fn stored(&mut self, ends: Timestamp) {
-        self.untold.push(ends);
+        self.untold.push(Save { ends, told: None, lapsed: false });
     }
 
     pub(super) fn kept(&mut self, ends: Timestamp, at: Instant) {
-        if let Some(place) = self.untold.iter().position(|untold| *untold == ends) {
-            // Saves are told in their order.
-            self.untold.drain(..=place);
-        }
-        self.told.push(Save { ends, told: Some(at), lapsed: false });
+        // Saves are told in their order.
+        let place = self.untold.iter().position(|untold| untold.ends == ends);
+        let stored = place.and_then(|place| self.untold.drain(..=place).next_back());
+        let lapsed = stored.is_some_and(|stored| stored.lapsed);
+        self.told.push(Save { ends, told: Some(at), lapsed });
     }
 
     /// The wall clock has come to `wall`.
     pub(super) fn lapse(&mut self, wall: Timestamp) {
-        for save in &mut self.told {
+        for save in self.told.iter_mut().chain(&mut self.untold) {
             save.lapsed |= save.ends <= wall;
         }
     }
@@ -81,8 +81,8 @@ impl Saves {
     /// Whether a server may take it up, and whether it may say that it is gone, when the wall
     /// clock shows `wall`.
     pub(super) fn may_be(&self, wall: Timestamp) -> (bool, bool) {
-        let seen = self.ends().into_iter().chain(self.untold.iter().copied());
-        let lasts = seen.map(|ends| ends > wall);
+        let seen = self.last().into_iter().chain(self.untold.iter().copied());
+        let lasts = seen.map(|save| save.ends > wall);
         let (lasting, ended): (Vec<_>, Vec<_>) = lasts.partition(|lasts| *lasts);
         let unknown = self.last().is_none_or(|save| save.lapsed);
         (!lasting.is_empty(), !ended.is_empty() || unknown)

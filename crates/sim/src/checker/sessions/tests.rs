@@ -141,6 +141,19 @@ fn a_session_is_forgotten_only_after_its_end() {
 }
 
 #[test]
+fn what_ended_before_it_was_told_as_saved_may_be_forgotten() {
+    let ends = EXPIRY + 200;
+    let saved_late = |before| {
+        let stored =
+            SessionRecord::Stored { session: name(1), expires_at: Timestamp::from_ms(ends) };
+        let then = [stored, clock_set(before), kept(1, ends), found(&[], 300)];
+        broken(alice_was_here(entered(ALICE, 2, Some(1), 1, 200)).into_iter().chain(then))
+    };
+    assert_eq!(saved_late(ends), None);
+    assert_eq!(saved_late(ends - 1), Some(Promise::SettledStays));
+}
+
+#[test]
 fn a_power_cut_takes_only_what_was_saved_last() {
     let power_cut = |killed: u64, found: SessionRecord| {
         let before = [entered(ALICE, 1, None, 1, 0), kept(1, EXPIRY), kept(1, EXPIRY + 100)];
