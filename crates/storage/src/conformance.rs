@@ -24,6 +24,7 @@ mod removing;
 mod retention;
 mod states;
 mod trial;
+mod unlogged;
 
 pub use trial::{Recorder, Trial};
 
@@ -89,7 +90,11 @@ pub const CHECKS: &[Check] = &[
     check("threads keep their own order", publishing::threads_keep_their_order),
     check("outcomes carry the ticket they are for", publishing::tickets_come_back),
     check("no reader is ahead, and none is behind what was told", publishing::told_is_readable),
-    check("messages with `Memory` are told and kept nowhere", publishing::memory_is_kept_nowhere),
+    check("messages with `Memory` are told and kept nowhere", unlogged::memory_is_kept_nowhere),
+    check("messages with `Memory` are told in the order of submission", unlogged::order_alone),
+    check("and so they are where some have keys", unlogged::order_among_keys),
+    check("keys of messages with `Memory` are known", unlogged::keys_are_known),
+    check("after close no message with `Memory` is taken", unlogged::close_is_final),
     check("a given id is kept, and ids made go on rising", publishing::given_ids_are_kept),
     check("a message that is too large is refused alone", publishing::too_large_is_refused_alone),
     check(

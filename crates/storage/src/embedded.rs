@@ -21,6 +21,7 @@ use crate::store::{
 mod adopt;
 mod batch;
 mod checkpoint;
+mod direct;
 mod disk;
 mod error;
 mod find;
@@ -48,6 +49,7 @@ pub use error::{Damage, OpenError, Origin, Recovered};
 pub use simulated_disk::{DiskFault, DiskLie, SimulatedDisk};
 pub use stepped::SteppedStore;
 
+use direct::Direct;
 use disk::{Disk, RealDisk};
 use meta::{Left, Meta};
 use recovery::{Opened, Opening};
@@ -132,6 +134,8 @@ impl EmbeddedConfig {
 /// prepares the next segment, one does upkeep. Dropping it closes it.
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
+    /// None where every step is somebody else's to take.
+    direct: Option<Direct>,
     running: Mutex<Option<Running>>,
 }
 
@@ -194,11 +198,12 @@ impl EmbeddedStore {
         let stop = Arc::new(Stop::default());
         let sweep = Sweep::new(config.cursor_expiry);
         let upkeep = Upkeep::new(Arc::clone(&shared), checkpoints, config.checkpoint_bytes, sweep);
+        let direct = Direct::new(writer.stamp_beside(), Arc::clone(&observer));
         let running =
             start(&shared, config, writer, upkeep, stop, observer, meta).map_err(|source| {
                 OpenError::Io { operation: "start threads for", path: place, source }
             })?;
-        Ok((Self { shared, running: Mutex::new(Some(running)) }, recovered))
+        Ok((Self { shared, direct: Some(direct), running: Mutex::new(Some(running)) }, recovered))
     }
 }
 
@@ -228,8 +233,14 @@ impl Store for EmbeddedStore {
     fn submit_as(
         &self,
         priority: Priority,
-        submissions: Vec<Submission>,
+        mut submissions: Vec<Submission>,
     ) -> Result<(), StoreError> {
+        if let Some(direct) = &self.direct {
+            direct.take(&self.shared, &mut submissions);
+            if submissions.is_empty() {
+                return Ok(());
+            }
+        }
         self.shared.queue.submit(priority, submissions, self.shared.clock.now())
     }
 

@@ -25,6 +25,11 @@ impl Stamp {
         Self { node, counter: life << COUNTER_BITS, last }
     }
 
+    /// Another one for the same life: no id is of both.
+    pub(crate) const fn beside(&self) -> Self {
+        Self { node: self.node, counter: self.counter | 1 << (COUNTER_BITS - 1), last: self.last }
+    }
+
     /// The time for messages accepted `now`.
     pub(crate) fn time(&mut self, now: Timestamp) -> Timestamp {
         let set_back_slightly = now < self.last && self.last <= now.plus(SET_BACK_TOLERANCE);

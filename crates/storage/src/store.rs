@@ -121,6 +121,10 @@ pub struct Commit {
 /// Called from the store's own thread, in the order of the log, one commit at a time. It must
 /// not block and not call back into [`Store::submit`] with a wait: the log stands still
 /// meanwhile.
+///
+/// Messages that are kept nowhere (`Memory`) may be told on the thread that submits them, before
+/// [`Store::submit`] returns, and while another commit is told: whoever submits must hold nothing
+/// that the observer waits for. Those of one topic come one after the other all the same.
 pub trait CommitObserver: Send + Sync {
     /// These writes are done.
     fn committed(&self, commit: Commit);

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidings_core::{
-    Data, Durability, MessageId, NewMessage, Offset, PolicyTable, Timestamp, TopicPolicy,
-    TopicState,
-};
+use tidings_core::{Data, Durability, MessageId, NewMessage, Offset, PolicyTable, Timestamp};
 
 use super::trial::{message, publish, published, text};
 use super::{Engine, START, Setup, Trial, topic};
@@ -87,29 +84,6 @@ pub(super) fn told_is_readable(engine: Box<dyn Engine>) {
             assert_eq!(trial.read_all(&name).last(), Some(&message));
         }
     }
-}
-
-pub(super) fn memory_is_kept_nowhere(engine: Box<dyn Engine>) {
-    let policy = TopicPolicy { durability: Durability::Memory, ..TopicPolicy::default() };
-    let trial = Trial::new(engine, PolicyTable::new(Vec::new(), policy));
-    let before = trial.store().topic_state(&topic("a"));
-    let publish = |data| {
-        let message = message("a", data);
-        published(trial.write_one(Write::Publish {
-            message,
-            durability: Durability::Memory,
-            id: None,
-        }))
-    };
-    let (first, second) = (publish("1"), publish("2"));
-    assert_eq!((first.offset, second.offset), (Offset::new(1), Offset::new(2)));
-    assert_eq!(before, TopicState::empty(first.epoch));
-    let after = trial.store().topic_state(&topic("a"));
-    let expected = TopicState { epoch: first.epoch, first: Offset::new(3), head: Offset::new(2) };
-    assert_eq!(after, expected);
-    assert!(trial.read_all("a").is_empty());
-    assert!(trial.store().topics(None, 10).is_empty());
-    assert_eq!(trial.store().status().appended, 0);
 }
 
 /// A write that publishes with an id of its own.

@@ -61,6 +61,8 @@ impl Recorder {
 
 impl CommitObserver for Recorder {
     fn committed(&self, commit: Commit) {
+        // Gives whoever may tell out of turn the chance to.
+        std::thread::yield_now();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for committed in commit.outcomes {
             if let Some(ticket) = committed.ticket {

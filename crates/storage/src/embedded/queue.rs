@@ -4,7 +4,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tidings_core::{Message, Offset, Priority, PriorityQueue, Timestamp, Topic};
+use tidings_core::{Durability, Message, Offset, Priority, PriorityQueue, Timestamp, Topic};
 
 use super::record::{change_bytes, message_bytes, remove_bytes};
 use crate::keep::{Change, Publication, Request};
@@ -47,6 +47,14 @@ impl Queued {
         Self { work, bytes, priority: Priority::Normal, submission: 0 }
     }
 
+    /// Whether it is a message that is kept nowhere.
+    pub(crate) fn is_unlogged(&self) -> bool {
+        match &self.work {
+            Work::Publish(publication, _) => publication.durability == Durability::Memory,
+            Work::Remove(..) | Work::Change(..) | Work::Move(_) => false,
+        }
+    }
+
     fn change(change: Change, ticket: Option<Ticket>) -> Self {
         let bytes = change_bytes(&change);
         Self::new(Work::Change(change, ticket), bytes)
@@ -76,6 +84,8 @@ pub(crate) struct Queue {
 struct Inner {
     items: PriorityQueue<Queued>,
     bytes: usize,
+    /// Messages that are kept nowhere, from when they are queued until they are told.
+    unlogged: usize,
     /// How many submissions were queued.
     submissions: u64,
     closed: Option<StoreError>,
@@ -176,10 +186,13 @@ impl Queue {
     ) {
         inner.submissions += 1;
         let submission = inner.submissions;
+        let mut unlogged = 0;
         for queued in queued {
+            unlogged += usize::from(queued.is_unlogged());
             inner.items.push(priority, Queued { priority, submission, ..queued });
         }
         inner.bytes += bytes;
+        inner.unlogged += unlogged;
         if inner.writer_waits {
             self.arrived.notify_one();
         }
@@ -224,6 +237,19 @@ impl Queue {
     pub(crate) fn close(&self, error: StoreError) {
         self.lock().closed.get_or_insert(error);
         self.arrived.notify_all();
+    }
+
+    /// These many messages that are kept nowhere were told.
+    pub(crate) fn unlogged_told(&self, count: usize) {
+        if count > 0 {
+            self.lock().unlogged -= count;
+        }
+    }
+
+    /// Whether no message that is kept nowhere waits to be told, and others may come.
+    pub(crate) fn has_no_unlogged(&self) -> bool {
+        let inner = self.lock();
+        inner.unlogged == 0 && inner.closed.is_none()
     }
 
     /// Bytes that wait.

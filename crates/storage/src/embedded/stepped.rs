@@ -49,7 +49,7 @@ impl SteppedStore {
             Opening { disk, config: &config, policies, clock }.open()?;
         let sweep = Sweep::new(config.cursor_expiry);
         let upkeep = Upkeep::new(Arc::clone(&shared), checkpoints, config.checkpoint_bytes, sweep);
-        let store = EmbeddedStore { shared, running: Mutex::new(None) };
+        let store = EmbeddedStore { shared, direct: None, running: Mutex::new(None) };
         Ok((Self { store, writer, upkeep, meta }, recovered))
     }
 

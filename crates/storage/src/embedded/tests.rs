@@ -4,6 +4,7 @@ mod cleaning;
 mod copied;
 mod crashes;
 mod damage;
+mod direct;
 mod failures;
 mod forgetting;
 mod power;

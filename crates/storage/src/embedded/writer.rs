@@ -81,6 +81,11 @@ impl Writer {
         }
     }
 
+    /// For messages that somebody else gives their ids.
+    pub(crate) const fn stamp_beside(&self) -> Stamp {
+        self.stamp.beside()
+    }
+
     /// The thread's work, until the queue is closed and empty.
     pub(crate) fn run(mut self, observer: &dyn CommitObserver) {
         let _guard = PoisonOnPanic(Arc::clone(&self.shared));
@@ -123,6 +128,7 @@ impl Writer {
     }
 
     fn commit(&mut self, work: Vec<Queued>, observer: &dyn CommitObserver) {
+        let unlogged = work.iter().filter(|queued| queued.is_unlogged()).count();
         let committed = self.try_commit(work);
         count(&self.shared.counters.commits, 1);
         let outcomes = match committed {
@@ -133,6 +139,7 @@ impl Writer {
             observer.committed(Commit { outcomes });
             fault_point("commit-told");
         }
+        self.shared.queue.unlogged_told(unlogged);
     }
 
     /// Plans, writes and syncs a batch. An error is final.
