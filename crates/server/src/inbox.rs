@@ -215,6 +215,11 @@ impl Inbox {
         self.wake(waiting);
     }
 
+    /// The shard is awake and will take what there is: until then nobody has to wake it.
+    pub(crate) fn will_look(&self) {
+        self.lock().woken = true;
+    }
+
     /// Takes everything, leaving `emptied` to be filled.
     pub(crate) fn take(&self, emptied: &mut Waiting) {
         emptied.clear();

@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
-use tidings_core::{CloseCode, DurableKey, Instant, Priority, TimerWheel, Timestamp};
+use tidings_core::{CloseCode, Durability, DurableKey, Instant, Priority, TimerWheel, Timestamp};
 use tidings_protocol::{ErrorBody, RequestId, ServerBody, ServerFrame};
 use tidings_storage::{Submission, Ticket, Write, fault_point};
 
@@ -51,6 +51,7 @@ use crate::inbox::{Inbox, Letter, Waiting};
 use crate::spans::PublishSpan;
 use connection::{Connection, Phase};
 use groups::Groups;
+use input::ReadUntil;
 pub(crate) use stream::{Handoff, Hidden, Stream};
 pub(crate) use subscribe::start;
 use topics::Topics;
@@ -129,6 +130,22 @@ enum PendingWrite {
     },
 }
 
+/// Whether messages are kept anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Keeping {
+    Nowhere,
+    Kept,
+}
+
+impl Keeping {
+    const fn of(durability: Durability) -> Self {
+        match durability {
+            Durability::Memory => Self::Nowhere,
+            Durability::Sync | Durability::Async => Self::Kept,
+        }
+    }
+}
+
 /// The waker's token; connections have their slot.
 const WAKER: Token = Token(usize::MAX);
 
@@ -159,8 +176,9 @@ pub(crate) struct Shard {
     /// Members that connections of this shard have become.
     members_made: u64,
     generation: u32,
-    /// Writes gathered in this turn, submitted together at its end.
-    submissions: BTreeMap<Priority, Vec<Submission>>,
+    /// Writes gathered in this turn, submitted together at its end: by their priority, and apart
+    /// those that are kept nowhere, which need not wait for a disk.
+    submissions: BTreeMap<(Priority, Keeping), Vec<Submission>>,
     pending: Slab<PendingWrite>,
     timers: TimerWheel<ConnectionKey>,
     /// Connections with something to write in this turn.
@@ -255,10 +273,11 @@ impl Shard {
 
     /// One turn: what came by socket, what came by inbox, what is due; then everything leaves.
     fn turn(&mut self, events: &Events, waiting: &mut Waiting) {
+        self.inbox.will_look();
         for slot in std::mem::take(&mut self.unread) {
             if let Some(connection) = self.connections.get_mut(slot as usize) {
                 connection.read_queued = false;
-                self.read_input(slot);
+                self.read_input(slot, ReadUntil::Empty);
             }
         }
         for event in events {
@@ -266,8 +285,10 @@ impl Shard {
                 continue;
             }
             let slot = event.token().0 as u32;
-            if event.is_readable() || event.is_read_closed() || event.is_error() {
-                self.read_input(slot);
+            if event.is_read_closed() || event.is_error() {
+                self.read_input(slot, ReadUntil::Empty);
+            } else if event.is_readable() {
+                self.read_input(slot, ReadUntil::Short);
             }
             if event.is_writable() {
                 self.flush(slot);
@@ -353,7 +374,7 @@ impl Shard {
             let mut input = input.to_vec();
             self.take_input(slot, &mut input);
         }
-        self.read_input(slot);
+        self.read_input(slot, ReadUntil::Empty);
     }
 
     fn key(&self, slot: u32) -> Option<ConnectionKey> {
@@ -388,21 +409,23 @@ impl Shard {
             let tag = self.pending.insert(pending) as u64;
             Ticket { lane: self.inbox.lane(), tag }
         });
-        let priority = match &write {
-            Write::Publish { message, .. } => self.env.policies.priority(&message.topic),
+        let group = match &write {
+            Write::Publish { message, durability, .. } => {
+                (self.env.policies.priority(&message.topic), Keeping::of(*durability))
+            }
             Write::Remove { .. }
             | Write::SaveCursor { .. }
             | Write::DeleteCursor { .. }
             | Write::SaveSession(_)
-            | Write::DeleteSession(_) => Priority::Normal,
+            | Write::DeleteSession(_) => (Priority::Normal, Keeping::Kept),
         };
-        self.submissions.entry(priority).or_default().push(Submission { write, ticket });
+        self.submissions.entry(group).or_default().push(Submission { write, ticket });
     }
 
     /// Hands this turn's writes to the store in the order they were asked for, in pieces, so that
     /// a burst of one publisher is refused by itself.
     fn submit(&mut self) {
-        for (priority, mut rest) in std::mem::take(&mut self.submissions) {
+        for ((priority, _), mut rest) in std::mem::take(&mut self.submissions) {
             while !rest.is_empty() {
                 let next = rest.split_off(piece(&rest));
                 let tickets: Vec<_> = rest.iter().filter_map(|s| s.ticket).collect();

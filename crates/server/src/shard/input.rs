@@ -28,9 +28,18 @@ enum Step {
     Close(Option<u16>),
 }
 
+/// When a socket has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadUntil {
+    /// It gave less than there was room for. Enough for one that can still say when it has more.
+    Short,
+    /// It says that it has nothing, or has ended: what it said before may not have been heeded.
+    Empty,
+}
+
 impl Shard {
     /// Reads what has come for a connection, up to a turn's budget.
-    pub(super) fn read_input(&mut self, slot: u32) {
+    pub(super) fn read_input(&mut self, slot: u32, until: ReadUntil) {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         for turn in 0.. {
             let Some(connection) = self.connections.get_mut(slot as usize) else { break };
@@ -54,7 +63,12 @@ impl Shard {
                 }
                 Ok(bytes) => {
                     self.env.metrics.bytes_in.inc_by(bytes as u64);
+                    let room = buffer.len();
+                    let is_short = !connection.stream.may_have_more(bytes, room);
                     self.take_input(slot, &mut buffer[..bytes]);
+                    if is_short && until == ReadUntil::Short {
+                        break;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

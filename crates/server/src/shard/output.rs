@@ -14,6 +14,9 @@ const SLICES_MAX: usize = 64;
 /// Frames of its own up to this size are gathered in one piece of memory.
 const GATHER_BYTES: usize = 16 * 1024;
 
+/// Memory that the first frame of its own takes.
+const OWN_BYTES: usize = 256;
+
 /// Bytes on their way to a socket: shared frames as they are, its own ones gathered.
 #[derive(Debug, Default)]
 pub(super) struct Output {
@@ -181,6 +184,10 @@ impl Queue {
 
     fn push_own(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.own.len();
+        // Room for an answer or two, so that the first one is not copied as it grows.
+        if self.own.capacity() == 0 {
+            self.own.reserve(OWN_BYTES);
+        }
         write(&mut self.own);
         self.unsent += self.own.len() - before;
         if self.own.len() >= GATHER_BYTES {
@@ -195,6 +202,25 @@ impl Queue {
     }
 
     fn flush(&mut self, stream: &mut Stream) -> io::Result<Flushed> {
+        if self.chunks.is_empty() && !self.own.is_empty() {
+            // Nothing but answers: they need not be made a chunk to be written.
+            match stream.write(&[IoSlice::new(&self.own)]) {
+                Ok(written) if written == self.own.len() => {
+                    self.own.clear();
+                    self.unsent = 0;
+                    return Ok(Flushed::All);
+                }
+                Ok(written) => {
+                    self.seal();
+                    self.advance(written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Flushed::Blocked);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
         self.seal();
         while !self.chunks.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];

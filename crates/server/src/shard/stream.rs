@@ -69,10 +69,24 @@ impl Stream {
         }
     }
 
+    /// Whether a read that brought `bytes` into a buffer with room for `room` may have left
+    /// something. A socket gives what it has (epoll(7), question 9); what it gets later, its end
+    /// too, is another event.
+    pub(super) fn may_have_more(&self, bytes: usize, room: usize) -> bool {
+        match self {
+            Self::Plain(_) => bytes == room,
+            Self::Tls(_) => true,
+        }
+    }
+
     /// Writes what fits of `slices`; `WouldBlock` when nothing does.
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => socket.write_vectored(slices),
+            // Half of what a write of many slices costs the kernel to begin with.
+            Self::Plain(socket) => match slices {
+                [only] => socket.write(only),
+                many => socket.write_vectored(many),
+            },
             Self::Tls(tls) => tls.write(slices),
         }
     }
