@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::compare::CompareOptions;
 use crate::limit::{LogOptions, Writing};
 use crate::load::{
-    FanoutOptions, IdleOptions, MixedOptions, Pace, PairsOptions, PublishOptions, StormOptions,
+    FanoutOptions, GroupOptions, IdleOptions, MixedOptions, Pace, PairsOptions, PublishOptions,
+    StormOptions,
 };
 use crate::report::Report;
 use crate::{compare, fsync, limit, load, machine};
@@ -58,6 +59,8 @@ enum Command {
     Overload(FanoutOptions),
     /// Durable subscribers with acks beside live ones, published to in turns
     Mixed(MixedOptions),
+    /// Members of a group that divide messages, beside one durable subscriber that gets all
+    Group(GroupOptions),
     /// Many clients that come back at once, with sessions and positions of before
     Storm(StormOptions),
     /// How long the disk takes to write 4 KiB for good
@@ -127,6 +130,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Idle(options) => load::idle(&options)?,
         Command::Overload(options) => load::overload(&options)?,
         Command::Mixed(options) => load::mixed(&options)?,
+        Command::Group(options) => load::group(&options)?,
         Command::Storm(options) => load::storm(&options)?,
         Command::Fsync(arguments) => fsync::run(&arguments.file, arguments.writes)?,
     };

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod fanout;
+mod group;
 mod idle;
 mod link;
 mod meter;
@@ -17,6 +18,7 @@ mod token;
 use clap::Args;
 
 pub(crate) use fanout::{FanoutOptions, run as fanout};
+pub(crate) use group::{GroupOptions, run as group};
 pub(crate) use idle::{IdleOptions, run as idle};
 pub(crate) use mixed::{MixedOptions, run as mixed};
 pub(crate) use overload::run as overload;

@@ -19,8 +19,15 @@ pub(crate) struct Figure {
 }
 
 /// Figures that count broken promises: anything but zero fails the run.
-const FAULTS: [&str; 6] =
-    ["lost", "duplicates", "order_errors", "refused", "not_resumed", "not_recovered"];
+const FAULTS: [&str; 7] = [
+    "lost",
+    "duplicates",
+    "order_errors",
+    "refused",
+    "not_resumed",
+    "not_recovered",
+    "not_settled",
+];
 
 /// What one run found.
 #[derive(Clone, Debug, Serialize)]
@@ -77,6 +84,12 @@ impl Report {
     pub(crate) fn write_json(&self, path: &Path) -> anyhow::Result<()> {
         write_json(path, self)
     }
+}
+
+/// The mean of a figure over `reports`, of those that have it.
+pub(crate) fn mean(reports: &[Report], name: &str) -> Option<f64> {
+    let values: Vec<f64> = reports.iter().filter_map(|report| report.value(name)).collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 /// Writes any result as JSON for people to read too.

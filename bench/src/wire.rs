@@ -115,6 +115,8 @@ pub(crate) enum Start<'a> {
     Durable(&'a str),
     /// Behind this offset of this epoch.
     After(&'a str, u64),
+    /// Where the cursor of the group of this name is.
+    Shared(&'a str),
 }
 
 /// The `subscribe` frame, always request 2.
@@ -122,6 +124,7 @@ pub(crate) fn subscribe(topic: &str, start: Start<'_>) -> String {
     let start = match start {
         Start::New => String::new(),
         Start::Durable(name) => format!(",\"durable\":{}", Value::from(name)),
+        Start::Shared(name) => format!(",\"group\":{}", Value::from(name)),
         Start::After(epoch, offset) => {
             format!(",\"after\":{{\"epoch\":{},\"offset\":{offset}}}", Value::from(epoch))
         }
@@ -132,6 +135,11 @@ pub(crate) fn subscribe(topic: &str, start: Start<'_>) -> String {
 /// The `ack` frame for everything up to `offset`.
 pub(crate) fn ack(topic: &str, offset: u64) -> String {
     format!("{{\"ack\":{{\"sub\":{},\"offset\":{offset}}}}}", Value::from(topic))
+}
+
+/// The `ack` frame for the message at `offset` alone, as members of a group send it.
+pub(crate) fn ack_one(topic: &str, offset: u64) -> String {
+    format!("{{\"ack\":{{\"sub\":{},\"offsets\":[{offset}]}}}}", Value::from(topic))
 }
 
 /// The offset in a `message` frame.

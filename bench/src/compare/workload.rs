@@ -6,8 +6,8 @@ use anyhow::bail;
 
 use crate::compare::peer::Peer;
 use crate::load::{
-    self, FanoutOptions, IdleOptions, MixedOptions, Pace, PairsOptions, PublishOptions,
-    RedisCommand, ServerOptions, StormOptions,
+    self, FanoutOptions, GroupOptions, IdleOptions, MixedOptions, Pace, PairsOptions,
+    PublishOptions, RedisCommand, ServerOptions, StormOptions,
 };
 use crate::report::Report;
 use crate::target::Target;
@@ -36,6 +36,7 @@ enum Kind {
     Storm { clients: u32 },
     Overload { subscribers: u32 },
     Mixed { subscribers: u32, turns: u32 },
+    Group { members: u32, turns: u32 },
 }
 
 const FANOUT: &[&str] =
@@ -53,6 +54,15 @@ const MIXED: &[&str] = &[
     "live_cpu_s_per_million",
     "durable_cpu_s_per_million",
     "live_p99_ms",
+    "durable_p99_ms",
+];
+const GROUP: &[&str] = &[
+    "group_to_durable_rate_ratio",
+    "group_deliveries_per_s",
+    "durable_deliveries_per_s",
+    "group_server_cpu_us_per_message",
+    "durable_server_cpu_us_per_message",
+    "group_p99_ms",
     "durable_p99_ms",
 ];
 const OVERLOAD: &[&str] = &[
@@ -98,6 +108,9 @@ fn full_ones(topic: &str) -> Vec<Workload> {
         Workload::storm(5000),
         Workload::overload(1000, 5.0),
         Workload::mixed(500, 3, 5.0),
+        Workload::group(1, 3, 3.0),
+        Workload::group(4, 3, 3.0),
+        Workload::group(16, 3, 3.0),
     ]
 }
 
@@ -112,6 +125,7 @@ fn quick_ones(topic: &str) -> Vec<Workload> {
         Workload::storm(500),
         Workload::overload(100, 1.0),
         Workload::mixed(50, 1, 1.0),
+        Workload::group(4, 1, 0.5),
     ]
 }
 
@@ -207,6 +221,18 @@ impl Workload {
         }
     }
 
+    fn group(members: u32, turns: u32, seconds: f64) -> Self {
+        Self {
+            name: format!("group {members}"),
+            limit: None,
+            shown: GROUP,
+            kind: Kind::Group { members, turns },
+            seconds,
+            warmup: seconds / 5.0,
+            topic: "bench".to_owned(),
+        }
+    }
+
     /// Whether this is work for `peer`.
     pub(crate) const fn takes(&self, peer: &Peer) -> bool {
         match peer {
@@ -255,6 +281,16 @@ impl Workload {
                 server,
                 subscribers,
                 rate: 50.0,
+                turns,
+                seconds,
+                warmup,
+                topic,
+            }),
+            Kind::Group { members, turns } => load::group(&GroupOptions {
+                server,
+                members,
+                publishers: 4,
+                in_flight: 64,
                 turns,
                 seconds,
                 warmup,

@@ -27,6 +27,8 @@ pub(crate) enum Subscription {
     Live,
     /// The server remembers it, under a name for each connection.
     Durable,
+    /// All divide the messages among them.
+    Shared,
 }
 
 /// What the subscribers of a group subscribe to.
@@ -110,6 +112,7 @@ impl Members {
         let name = format!("bench-{subscriber}");
         let start = match (group.subscription, position) {
             (Subscription::Durable, _) => wire::Start::Durable(&name),
+            (Subscription::Shared, _) => wire::Start::Shared("bench"),
             (Subscription::Live, Some((epoch, offset))) => wire::Start::After(epoch, *offset),
             (Subscription::Live, None) => wire::Start::New,
         };

@@ -234,15 +234,15 @@ impl Fanout {
 
     /// Tells the server that the message in `frame` was taken, if its subscriber has to.
     fn acknowledge(&mut self, frame: &[u8], out: &mut Vec<u8>) -> anyhow::Result<()> {
-        match self.audience.subscription {
-            Subscription::Live => Ok(()),
-            Subscription::Durable => {
-                let offset = wire::message_offset(frame).context("a message has no offset")?;
-                let ack = wire::ack(&self.topic, offset);
-                websocket::put_masked_frame(out, Opcode::Text, ack.as_bytes());
-                Ok(())
-            }
-        }
+        let ack: fn(&str, u64) -> String = match self.audience.subscription {
+            Subscription::Live => return Ok(()),
+            Subscription::Durable => wire::ack,
+            Subscription::Shared => wire::ack_one,
+        };
+        let offset = wire::message_offset(frame).context("a message has no offset")?;
+        let ack = ack(&self.topic, offset);
+        websocket::put_masked_frame(out, Opcode::Text, ack.as_bytes());
+        Ok(())
     }
 
     /// One subscriber less misses message `sequence`, or nobody does when it was refused.

@@ -7,7 +7,7 @@ use crate::load::crowd::{Crowd, Group, Members, Subscription, Topics};
 use crate::load::fanout::{Audience, Fanout, FanoutOptions};
 use crate::load::pace::Pace;
 use crate::load::{ServerOptions, seconds};
-use crate::report::Report;
+use crate::report::{Report, mean};
 use crate::target::Dialect;
 
 /// Connections that are being made at once.
@@ -82,10 +82,6 @@ fn report(options: &MixedOptions, live: &[Report], durable: &[Report]) -> Report
     report.setting("rate", options.rate);
     report.setting("turns", options.turns);
     report.setting("seconds", options.seconds);
-    let mean = |reports: &[Report], name| {
-        let values: Vec<f64> = reports.iter().filter_map(|report| report.value(name)).collect();
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-    };
     let cpu = |reports| mean(reports, "server_cpu_s_per_million");
     if let (Some(of_live), Some(of_durable)) = (cpu(live), cpu(durable)) {
         // Both are zero on a run that is too short for the kernel's clock.

@@ -90,6 +90,18 @@ fn live_and_durable_subscribers_are_measured_in_turns() {
 }
 
 #[test]
+fn a_group_and_a_durable_subscriber_are_measured_in_turns() {
+    // The bare server has one subscriber for each topic, and passes acks over.
+    let report = run(&["group", "--members", "1", "--turns", "2"], &Limit::pairs());
+    report.assert_no_faults();
+    assert_eq!(report.figure("not_settled"), 0.0);
+    assert_eq!(report.figure("deliveries"), report.figure("published"));
+    assert!(report.figure("deliveries") > 1000.0);
+    assert!(report.figure("group_to_durable_rate_ratio") > 0.0);
+    assert!(report.figure("group_p50_ms") > 0.0 && report.figure("durable_p50_ms") > 0.0);
+}
+
+#[test]
 fn overload_is_told_for_each_step_and_stays_in_order() {
     let report = run(&["overload", "--subscribers", "20"], &Limit::fanout(&["--coalesce"]));
     for fault in ["lost", "duplicates", "order_errors"] {
