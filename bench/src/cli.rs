@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::compare::CompareOptions;
 use crate::limit::{LogOptions, Writing};
 use crate::load::{
-    FanoutOptions, GroupOptions, IdleOptions, MixedOptions, Pace, PairsOptions, PublishOptions,
-    StormOptions,
+    FanoutOptions, GroupOptions, IdleOptions, LaggingOptions, MixedOptions, Pace, PairsOptions,
+    PublishOptions, StormOptions,
 };
 use crate::report::Report;
 use crate::{compare, fsync, limit, load, machine};
@@ -61,6 +61,8 @@ enum Command {
     Mixed(MixedOptions),
     /// Members of a group that divide messages, beside one durable subscriber that gets all
     Group(GroupOptions),
+    /// Many readers that are far behind and catch up, while others stay live
+    Lagging(LaggingOptions),
     /// Many clients that come back at once, with sessions and positions of before
     Storm(StormOptions),
     /// How long the disk takes to write 4 KiB for good
@@ -131,6 +133,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Overload(options) => load::overload(&options)?,
         Command::Mixed(options) => load::mixed(&options)?,
         Command::Group(options) => load::group(&options)?,
+        Command::Lagging(options) => load::lagging(&options)?,
         Command::Storm(options) => load::storm(&options)?,
         Command::Fsync(arguments) => fsync::run(&arguments.file, arguments.writes)?,
     };

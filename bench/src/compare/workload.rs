@@ -6,8 +6,8 @@ use anyhow::bail;
 
 use crate::compare::peer::Peer;
 use crate::load::{
-    self, FanoutOptions, GroupOptions, IdleOptions, MixedOptions, Pace, PairsOptions,
-    PublishOptions, RedisCommand, ServerOptions, StormOptions,
+    self, FanoutOptions, GroupOptions, IdleOptions, LaggingOptions, MixedOptions, Pace,
+    PairsOptions, PublishOptions, RedisCommand, ServerOptions, StormOptions,
 };
 use crate::report::Report;
 use crate::target::Target;
@@ -37,6 +37,7 @@ enum Kind {
     Overload { subscribers: u32 },
     Mixed { subscribers: u32, turns: u32 },
     Group { members: u32, turns: u32 },
+    Lagging { readers: u32, messages: u32, turns: u32 },
 }
 
 const FANOUT: &[&str] =
@@ -64,6 +65,13 @@ const GROUP: &[&str] = &[
     "durable_server_cpu_us_per_message",
     "group_p99_ms",
     "durable_p99_ms",
+];
+const LAGGING: &[&str] = &[
+    "live_p99_ratio",
+    "live_p99_alone_ms",
+    "live_p99_beside_ms",
+    "catch_up_deliveries_per_s",
+    "own_delay_p99_ms_beside",
 ];
 const OVERLOAD: &[&str] = &[
     "delivered_least_ratio",
@@ -111,6 +119,7 @@ fn full_ones(topic: &str) -> Vec<Workload> {
         Workload::group(1, 3, 3.0),
         Workload::group(4, 3, 3.0),
         Workload::group(16, 3, 3.0),
+        Workload::lagging(1000, 2000, 3, 3.0),
     ]
 }
 
@@ -126,6 +135,7 @@ fn quick_ones(topic: &str) -> Vec<Workload> {
         Workload::overload(100, 1.0),
         Workload::mixed(50, 1, 1.0),
         Workload::group(4, 1, 0.5),
+        Workload::lagging(100, 500, 1, 0.5),
     ]
 }
 
@@ -233,6 +243,18 @@ impl Workload {
         }
     }
 
+    fn lagging(readers: u32, messages: u32, turns: u32, seconds: f64) -> Self {
+        Self {
+            name: format!("lagging {readers} x {messages}"),
+            limit: None,
+            shown: LAGGING,
+            kind: Kind::Lagging { readers, messages, turns },
+            seconds,
+            warmup: 0.5,
+            topic: "bench".to_owned(),
+        }
+    }
+
     /// Whether this is work for `peer`.
     pub(crate) const fn takes(&self, peer: &Peer) -> bool {
         match peer {
@@ -291,6 +313,17 @@ impl Workload {
                 members,
                 publishers: 4,
                 in_flight: 64,
+                turns,
+                seconds,
+                warmup,
+                topic,
+            }),
+            Kind::Lagging { readers, messages, turns } => load::lagging(&LaggingOptions {
+                server,
+                readers,
+                messages,
+                subscribers: 100,
+                rate: 100.0,
                 turns,
                 seconds,
                 warmup,

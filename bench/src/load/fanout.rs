@@ -74,7 +74,7 @@ pub(crate) struct Audience {
 
 impl Audience {
     /// All but the publisher, live.
-    const ALL: Self = Self { first: PUBLISHER + 1, subscription: Subscription::Live };
+    pub(crate) const ALL: Self = Self { first: PUBLISHER + 1, subscription: Subscription::Live };
 }
 
 /// What a server did while it was offered too much.
@@ -159,7 +159,13 @@ impl Fanout {
         })
     }
 
-    fn new(options: &FanoutOptions, pace: Pace, audience: Audience, now: Duration) -> Self {
+    /// Ready to publish to `audience` from `now` on.
+    pub(crate) fn new(
+        options: &FanoutOptions,
+        pace: Pace,
+        audience: Audience,
+        now: Duration,
+    ) -> Self {
         let measured_from = now + Duration::from_secs_f64(options.warmup);
         Self {
             pace,
@@ -202,7 +208,8 @@ impl Fanout {
         (at < self.ends).then_some(at)
     }
 
-    fn wait(&self, now: Duration) -> Duration {
+    /// How long the next turn of the crowd may wait.
+    pub(crate) fn wait(&self, now: Duration) -> Duration {
         /// How often the end is looked for.
         const LOOK: Duration = Duration::from_millis(50);
         let due = self.next_at(now).unwrap_or(self.ends);
@@ -215,7 +222,12 @@ impl Fanout {
         }
     }
 
-    fn is_done(&self, now: Duration) -> bool {
+    /// Publishes nothing that is due after `now`.
+    pub(crate) fn end(&mut self, now: Duration) {
+        self.ends = self.ends.min(now);
+    }
+
+    pub(crate) fn is_done(&self, now: Duration) -> bool {
         let stalled = now > self.progress + PATIENCE;
         if now < self.ends {
             return match self.pace {
@@ -228,7 +240,8 @@ impl Fanout {
         all_sent && (all_there || stalled) || now > self.ends + DRAIN_MAX
     }
 
-    fn is_measured(&self, sent: Duration) -> bool {
+    /// Whether what is sent at that time counts.
+    pub(crate) fn is_measured(&self, sent: Duration) -> bool {
         sent >= self.measured_from
     }
 
@@ -336,7 +349,7 @@ impl Traffic for Fanout {
 }
 
 impl Fanout {
-    fn report(self, options: &FanoutOptions) -> anyhow::Result<Report> {
+    pub(crate) fn report(self, options: &FanoutOptions) -> anyhow::Result<Report> {
         let Some(meter) = &self.meter else {
             bail!("nothing was published after the warm-up, measure for longer");
         };

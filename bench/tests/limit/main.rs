@@ -102,6 +102,19 @@ fn a_group_and_a_durable_subscriber_are_measured_in_turns() {
 }
 
 #[test]
+fn readers_that_lag_behind_a_server_that_keeps_nothing_fail_the_run() {
+    let limit = Limit::fanout(&["--coalesce"]);
+    let arguments = ["--readers", "3", "--messages", "10", "--turns", "1", "--subscribers", "5"];
+    let report = run(&[&["lagging"][..], &arguments].concat(), &limit);
+    // The live ones get theirs all the same.
+    assert_eq!(report.figure("lost"), 30.0);
+    assert_eq!(report.figure("deliveries"), report.figure("published") * 5.0);
+    assert!(report.figure("live_p99_alone_ms") > 0.0 && report.figure("live_p99_beside_ms") > 0.0);
+    let output = stage::bench(&[&["lagging", "--url", limit.url()], &arguments[..]].concat());
+    assert!(!output.status.success());
+}
+
+#[test]
 fn overload_is_told_for_each_step_and_stays_in_order() {
     let report = run(&["overload", "--subscribers", "20"], &Limit::fanout(&["--coalesce"]));
     for fault in ["lost", "duplicates", "order_errors"] {
