@@ -29,6 +29,9 @@ pub(crate) struct CompareOptions {
     /// One more argument for `tidings dev`; may be repeated
     #[arg(long, value_name = "ARG", allow_hyphen_values = true, requires = "tidings")]
     tidings_arg: Vec<String>,
+    /// The `node_modules` folder with the package `ws`; without it that is not measured
+    #[arg(long, value_name = "DIR")]
+    node_modules: Option<PathBuf>,
     /// How often each server is measured at each workload, in turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
@@ -85,7 +88,12 @@ struct Cores {
 pub(crate) fn run(options: &CompareOptions, json: Option<&Path>) -> anyhow::Result<()> {
     let workloads = workload::chosen(options.quick, &options.only, &options.fanout_topic)?;
     let mut notices = Vec::new();
-    let peers = peer::available(options.tidings.as_deref(), &options.tidings_arg, &mut notices)?;
+    let peers = peer::available(
+        options.tidings.as_deref(),
+        &options.tidings_arg,
+        options.node_modules.as_deref(),
+        &mut notices,
+    )?;
     let cores = Cores::choose(options.server_cores as usize, &mut notices)?;
     if machine::is_in_memory(&options.data)? {
         notices.push(format!(

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod fanout;
+mod form;
 mod group;
 mod idle;
 mod lagging;
@@ -19,6 +20,7 @@ mod token;
 use clap::Args;
 
 pub(crate) use fanout::{FanoutOptions, run as fanout};
+pub(crate) use form::RedisCommand;
 pub(crate) use group::{GroupOptions, run as group};
 pub(crate) use idle::{IdleOptions, run as idle};
 pub(crate) use lagging::{LaggingOptions, run as lagging};
@@ -26,7 +28,7 @@ pub(crate) use mixed::{MixedOptions, run as mixed};
 pub(crate) use overload::run as overload;
 pub(crate) use pace::Pace;
 pub(crate) use pairs::{PairsOptions, run as pairs};
-pub(crate) use publish::{PublishOptions, RedisCommand, run as publish};
+pub(crate) use publish::{PublishOptions, run as publish};
 pub(crate) use storm::{StormOptions, run as storm};
 
 use crate::target::Target;

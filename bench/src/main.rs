@@ -10,6 +10,8 @@ mod histogram;
 mod limit;
 mod load;
 mod machine;
+mod mqtt;
+mod nats;
 mod procfs;
 mod report;
 mod resp;

@@ -27,6 +27,10 @@ pub(crate) enum Dialect {
     Tidings,
     /// RESP, as of Redis.
     Redis,
+    /// The text protocol of NATS.
+    Nats,
+    /// MQTT 3.1.1 over TCP.
+    Mqtt,
 }
 
 impl FromStr for Target {
@@ -39,8 +43,10 @@ impl FromStr for Target {
         let dialect = match scheme {
             "ws" => Dialect::Tidings,
             "redis" => Dialect::Redis,
+            "nats" => Dialect::Nats,
+            "mqtt" => Dialect::Mqtt,
             "wss" | "rediss" => bail!("{scheme} is not offered: what is measured is without TLS"),
-            other => bail!("{other} is not offered, use ws or redis"),
+            other => bail!("{other} is not offered, use ws, redis, nats or mqtt"),
         };
         let (host, path) = rest.find('/').map_or((rest, DEFAULT_PATH), |at| rest.split_at(at));
         let address = host
@@ -57,6 +63,8 @@ impl fmt::Display for Target {
         match self.dialect {
             Dialect::Tidings => write!(f, "ws://{}{}", self.host, self.path),
             Dialect::Redis => write!(f, "redis://{}", self.host),
+            Dialect::Nats => write!(f, "nats://{}", self.host),
+            Dialect::Mqtt => write!(f, "mqtt://{}", self.host),
         }
     }
 }
@@ -71,8 +79,14 @@ mod tests {
         assert_eq!(target.to_string(), "ws://127.0.0.1:8080/v1/ws");
         let target: Target = "ws://127.0.0.1:8080/other?x=1".parse().expect("a url with a path");
         assert_eq!((target.host.as_str(), target.path.as_str()), ("127.0.0.1:8080", "/other?x=1"));
-        let target: Target = "redis://127.0.0.1:6379".parse().expect("a redis url");
-        assert_eq!(target.dialect, Dialect::Redis);
+        for (url, dialect) in [
+            ("redis://127.0.0.1:6379", Dialect::Redis),
+            ("nats://127.0.0.1:4222", Dialect::Nats),
+            ("mqtt://127.0.0.1:1883", Dialect::Mqtt),
+        ] {
+            let target: Target = url.parse().expect(url);
+            assert_eq!((target.dialect, target.to_string()), (dialect, url.to_owned()));
+        }
     }
 
     #[test]
@@ -80,7 +94,7 @@ mod tests {
         for (url, advice) in [
             ("127.0.0.1:8080", "write for example ws://"),
             ("wss://127.0.0.1:8080", "without TLS"),
-            ("http://127.0.0.1:8080", "use ws or redis"),
+            ("http://127.0.0.1:8080", "use ws, redis, nats or mqtt"),
             ("ws://127.0.0.1", "write host:port"),
         ] {
             let error = url.parse::<Target>().expect_err(url).to_string();

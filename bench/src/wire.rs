@@ -24,14 +24,12 @@ pub(crate) struct Stamp {
 /// Makes and finds the stamps of one run.
 #[derive(Debug)]
 pub(crate) struct Stamps {
-    /// `"data":"` and a word that only this run uses.
+    /// The quote at the start of the data, and a word that only this run uses.
     marker: Vec<u8>,
     /// Where the last stamp was found: the next is most likely there too.
     hint: usize,
 }
 
-/// Length of the JSON name in front of the data: `"data":`.
-const NAME_BYTES: usize = 7;
 const SEQUENCE_DIGITS: usize = 8;
 const SENT_DIGITS: usize = 16;
 
@@ -44,20 +42,20 @@ impl Stamps {
 
     /// `run` tells the messages of this run from those of another on the same topic.
     fn new(run: u32) -> Self {
-        Self { marker: format!("\"data\":\"b{run:08x}:").into_bytes(), hint: 0 }
+        Self { marker: format!("\"b{run:08x}:").into_bytes(), hint: 0 }
     }
 
     /// Appends the data of a message: a JSON string of [`DATA_BYTES`] bytes.
     pub(crate) fn put_data(&self, out: &mut Vec<u8>, stamp: Stamp) {
         let end = out.len() + DATA_BYTES;
-        out.extend_from_slice(&self.marker[NAME_BYTES..]);
+        out.extend_from_slice(&self.marker);
         put_hex(out, u64::from(stamp.sequence), SEQUENCE_DIGITS);
         put_hex(out, u64::try_from(stamp.sent.as_nanos()).unwrap_or(u64::MAX), SENT_DIGITS);
         out.resize(end - 1, b'x');
         out.push(b'"');
     }
 
-    /// The stamp in a `message` frame, or `None` when it is no message of this run.
+    /// The stamp in a frame with a message, or `None` when it is no message of this run.
     pub(crate) fn find(&mut self, frame: &[u8]) -> Option<Stamp> {
         if !frame.get(self.hint..)?.starts_with(&self.marker) {
             self.hint = position(frame, &self.marker)?;

@@ -1,5 +1,10 @@
 //! The servers that are compared, and their processes.
 
+mod mosquitto;
+mod nats;
+mod ws;
+
+use std::env;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -36,12 +41,28 @@ pub(crate) enum Peer {
     Tidings { program: PathBuf, arguments: Vec<String> },
     /// `appendfsync always`, so that it too answers only what is on the disk.
     Redis,
+    /// Keeps nothing.
+    NatsCore { program: PathBuf },
+    /// `sync_interval: always`, so that it too answers only what is on the disk.
+    JetStream { program: PathBuf },
+    /// QoS 0, keeps nothing.
+    Mosquitto { program: PathBuf },
+    /// The npm package on Node.js, keeps nothing.
+    Ws { node: PathBuf, node_modules: PathBuf },
+}
+
+/// Where a program is that is installed: on the path, or where those of an administrator are.
+fn installed(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders.map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
 /// All servers there are on this machine; adds a notice for each that is missing.
 pub(crate) fn available(
     tidings: Option<&Path>,
     tidings_arguments: &[String],
+    node_modules: Option<&Path>,
     notices: &mut Vec<String>,
 ) -> anyhow::Result<Vec<Peer>> {
     let mut peers = vec![Peer::LimitDirect, Peer::LimitCoalesced, Peer::LimitPairs, Peer::LimitLog];
@@ -60,6 +81,9 @@ pub(crate) fn available(
             notices.push("redis is not measured: there is no redis-server here".to_owned());
         }
     }
+    peers.extend(nats::available(notices));
+    peers.extend(mosquitto::available(notices));
+    peers.extend(ws::available(node_modules, notices)?);
     Ok(peers)
 }
 
@@ -72,12 +96,36 @@ impl Peer {
             Self::LimitLog => "limit-log",
             Self::Tidings { .. } => "tidings",
             Self::Redis => "redis-aof-always",
+            Self::NatsCore { .. } => "nats-core",
+            Self::JetStream { .. } => "jetstream-sync-always",
+            Self::Mosquitto { .. } => "mosquitto",
+            Self::Ws { .. } => "node-ws",
         }
+    }
+
+    const fn scheme(&self) -> &'static str {
+        match self {
+            Self::LimitDirect
+            | Self::LimitCoalesced
+            | Self::LimitPairs
+            | Self::LimitLog
+            | Self::Tidings { .. }
+            | Self::Ws { .. } => "ws",
+            Self::Redis => "redis",
+            Self::NatsCore { .. } | Self::JetStream { .. } => "nats",
+            Self::Mosquitto { .. } => "mqtt",
+        }
+    }
+
+    /// Made by `tidings dev` at its first start, for tokens to be signed with.
+    fn secret_file(&self, data: &Path) -> Option<PathBuf> {
+        let verifies = matches!(self, Self::Tidings { .. });
+        verifies.then(|| data.join("tidings").join("dev-secret"))
     }
 
     fn command(&self, listen: SocketAddr, data: &Path) -> anyhow::Result<Command> {
         let (address, port) = (listen.to_string(), listen.port().to_string());
-        let own = || std::env::current_exe().context("cannot find this program itself");
+        let own = || env::current_exe().context("cannot find this program itself");
         let mut command;
         match self {
             Self::LimitDirect => {
@@ -110,6 +158,12 @@ impl Peer {
                 command.args(["--bind", "127.0.0.1", "--port", &port, "--save", ""]);
                 command.args(["--appendonly", "yes", "--appendfsync", "always", "--dir"]);
                 command.arg(data);
+            }
+            Self::NatsCore { program } => command = nats::core(program, listen),
+            Self::JetStream { program } => command = nats::jetstream(program, listen, data)?,
+            Self::Mosquitto { program } => command = mosquitto::command(program, listen, data)?,
+            Self::Ws { node, node_modules } => {
+                command = ws::command(node, node_modules, listen, data)?;
             }
         }
         Ok(command)
@@ -145,23 +199,7 @@ impl Server {
             .stderr(err)
             .spawn()
             .with_context(|| format!("cannot start {}", peer.name()))?;
-        let scheme = match peer {
-            Peer::Redis => "redis",
-            Peer::LimitDirect
-            | Peer::LimitCoalesced
-            | Peer::LimitPairs
-            | Peer::LimitLog
-            | Peer::Tidings { .. } => "ws",
-        };
-        let secret_file = match peer {
-            // Made by `tidings dev` at its first start, for tokens to be signed with.
-            Peer::Tidings { .. } => Some(data.path().join("tidings").join("dev-secret")),
-            Peer::LimitDirect
-            | Peer::LimitCoalesced
-            | Peer::LimitPairs
-            | Peer::LimitLog
-            | Peer::Redis => None,
-        };
+        let (scheme, secret_file) = (peer.scheme(), peer.secret_file(data.path()));
         Ok(Self { child, listen, scheme, told, secret_file, _data: data })
     }
 
@@ -227,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_missing_tidings_is_an_error_and_not_a_gap() {
-        let error = available(Some(Path::new("no/such/tidings")), &[], &mut Vec::new());
+        let error = available(Some(Path::new("no/such/tidings")), &[], None, &mut Vec::new());
         let error = error.expect_err("there is no such file").to_string();
         assert_eq!(error, "there is no tidings at no/such/tidings");
     }

@@ -106,7 +106,7 @@ impl fmt::Display for Table<'_> {
                     let ratio = row.ratio_to_limit.map(|ratio| format!("x {ratio:.2}"));
                     writeln!(
                         f,
-                        "    {:<18} {:>10}   {:>9}   [{} … {}]",
+                        "    {:<21} {:>10}   {:>9}   [{} … {}]",
                         row.server,
                         round(row.median),
                         ratio.unwrap_or_default(),

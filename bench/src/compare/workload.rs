@@ -71,7 +71,7 @@ const LAGGING: &[&str] = &[
     "live_p99_alone_ms",
     "live_p99_beside_ms",
     "catch_up_deliveries_per_s",
-    "own_delay_p99_ms_beside",
+    "own_delay_max_ms_beside",
 ];
 const OVERLOAD: &[&str] = &[
     "delivered_least_ratio",
@@ -259,12 +259,17 @@ impl Workload {
     pub(crate) const fn takes(&self, peer: &Peer) -> bool {
         match peer {
             Peer::Tidings { .. } => true,
-            Peer::LimitDirect => matches!(self.kind, Kind::Fanout { .. }),
+            Peer::LimitDirect
+            | Peer::NatsCore { .. }
+            | Peer::Mosquitto { .. }
+            | Peer::Ws { .. } => matches!(self.kind, Kind::Fanout { .. }),
             Peer::LimitCoalesced => {
                 matches!(self.kind, Kind::Fanout { .. } | Kind::Idle { .. } | Kind::Storm { .. })
             }
             Peer::LimitPairs => matches!(self.kind, Kind::Pairs { .. }),
-            Peer::LimitLog | Peer::Redis => matches!(self.kind, Kind::Publish { .. }),
+            Peer::LimitLog | Peer::Redis | Peer::JetStream { .. } => {
+                matches!(self.kind, Kind::Publish { .. })
+            }
         }
     }
 

@@ -89,10 +89,9 @@ impl Members {
         wire::connect(&client, token, session)
     }
 
-    /// What the client at `index` sends after it has connected.
-    pub(crate) fn subscribe(&self, index: usize) -> Option<String> {
-        let subscriber = index.checked_sub(self.publishers)?;
-        let mut place = subscriber;
+    /// What the client at `index` subscribes to, and how.
+    fn subscription(&self, index: usize) -> Option<(String, Subscription)> {
+        let mut place = index.checked_sub(self.publishers)?;
         let group = self.groups.iter().find(|group| {
             let inside = place < group.count;
             if !inside {
@@ -100,23 +99,30 @@ impl Members {
             }
             inside
         })?;
-        let own;
         let topic = match &group.topics {
-            Topics::One(topic) => topic,
-            Topics::Each(topic) => {
-                own = format!("{topic}/{place}");
-                &own
-            }
+            Topics::One(topic) => topic.clone(),
+            Topics::Each(topic) => format!("{topic}/{place}"),
         };
+        Some((topic, group.subscription))
+    }
+
+    /// What the client at `index` subscribes to.
+    pub(crate) fn topic(&self, index: usize) -> Option<String> {
+        self.subscription(index).map(|(topic, _)| topic)
+    }
+
+    /// What the client at `index` sends after it has connected.
+    pub(crate) fn subscribe(&self, index: usize) -> Option<String> {
+        let (topic, subscription) = self.subscription(index)?;
         let position = self.identities.get(index).and_then(|identity| identity.position.as_ref());
-        let name = format!("bench-{subscriber}");
-        let start = match (group.subscription, position) {
+        let name = format!("bench-{}", index - self.publishers);
+        let start = match (subscription, position) {
             (Subscription::Durable, _) => wire::Start::Durable(&name),
             (Subscription::Shared, _) => wire::Start::Shared("bench"),
             (Subscription::Live, Some((epoch, offset))) => wire::Start::After(epoch, *offset),
             (Subscription::Live, None) => wire::Start::New,
         };
-        Some(wire::subscribe(topic, start))
+        Some(wire::subscribe(&topic, start))
     }
 }
 

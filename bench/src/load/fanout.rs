@@ -8,14 +8,14 @@ use clap::Args;
 
 use crate::histogram::Histogram;
 use crate::load::crowd::{Crowd, Group, Members, Subscription, Topics, Traffic};
+use crate::load::form::Form;
 use crate::load::meter::Meter;
 use crate::load::pace::Pace;
 use crate::load::tally::{Arrival, Tally};
 use crate::load::{ServerOptions, seconds};
 use crate::report::Report;
-use crate::target::Dialect;
 use crate::websocket::{self, Opcode};
-use crate::wire::{self, PublishForm, ServerFrame, Stamp, Stamps};
+use crate::wire::{self, ServerFrame, Stamp, Stamps};
 
 /// How long nothing may arrive before what is missing counts as lost.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,9 +50,6 @@ pub(crate) struct FanoutOptions {
 
 /// Runs the load and says what came of it.
 pub(crate) fn run(options: &FanoutOptions, pace: Pace) -> anyhow::Result<Report> {
-    if options.server.url.dialect == Dialect::Redis {
-        bail!("fan-out is measured over WebSocket only, use a ws:// url");
-    }
     let group = Group {
         count: options.subscribers as usize,
         topics: Topics::One(options.topic.clone()),
@@ -99,7 +96,7 @@ pub(crate) struct Fanout {
     starts: Duration,
     measured_from: Duration,
     ends: Duration,
-    form: PublishForm,
+    form: Form,
     stamps: Stamps,
     line: Vec<u8>,
     published: u32,
@@ -123,7 +120,7 @@ impl Fanout {
         pace: Pace,
         audience: Audience,
     ) -> anyhow::Result<Report> {
-        let mut fanout = Self::new(options, pace, audience, crowd.now());
+        let mut fanout = Self::new(options, pace, audience, crowd.now())?;
         while !fanout.is_done(crowd.now()) {
             let wait = fanout.wait(crowd.now());
             crowd.turn(wait, &mut fanout)?;
@@ -138,7 +135,7 @@ impl Fanout {
         options: &FanoutOptions,
         rate: f64,
     ) -> anyhow::Result<Carried> {
-        let mut fanout = Self::new(options, Pace::Offered(rate), Audience::ALL, crowd.now());
+        let mut fanout = Self::new(options, Pace::Offered(rate), Audience::ALL, crowd.now())?;
         let (mut stretch, mut before) = (None, (0, 0));
         while crowd.now() < fanout.ends {
             crowd.turn(fanout.wait(crowd.now()), &mut fanout)?;
@@ -165,9 +162,9 @@ impl Fanout {
         pace: Pace,
         audience: Audience,
         now: Duration,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let measured_from = now + Duration::from_secs_f64(options.warmup);
-        Self {
+        Ok(Self {
             pace,
             audience,
             topic: options.topic.clone(),
@@ -176,7 +173,7 @@ impl Fanout {
             starts: now,
             measured_from,
             ends: measured_from + Duration::from_secs_f64(options.seconds),
-            form: PublishForm::new(&options.topic),
+            form: Form::fanout(options.server.url.dialect, &options.topic)?,
             stamps: Stamps::of_this_run(),
             line: Vec::new(),
             published: 0,
@@ -189,7 +186,7 @@ impl Fanout {
             latencies: Histogram::new(),
             progress: now,
             meter: None,
-        }
+        })
     }
 
     /// When the next message is to be sent; `None` while that waits for deliveries, or for good.
@@ -338,10 +335,9 @@ impl Traffic for Fanout {
             self.meter = Some(Meter::start(self.server_pid)?);
         }
         let stamp = Stamp { sequence: self.published, sent };
-        self.line.clear();
         self.published += 1;
-        self.form.put(&mut self.line, self.published, &self.stamps, stamp);
-        websocket::put_masked_frame(out, Opcode::Text, &self.line);
+        self.form.put(out, &mut self.line, PUBLISHER, self.published, &self.stamps, stamp);
+        self.answered += u32::from(!self.form.is_answered());
         self.open.push_back(self.subscribers);
         self.progress = now;
         Ok(Some(PUBLISHER))
@@ -415,7 +411,8 @@ mod tests {
     #[test]
     fn latency_counts_from_when_a_message_was_to_be_sent() {
         let mut fanout =
-            Fanout::new(&options(1.0), Pace::Rate(10.0), Audience::ALL, Duration::ZERO);
+            Fanout::new(&options(1.0), Pace::Rate(10.0), Audience::ALL, Duration::ZERO)
+                .expect("a known form");
         // The generator was away for 250 ms: messages 0, 1 and 2 were due at 0, 100 and 200 ms.
         let now = Duration::from_millis(250);
         let messages = publish(&mut fanout, now);
@@ -430,7 +427,8 @@ mod tests {
     #[test]
     fn a_server_that_drops_repeats_or_swaps_messages_is_found_out() {
         let mut fanout =
-            Fanout::new(&options(1.0), Pace::InFlight(3), Audience::ALL, Duration::ZERO);
+            Fanout::new(&options(1.0), Pace::InFlight(3), Audience::ALL, Duration::ZERO)
+                .expect("a known form");
         let now = Duration::from_millis(1);
         let messages = publish(&mut fanout, now);
         assert_eq!(messages.len(), 3, "three may be in flight");
@@ -459,7 +457,8 @@ mod tests {
     #[test]
     fn durable_subscribers_take_each_message_and_nobody_hears_others() {
         let audience = Audience { first: 3, subscription: Subscription::Durable };
-        let mut fanout = Fanout::new(&options(1.0), Pace::InFlight(1), audience, Duration::ZERO);
+        let mut fanout = Fanout::new(&options(1.0), Pace::InFlight(1), audience, Duration::ZERO)
+            .expect("a known form");
         let now = Duration::from_millis(1);
         let mut message = publish(&mut fanout, now).remove(0);
         message.splice(12..12, *b"\"offset\":41,");
@@ -477,7 +476,8 @@ mod tests {
     #[test]
     fn the_next_message_waits_for_the_oldest_in_flight() {
         let mut fanout =
-            Fanout::new(&options(1.0), Pace::InFlight(1), Audience::ALL, Duration::ZERO);
+            Fanout::new(&options(1.0), Pace::InFlight(1), Audience::ALL, Duration::ZERO)
+                .expect("a known form");
         let now = Duration::from_millis(1);
         let messages = publish(&mut fanout, now);
         deliver(&mut fanout, now, 1, &messages[0]);

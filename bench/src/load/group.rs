@@ -53,7 +53,7 @@ pub(crate) struct GroupOptions {
 /// Runs the load and says what came of it.
 pub(crate) fn run(options: &GroupOptions) -> anyhow::Result<Report> {
     let server = &options.server;
-    if server.url.dialect == Dialect::Redis {
+    if server.url.dialect != Dialect::Tidings {
         bail!("a group is measured over WebSocket only, use a ws:// url");
     }
     let publishers = options.publishers as usize;

@@ -54,7 +54,7 @@ impl Memory {
 /// Runs the load and says what came of it.
 pub(crate) fn run(options: &IdleOptions) -> anyhow::Result<Report> {
     let server = &options.server;
-    if server.url.dialect == Dialect::Redis {
+    if server.url.dialect != Dialect::Tidings {
         bail!("idle connections are measured over WebSocket only, use a ws:// url");
     }
     let group = Group {

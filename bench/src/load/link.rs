@@ -7,6 +7,8 @@ use anyhow::{Context as _, bail};
 use mio::net::TcpStream;
 
 use crate::load::crowd::Members;
+use crate::mqtt::{self, Packet};
+use crate::nats::{self, Said};
 use crate::resp::{self, Reply};
 use crate::target::{Dialect, Target};
 use crate::websocket::{self, Opcode};
@@ -47,7 +49,7 @@ pub(crate) struct Place<'a> {
 
 /// Takes the frames of a link that is ready, and may append answers, ready for the socket.
 pub(crate) trait TakeFrame {
-    /// `frame` is one JSON frame, or one reply of Redis.
+    /// `frame` is one JSON frame, one reply of Redis, or one message of NATS or MQTT.
     fn take(&mut self, frame: &[u8], out: &mut Vec<u8>) -> anyhow::Result<()>;
 }
 
@@ -88,6 +90,18 @@ impl Link {
                     Dialect::Redis => {
                         self.phase = Phase::Connecting;
                         self.write(b"*1\r\n$4\r\nPING\r\n")
+                    }
+                    Dialect::Nats => {
+                        self.phase = Phase::Connecting;
+                        let subject = place.members.topic(place.index);
+                        let subject = subject.as_deref().map(nats::subject);
+                        self.write(nats::greeting(place.index, subject.as_deref()).as_bytes())
+                    }
+                    Dialect::Mqtt => {
+                        self.phase = Phase::Connecting;
+                        let mut connect = Vec::new();
+                        mqtt::put_connect(&mut connect, &format!("bench-{}", place.index));
+                        self.write(&connect)
                     }
                 }
             }
@@ -170,6 +184,8 @@ impl Link {
         match self.dialect {
             Dialect::Tidings => Ok(used + self.web_socket(place, &bytes[used..], out, take)?),
             Dialect::Redis => self.redis(bytes, out, take),
+            Dialect::Nats => self.nats(bytes, out, take),
+            Dialect::Mqtt => self.mqtt(place, bytes, out, take),
         }
     }
 
@@ -255,6 +271,60 @@ impl Link {
                     Reply::Simple => self.phase = Phase::Ready,
                     Reply::Error(_) | Reply::Bulk(_) => bail!("redis answered PING with {reply:?}"),
                 }
+            }
+            used += length;
+        }
+        Ok(used)
+    }
+}
+
+impl Link {
+    fn nats(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        take: &mut impl TakeFrame,
+    ) -> anyhow::Result<usize> {
+        let mut used = 0;
+        while let Some((said, length)) = nats::next(&bytes[used..])? {
+            match said {
+                Said::Message if self.phase == Phase::Ready => {
+                    take.take(&bytes[used..used + length], out)?;
+                }
+                // A message of another run that was there before the answer to `PING`.
+                Said::Message | Said::Nothing => {}
+                Said::Ping => out.extend_from_slice(b"PONG\r\n"),
+                Said::Pong => self.phase = Phase::Ready,
+                Said::Error(error) => bail!("nats said {}", String::from_utf8_lossy(error)),
+            }
+            used += length;
+        }
+        Ok(used)
+    }
+
+    fn mqtt(
+        &mut self,
+        place: Place<'_>,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        take: &mut impl TakeFrame,
+    ) -> anyhow::Result<usize> {
+        let mut used = 0;
+        while let Some((packet, length)) = mqtt::next(&bytes[used..])? {
+            match (self.phase, packet) {
+                (Phase::Ready, Packet::Message) => take.take(&bytes[used..used + length], out)?,
+                // A message of another run that was there before the answer to `SUBSCRIBE`.
+                (Phase::Subscribing, Packet::Message) => {}
+                (Phase::Connecting, Packet::Connected(0)) => {
+                    if let Some(topic) = place.members.topic(place.index) {
+                        mqtt::put_subscribe(out, &topic);
+                        self.phase = Phase::Subscribing;
+                    } else {
+                        self.phase = Phase::Ready;
+                    }
+                }
+                (Phase::Subscribing, Packet::Subscribed(0..=2)) => self.phase = Phase::Ready,
+                (phase, packet) => bail!("while {phase:?} the server answered {packet:?}"),
             }
             used += length;
         }

@@ -41,7 +41,7 @@ pub(crate) struct MixedOptions {
 /// Runs the load and says what came of it.
 pub(crate) fn run(options: &MixedOptions) -> anyhow::Result<Report> {
     let server = &options.server;
-    if server.url.dialect == Dialect::Redis {
+    if server.url.dialect != Dialect::Tidings {
         bail!("mixed subscribers are measured over WebSocket only, use a ws:// url");
     }
     let pace = Pace::rate(options.rate)?;

@@ -49,7 +49,7 @@ const STEPS: [Step; 3] = [
 
 /// Measures the capacity, then offers more in steps, and says what came of it.
 pub(crate) fn run(options: &FanoutOptions) -> anyhow::Result<Report> {
-    if options.server.url.dialect == Dialect::Redis {
+    if options.server.url.dialect != Dialect::Tidings {
         bail!("overload is measured over WebSocket only, use a ws:// url");
     }
     let closed = fanout::run(options, Pace::in_flight(IN_FLIGHT)?)?;

@@ -56,7 +56,7 @@ fn rate(text: &str) -> Result<f64, String> {
 
 /// Runs the load and says what came of it.
 pub(crate) fn run(options: &PairsOptions) -> anyhow::Result<Report> {
-    if options.server.url.dialect == Dialect::Redis {
+    if options.server.url.dialect != Dialect::Tidings {
         bail!("pairs are measured over WebSocket only, use a ws:// url");
     }
     let group = Group {

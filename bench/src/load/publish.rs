@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::histogram::Histogram;
 use crate::load::crowd::{Crowd, Members, Traffic};
+use crate::load::form::{Form, RedisCommand};
 use crate::load::meter::Stretch;
 use crate::load::{ServerOptions, seconds};
+use crate::nats;
 use crate::report::Report;
 use crate::resp::{self, Reply};
 use crate::target::Dialect;
-use crate::websocket::{self, Opcode};
-use crate::wire::{self, PublishForm, ServerFrame, Stamp, Stamps};
+use crate::wire::{self, ServerFrame, Stamp, Stamps};
 
 /// How long no answer may come before the open publishes count as lost.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,19 +51,13 @@ pub(crate) struct PublishOptions {
     pub(crate) redis_command: RedisCommand,
 }
 
-/// The command that stands for a publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RedisCommand {
-    /// Append to a stream: what a topic would be
-    Xadd,
-    /// Replace one value: the least that is written
-    Set,
-}
-
 /// Runs the load and says what came of it.
 pub(crate) fn run(options: &PublishOptions) -> anyhow::Result<Report> {
     if options.publishers.saturating_mul(options.in_flight) > OPEN_MAX {
         bail!("at most {OPEN_MAX} publishes can be open in all, use fewer publishers");
+    }
+    if options.server.url.dialect == Dialect::Nats {
+        nats::create_stream(options.server.url.address, &options.topic)?;
     }
     let members = Members {
         publishers: options.publishers as usize,
@@ -71,50 +66,13 @@ pub(crate) fn run(options: &PublishOptions) -> anyhow::Result<Report> {
         identities: Vec::new(),
     };
     let mut crowd = Crowd::open(&options.server.url, members, AT_ONCE)?;
-    let mut publishing = Publishing::new(options, crowd.now());
+    let mut publishing = Publishing::new(options, crowd.now())?;
     while !publishing.is_done(crowd.now()) {
         publishing.stretch.keep_time(crowd.now())?;
         let wait = if publishing.is_starting() { 0 } else { 10 };
         crowd.turn(Duration::from_millis(wait), &mut publishing)?;
     }
     publishing.report(options)
-}
-
-/// How publishes to one topic look.
-#[derive(Clone, Debug)]
-enum Form {
-    Tidings(PublishForm),
-    Redis(RedisCommand, String),
-}
-
-impl Form {
-    fn new(options: &PublishOptions, topic: &str) -> Self {
-        match options.server.url.dialect {
-            Dialect::Tidings => Self::Tidings(PublishForm::new(topic)),
-            Dialect::Redis => Self::Redis(options.redis_command, topic.to_owned()),
-        }
-    }
-
-    /// Appends a publish, ready for the socket.
-    fn put(&self, out: &mut Vec<u8>, text: &mut Vec<u8>, id: u32, stamps: &Stamps, stamp: Stamp) {
-        text.clear();
-        match self {
-            Self::Tidings(form) => {
-                form.put(text, id, stamps, stamp);
-                websocket::put_masked_frame(out, Opcode::Text, text);
-            }
-            Self::Redis(command, key) => {
-                stamps.put_data(text, stamp);
-                let key = key.as_bytes();
-                match command {
-                    RedisCommand::Xadd => {
-                        resp::put_command(out, &[b"XADD", key, b"*", b"data", text]);
-                    }
-                    RedisCommand::Set => resp::put_command(out, &[b"SET", key, text]),
-                }
-            }
-        }
-    }
 }
 
 /// One publisher. Publish `id` waits in place `(id - 1) % in_flight`, so with answers in order
@@ -173,7 +131,7 @@ struct Publishing {
 }
 
 impl Publishing {
-    fn new(options: &PublishOptions, now: Duration) -> Self {
+    fn new(options: &PublishOptions, now: Duration) -> anyhow::Result<Self> {
         let topics = options.topics.unwrap_or(options.publishers);
         let name = |number| match topics {
             1 => options.topic.clone(),
@@ -187,9 +145,11 @@ impl Publishing {
             answered: 0,
             last: None,
         };
-        Self {
-            dialect: options.server.url.dialect,
-            forms: (0..topics).map(|number| Form::new(options, &name(number))).collect(),
+        let dialect = options.server.url.dialect;
+        let form = |number| Form::durable(dialect, &name(number), options.redis_command);
+        Ok(Self {
+            dialect,
+            forms: (0..topics).map(form).collect::<anyhow::Result<_>>()?,
             publishers: (0..options.publishers).map(publisher).collect(),
             to_start: options.publishers * options.in_flight,
             in_flight: options.in_flight,
@@ -206,7 +166,7 @@ impl Publishing {
             latencies: Histogram::new(),
             progress: now,
             stretch,
-        }
+        })
     }
 
     fn is_starting(&self) -> bool {
@@ -221,14 +181,17 @@ impl Publishing {
         let publisher = &mut self.publishers[from];
         publisher.open[((id - 1) % self.in_flight) as usize] = Some(Open { id, sent: now });
         let stamp = Stamp { sequence: self.sent as u32, sent: now };
-        self.forms[publisher.form].put(out, &mut self.text, id, &self.stamps, stamp);
+        self.forms[publisher.form].put(out, &mut self.text, from, id, &self.stamps, stamp);
         self.sent += 1;
         self.outstanding += 1;
     }
 
     fn read(&self, from: usize, frame: &[u8]) -> anyhow::Result<Answer> {
-        if self.dialect == Dialect::Redis {
-            return read_redis(frame, self.publishers[from].answered + 1);
+        match self.dialect {
+            Dialect::Tidings => {}
+            Dialect::Redis => return read_redis(frame, self.publishers[from].answered + 1),
+            Dialect::Nats => return read_nats(frame),
+            Dialect::Mqtt => bail!("no form of a publish waits for an answer over MQTT"),
         }
         match wire::read_server_frame(frame)? {
             ServerFrame::Published { id, offset } => Ok(Answer::Taken { id, place: Some(offset) }),
@@ -274,6 +237,15 @@ fn read_redis(frame: &[u8], id: u32) -> anyhow::Result<Answer> {
         Reply::Error(text) => {
             Answer::Refused { id, message: String::from_utf8_lossy(text).into_owned() }
         }
+    })
+}
+
+/// JetStream answers to the inbox of the publish.
+fn read_nats(frame: &[u8]) -> anyhow::Result<Answer> {
+    let (id, told) = nats::answer(frame)?;
+    Ok(match nats::sequence(told) {
+        Some(place) => Answer::Taken { id, place: Some(place) },
+        None => Answer::Refused { id, message: String::from_utf8_lossy(told).into_owned() },
     })
 }
 
@@ -369,7 +341,7 @@ mod tests {
 
     /// A load with one publisher that has started and is being measured.
     fn started(options: &PublishOptions) -> Publishing {
-        let mut publishing = Publishing::new(options, Duration::ZERO);
+        let mut publishing = Publishing::new(options, Duration::ZERO).expect("a known form");
         publishing.stretch.keep_time(Duration::ZERO).expect("own figures are readable");
         let mut out = Vec::new();
         while publishing.due(Duration::ZERO, &mut out).expect("nothing can fail").is_some() {}
@@ -423,6 +395,17 @@ mod tests {
             assert!(answer(&mut publishing, entry).starts_with(b"*5\r\n$4\r\nXADD\r\n"));
         }
         assert_eq!(faults(publishing, &options), [2.0, 0.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn jetstream_answers_to_the_inbox_of_each_publish() {
+        let options = options("nats://127.0.0.1:1", 2);
+        let mut publishing = started(&options);
+        for (id, told) in [(2, r#"{"stream":"b","seq":8}"#), (1, r#"{"error":{"code":503}}"#)] {
+            let message = format!("MSG _INBOX.bench-0.{id} 1 {}\r\n{told}\r\n", told.len());
+            assert!(answer(&mut publishing, &message).starts_with(b"PUB t _INBOX.bench-0."));
+        }
+        assert_eq!(faults(publishing, &options), [2.0, 0.0, 0.0, 1.0]);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) struct StormOptions {
 /// Connects all, drops all, lets all come back at once, and says what that took.
 pub(crate) fn run(options: &StormOptions) -> anyhow::Result<Report> {
     let server = &options.server;
-    if server.url.dialect == Dialect::Redis {
+    if server.url.dialect != Dialect::Tidings {
         bail!("a storm is measured over WebSocket only, use a ws:// url");
     }
     let mut members = members(options)?;

@@ -196,5 +196,8 @@ fn compare_measures_in_turns_and_writes_its_result() {
     let result: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let runs = result["runs"].as_array().expect("runs");
     let order: Vec<&str> = runs.iter().filter_map(|run| run["server"].as_str()).collect();
-    assert_eq!(order, ["limit-direct", "limit-coalesced", "limit-direct", "limit-coalesced"]);
+    // Behind the bare servers come those that are installed here.
+    let (first, second) = order.split_at(order.len() / 2);
+    assert_eq!(first, second);
+    assert_eq!(first[..2], ["limit-direct", "limit-coalesced"]);
 }
