@@ -12,7 +12,7 @@ use crate::load::{
     PublishOptions, StormOptions,
 };
 use crate::report::Report;
-use crate::{compare, fsync, limit, load, machine};
+use crate::{chart, compare, fsync, limit, load, machine};
 
 /// Measures Tidings, its peers and bare servers over the same work
 #[derive(Debug, Parser)]
@@ -69,6 +69,14 @@ enum Command {
     Fsync(FsyncArguments),
     /// Start the servers, measure them in turns, and print ratios
     Compare(CompareOptions),
+    /// Draw the result of `compare` as a page of bars
+    Chart {
+        /// The result, as JSON
+        result: PathBuf,
+        /// Where the page goes
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -123,6 +131,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Limit(Limit::Pairs { listen }) => return limit::pairs(listen),
         Command::Limit(Limit::Log { listen, options }) => return limit::log(listen, &options),
         Command::Compare(options) => return compare::run(&options, cli.json.as_deref()),
+        Command::Chart { result, out } => return chart::run(&result, &out),
         Command::Fanout { options, rate } => load::fanout(&options, Pace::rate(rate)?)?,
         Command::FanoutMax { options, in_flight } => {
             load::fanout(&options, Pace::in_flight(in_flight)?)?

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 
+use crate::chart;
 use crate::compare::peer::{Peer, Server};
 use crate::compare::table::{Row, rows};
 use crate::compare::workload::Workload;
@@ -105,6 +106,10 @@ pub(crate) fn run(options: &CompareOptions, json: Option<&Path>) -> anyhow::Resu
         Some(path) => path.to_owned(),
         None => new_result_file()?,
     };
+    let page = output.with_extension("html");
+    if page == output {
+        bail!("the page with the bars goes to {}, end --json with .json", page.display());
+    }
     let machine = Machine::look()?;
     for notice in &notices {
         eprintln!("note: {notice}");
@@ -131,7 +136,8 @@ pub(crate) fn run(options: &CompareOptions, json: Option<&Path>) -> anyhow::Resu
         runs,
     };
     report::write_json(&output, &comparison)?;
-    println!("\nall rounds are in {}", output.display());
+    chart::run(&output, &page)?;
+    println!("\nall rounds are in {}, bars in {}", output.display(), page.display());
     match comparison.runs.iter().filter(|run| run.failure.is_some()).count() {
         0 => Ok(()),
         failed => bail!("{failed} runs failed, see above and in the result"),

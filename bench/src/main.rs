@@ -3,6 +3,7 @@
 //! It speaks to servers over sockets only and shares no code with them. Everything is one event
 //! loop on one thread, so that the generator takes little of the machine it measures.
 
+mod chart;
 mod cli;
 mod compare;
 mod fsync;

@@ -21,6 +21,10 @@ pub(crate) struct Row {
     /// machine in a round hits both.
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio_to_limit: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio_min: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio_max: Option<f64>,
     rounds: usize,
 }
 
@@ -78,6 +82,8 @@ fn row(
         min: plain.iter().copied().reduce(f64::min)?,
         max: plain.iter().copied().reduce(f64::max)?,
         ratio_to_limit: median(&ratios),
+        ratio_min: ratios.iter().copied().reduce(f64::min),
+        ratio_max: ratios.iter().copied().reduce(f64::max),
         rounds: plain.len(),
     })
 }

@@ -192,6 +192,12 @@ fn compare_measures_in_turns_and_writes_its_result() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(table.contains("limit-direct") && table.contains("x 1.00"), "{table}");
+    let page = std::fs::read_to_string(file.with_extension("html")).expect("a page");
+    assert!(page.contains("<svg") && page.contains("limit-direct"), "{page}");
+    let again = directory.path().join("again.html");
+    let again_path = again.to_str().expect("a plain path");
+    assert!(stage::bench(&["chart", path, "--out", again_path]).status.success());
+    assert_eq!(std::fs::read_to_string(&again).expect("a page"), page);
     let text = std::fs::read_to_string(&file).expect("a result");
     let result: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let runs = result["runs"].as_array().expect("runs");
