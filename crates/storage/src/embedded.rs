@@ -233,15 +233,12 @@ impl Store for EmbeddedStore {
     fn submit_as(
         &self,
         priority: Priority,
-        mut submissions: Vec<Submission>,
+        submissions: Vec<Submission>,
     ) -> Result<(), StoreError> {
-        if let Some(direct) = &self.direct {
-            direct.take(&self.shared, &mut submissions);
-            if submissions.is_empty() {
-                return Ok(());
-            }
+        match &self.direct {
+            Some(direct) => direct.submit(&self.shared, priority, submissions),
+            None => self.shared.queue.submit(priority, submissions, self.shared.clock.now()),
         }
-        self.shared.queue.submit(priority, submissions, self.shared.clock.now())
     }
 
     fn topic_state(&self, topic: &Topic) -> TopicState {

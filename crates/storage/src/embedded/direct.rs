@@ -3,15 +3,18 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidings_core::{Durability, Message};
+use tidings_core::{Durability, Message, Priority, Timestamp};
 
 use super::shared::{Shared, count};
 use crate::stamp::Stamp;
-use crate::store::{Commit, CommitObserver, Committed, Outcome, Submission, Write};
+use crate::store::{Commit, CommitObserver, Committed, Outcome, StoreError, Submission, Write};
+use crate::unlogged::Unlogged;
 
 /// Places messages that are kept nowhere, and tells of them.
 pub(crate) struct Direct {
-    /// Held until what was placed is told, so that offsets are told in their order.
+    /// Held until what was placed is told, so that offsets are told in their order; and while such
+    /// messages are queued for the writer, which tells them later, so that from then on until it has,
+    /// nobody passes them here.
     stamp: Mutex<Stamp>,
     observer: Arc<dyn CommitObserver>,
 }
@@ -22,48 +25,73 @@ impl Direct {
         Self { stamp: Mutex::new(stamp), observer }
     }
 
-    /// Carries `submissions` out and leaves none, if the writer need not see any of them.
-    pub(crate) fn take(&self, shared: &Shared, submissions: &mut Vec<Submission>) {
-        if !submissions.iter().all(needs_no_writer) || submissions.is_empty() {
-            return;
+    /// Carries `submissions` out if the writer need not see any of them, or queues them.
+    pub(crate) fn submit(
+        &self,
+        shared: &Shared,
+        priority: Priority,
+        submissions: Vec<Submission>,
+    ) -> Result<(), StoreError> {
+        let now = shared.clock.now();
+        if !submissions.iter().any(|submission| is_kept_nowhere(&submission.write)) {
+            return shared.queue.submit(priority, submissions, now);
         }
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        // Behind a message of the same topic that waits for the writer nothing may pass.
-        if shared.poison.get().is_some() || !shared.queue.has_no_unlogged() {
-            return;
+        let needs_writer = !submissions.iter().all(|submission| needs_no_writer(&submission.write))
+            || shared.poison.get().is_some()
+            || !shared.queue.has_no_unlogged();
+        if needs_writer {
+            return shared.queue.submit(priority, submissions, now);
         }
-        let time = stamp.time(shared.clock.now());
-        let outcomes: Vec<_> = {
+        let time = stamp.time(now);
+        let outcomes = {
             let mut unlogged = shared.unlogged_mut();
-            let place = |submission: Submission| {
-                let Submission { write: Write::Publish { message: content, id, .. }, ticket } =
-                    submission
-                else {
-                    return None;
-                };
-                let position = unlogged.place(&content.topic);
-                let message = Message {
-                    id: id.unwrap_or_else(|| stamp.id(time)),
-                    epoch: position.epoch,
-                    offset: position.offset,
-                    published_at: time,
-                    content,
-                };
-                Some(Committed { ticket, outcome: Outcome::Published(Arc::new(message)) })
-            };
-            submissions.drain(..).filter_map(place).collect()
+            let place = |submission| place(submission, time, &mut unlogged, &mut stamp);
+            submissions.into_iter().filter_map(place).collect()
         };
         count(&shared.counters.commits, 1);
         self.observer.committed(Commit { outcomes });
+        Ok(())
+    }
+}
+
+/// Gives a message its place. Nothing else comes here.
+fn place(
+    submission: Submission,
+    time: Timestamp,
+    unlogged: &mut Unlogged,
+    stamp: &mut Stamp,
+) -> Option<Committed> {
+    let Submission { write, ticket } = submission;
+    let Write::Publish { message: content, id, .. } = write else { return None };
+    let position = unlogged.place(&content.topic);
+    let message = Message {
+        id: id.unwrap_or_else(|| stamp.id(time)),
+        epoch: position.epoch,
+        offset: position.offset,
+        published_at: time,
+        content,
+    };
+    Some(Committed { ticket, outcome: Outcome::Published(Arc::new(message)) })
+}
+
+const fn is_kept_nowhere(write: &Write) -> bool {
+    match write {
+        Write::Publish { durability: Durability::Memory, .. } => true,
+        Write::Publish { durability: Durability::Sync | Durability::Async, .. }
+        | Write::Remove { .. }
+        | Write::SaveCursor { .. }
+        | Write::DeleteCursor { .. }
+        | Write::SaveSession(_)
+        | Write::DeleteSession(_) => false,
     }
 }
 
 /// Kept nowhere, and without a key, which the writer alone knows whether it was seen before.
-fn needs_no_writer(submission: &Submission) -> bool {
-    match &submission.write {
-        Write::Publish { message, durability: Durability::Memory, .. } => message.key.is_none(),
-        Write::Publish { durability: Durability::Sync | Durability::Async, .. }
-        | Write::Remove { .. }
+const fn needs_no_writer(write: &Write) -> bool {
+    match write {
+        Write::Publish { message, .. } => is_kept_nowhere(write) && message.key.is_none(),
+        Write::Remove { .. }
         | Write::SaveCursor { .. }
         | Write::DeleteCursor { .. }
         | Write::SaveSession(_)
