@@ -74,12 +74,11 @@ impl Shard {
     fn goaway(&self, code: CloseCode) -> Option<Goaway> {
         let retry_after = match code {
             // The client began it, or broke the framing that a frame would need.
-            CloseCode::Normal
-            | CloseCode::ProtocolError
-            | CloseCode::UnsupportedData
-            | CloseCode::InvalidData => return None,
+            CloseCode::Normal | CloseCode::ProtocolError => return None,
             CloseCode::Draining | CloseCode::Overloaded => Some(self.env.spread_comeback()),
-            CloseCode::TooBig
+            CloseCode::UnsupportedData
+            | CloseCode::InvalidData
+            | CloseCode::TooBig
             | CloseCode::Unauthenticated
             | CloseCode::BadFrame
             | CloseCode::Forbidden

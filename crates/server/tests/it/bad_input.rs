@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -84,8 +84,9 @@ async fn the_first_frame_must_be_connect() {
     server.shutdown().await;
 }
 
-/// Upgrades by hand and sends bytes no client library would; gives the close code.
-async fn hostile(address: std::net::SocketAddr, bytes: &[u8]) -> Option<u16> {
+/// Upgrades by hand and sends bytes no client library would; gives the close code, and what
+/// was said before it.
+async fn hostile(address: std::net::SocketAddr, bytes: &[u8]) -> Option<(u16, Option<Value>)> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = "GET /v1/ws HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n\
         connection: upgrade\r\nsec-websocket-version: 13\r\n\
@@ -99,9 +100,10 @@ async fn hostile(address: std::net::SocketAddr, bytes: &[u8]) -> Option<u16> {
     let mut answer = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer));
     let _ = read.await.expect("the server closes");
-    // A close frame: 0x88, length, code.
+    // A close frame: 0x88, length, code. Before it perhaps one of text: 0x81, length, JSON.
     let at = answer.windows(2).position(|pair| pair[0] == 0x88 && pair[1] < 126)?;
-    Some(u16::from_be_bytes([*answer.get(at + 2)?, *answer.get(at + 3)?]))
+    let said = answer[..at].get(2..).map(|text| serde_json::from_slice(text).unwrap());
+    Some((u16::from_be_bytes([*answer.get(at + 2)?, *answer.get(at + 3)?]), said))
 }
 
 #[tokio::test]
@@ -109,18 +111,19 @@ async fn broken_websocket_frames_close_with_the_code_of_the_rfc() {
     let server = start(config()).await;
     let address = server.public_addr();
     let mut bystander = Peer::connect(address).await;
-    for (name, bytes, code) in [
-        ("unmasked", &b"\x81\x02hi"[..], 1002),
-        ("reserved bit", b"\xc1\x80\0\0\0\0", 1002),
-        ("reserved opcode", b"\x83\x80\0\0\0\0", 1002),
-        ("2^62 bytes announced", b"\x81\xff\x40\0\0\0\0\0\0\0\0\0\0\0", 1009),
-        ("top bit of the length", b"\x81\xff\x80\0\0\0\0\0\0\0\0\0\0\0", 1002),
-        ("continuation of nothing", b"\x80\x80\0\0\0\0", 1002),
-        ("invalid UTF-8", b"\x81\x81\0\0\0\0\xff", 1007),
-        ("binary to a JSON codec", b"\x82\x81\0\0\0\0x", 1003),
-        ("a ping of 126 bytes", b"\x89\xfe\0\x7e", 1002),
+    for (name, bytes, code, reason) in [
+        ("unmasked", &b"\x81\x02hi"[..], 1002, None),
+        ("reserved bit", b"\xc1\x80\0\0\0\0", 1002, None),
+        ("reserved opcode", b"\x83\x80\0\0\0\0", 1002, None),
+        ("2^62 bytes", b"\x81\xff\x40\0\0\0\0\0\0\0\0\0\0\0", 1009, Some("too_big")),
+        ("top bit of the length", b"\x81\xff\x80\0\0\0\0\0\0\0\0\0\0\0", 1002, None),
+        ("continuation of nothing", b"\x80\x80\0\0\0\0", 1002, None),
+        ("invalid UTF-8", b"\x81\x81\0\0\0\0\xff", 1007, Some("invalid_data")),
+        ("binary to a JSON codec", b"\x82\x81\0\0\0\0x", 1003, Some("unsupported_data")),
+        ("a ping of 126 bytes", b"\x89\xfe\0\x7e", 1002, None),
     ] {
-        assert_eq!(hostile(address, bytes).await, Some(code), "{name}");
+        let said = reason.map(|reason| json!({"goaway": {"reason": reason}}));
+        assert_eq!(hostile(address, bytes).await, Some((code, said)), "{name}");
     }
     bystander.publish("t", json!(1)).await;
     server.shutdown().await;
