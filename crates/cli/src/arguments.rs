@@ -102,6 +102,7 @@ mod tests {
             "pub room/42 hello --url ws://h:1/v1/ws --token t --key k --header a=b --ttl 5m",
             "pub room/42 -",
             "pub room/42 --file lines.txt --json",
+            "pub room/42 --file lines.txt --ids",
             "sub room/42 --durable phone --json --from first --count 3 --window 8",
             "sub room/# --raw --from new",
             "sub room/42 --from Zr3:18 --output out.txt --raw",

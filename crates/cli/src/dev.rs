@@ -113,6 +113,11 @@ fn banner(server: &RunningServer, data: &Path) -> String {
     } else {
         format!(" --url ws://{public}/v1/ws")
     };
+    let asking = if operator.port() == 8001 && operator.ip() == std::net::Ipv4Addr::LOCALHOST {
+        String::new()
+    } else {
+        format!(" --operator http://{operator}")
+    };
     let version = env!("CARGO_PKG_VERSION");
     let data = data.display();
     format!(
@@ -133,7 +138,13 @@ In a third, send some:
   curl http://{public}/v1/publish -H 'content-type: application/json' \
        -d '{{"topic":"room/42","data":{{"hello":"curl"}}}}'
 
-Stop the second with Ctrl-C, send more, start it again. `tidings --help` shows the rest.
+Stop the second with Ctrl-C, send more, start it again. `pub` prints an id: ask what became of it,
+and what was given up.
+
+  tidings trace $(tidings pub room/42 hello{url}){asking}
+  tidings dead-letters list{asking}
+
+`tidings --help` shows the rest.
 Ctrl-C here ends the server; what was published stays.
 "#
     )

@@ -2,6 +2,7 @@
 
 mod lines;
 mod progress;
+mod receipts;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -24,6 +25,7 @@ use crate::running::as_client;
 use crate::signals::Stop;
 use lines::Lines;
 use progress::Progress;
+use receipts::{Form, Receipts};
 
 /// Answers that may be due at once: more than the client's outbox holds, so it is the outbox that
 /// holds up reading.
@@ -35,9 +37,18 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// Publishes one message, or one for each line of a file or of standard input.
 ///
 /// An argument DATA that is a JSON object or array is sent as JSON, any other as text. Lines of
-/// standard input or of a file are always text, unless --json says that they are JSON. The command ends when everything is acknowledged, also when the
-/// server restarts meanwhile; nothing is published twice by that.
+/// standard input or of a file are always text, unless --json says that they are JSON. The command
+/// ends when everything is acknowledged, also when the server restarts meanwhile; nothing is
+/// published twice by that. Standard output has the id of the one message, which `tidings trace`
+/// takes; of lines only with --ids.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidings pub room/42 hello
+  tidings pub room/42 '{\"hello\":\"world\"}' --key order-17
+  tidings pub jobs/mail '{\"to\":7}' --delay 10m
+  tidings trace $(tidings pub room/42 hello)
+  tail -f app.log | tidings pub logs/app")]
 pub(crate) struct Publish {
     /// Where to
     topic: Topic,
@@ -47,9 +58,13 @@ pub(crate) struct Publish {
     /// Each line of this file is a message
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     file: Option<PathBuf>,
-    /// Take everything as JSON, and refuse what is none
+    /// JSON in and out: take everything as JSON and refuse what is none, and print an object for each
+    /// message with its id, topic, offset, or its time if it waits for one
     #[arg(long)]
     json: bool,
+    /// Print the id of each line's message, in the order of the lines
+    #[arg(long, conflicts_with = "json")]
+    ids: bool,
     /// What makes a repeat of this one message recognisable, also in another run
     #[arg(long)]
     key: Option<DedupKey>,
@@ -99,7 +114,12 @@ impl Publish {
                 client = self.connect.client() => client?,
                 () = stop.asked() => bail!("interrupted before anything was sent"),
             };
-            let run = Run::new(&self, &client, stop);
+            let form = match &input {
+                _ if self.json => Form::Object,
+                Input::Lines(_) if !self.ids => Form::Nothing,
+                Input::One(_) | Input::Lines(_) => Form::Id,
+            };
+            let run = Run::new(&self, &client, stop, form);
             let result = match input {
                 Input::One(data) => run.one(&data).await,
                 Input::Lines(reader) => run.lines(reader).await,
@@ -169,12 +189,21 @@ struct Run<'a> {
     /// The first thing that went wrong, after which nothing more is read.
     failure: Option<anyhow::Error>,
     progress: Progress,
+    receipts: Receipts,
 }
 
 impl<'a> Run<'a> {
-    fn new(publish: &'a Publish, client: &'a Client, stop: Stop) -> Self {
-        let progress = Progress::new(publish.topic.clone());
-        Self { publish, client, stop, tickets: VecDeque::new(), read: 0, failure: None, progress }
+    fn new(publish: &'a Publish, client: &'a Client, stop: Stop, form: Form) -> Self {
+        Self {
+            publish,
+            client,
+            stop,
+            tickets: VecDeque::new(),
+            read: 0,
+            failure: None,
+            progress: Progress::new(publish.topic.clone()),
+            receipts: Receipts::new(publish.topic.clone(), form),
+        }
     }
 
     /// Publishes one message.
@@ -185,8 +214,9 @@ impl<'a> Run<'a> {
             () = self.stop.asked() => bail!("interrupted before the message was acknowledged: it may be stored or not"),
         };
         self.progress.acknowledged(&outcome);
+        self.receipts.add(&outcome);
         eprintln!("{}", self.progress.summary());
-        Ok(())
+        self.receipts.flush()
     }
 
     /// Publishes each line.
@@ -210,7 +240,7 @@ impl<'a> Run<'a> {
                         self.failure = Some(anyhow::Error::from(error).context(context));
                     }
                 },
-                _ = ticks.tick() => self.progress.show(self.read, self.tickets.len()),
+                _ = ticks.tick() => self.tell(),
             }
         }
         self.finish(was_interrupted).await
@@ -253,13 +283,36 @@ impl<'a> Run<'a> {
 
     fn settle(&mut self, answer: Result<PublishOutcome, PublishError>) {
         match answer {
-            Ok(outcome) => self.progress.acknowledged(&outcome),
+            Ok(outcome) => {
+                self.progress.acknowledged(&outcome);
+                self.receipts.add(&outcome);
+            }
             Err(error) => {
                 let line = self.read - self.tickets.len() as u64;
                 let error = anyhow::Error::from(error).context(format!("line {line}"));
                 self.failure.get_or_insert(error);
             }
         }
+        if self.receipts.is_full() || self.tickets.is_empty() {
+            self.print_receipts();
+        }
+    }
+
+    /// Prints what is known of messages. If that fails, nothing more is read.
+    fn print_receipts(&mut self) {
+        if self.receipts.is_empty() {
+            return;
+        }
+        self.progress.clear();
+        if let Err(error) = self.receipts.flush() {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    /// Tells how it goes.
+    fn tell(&mut self) {
+        self.print_receipts();
+        self.progress.show(self.read, self.tickets.len());
     }
 
     /// Waits for the answers still due and tells how it went.
@@ -281,9 +334,10 @@ impl<'a> Run<'a> {
                         self.tickets.len()
                     );
                 }
-                _ = ticks.tick() => self.progress.show(self.read, self.tickets.len()),
+                _ = ticks.tick() => self.tell(),
             }
         }
+        self.print_receipts();
         self.progress.clear();
         eprintln!("{}", self.progress.summary());
         if let Some(failure) = self.failure {

@@ -46,8 +46,9 @@ impl Tour {
         stage.watch(phone)?;
 
         stage.act("The phone is offline now. Three messages come; each is acknowledged once it is on disk.")?;
+        let mut id = String::new();
         for text in ["are you there?", "the train leaves at 9", "{\"platform\":7}"] {
-            stage.run(&["pub", TOPIC, text])?;
+            id = stage.run(&["pub", TOPIC, text])?;
         }
 
         stage.act(
@@ -62,6 +63,15 @@ impl Tour {
         ensure!(
             in_order.iter().all(Option::is_some) && in_order.is_sorted(),
             "the messages did not arrive in order; please report this with the output above"
+        );
+
+        stage.act(
+            "What became of the last one? An operator asks by its id, which `pub` has printed.",
+        )?;
+        let story = stage.run(&["trace", id.trim_end()])?;
+        ensure!(
+            story.contains("acked by"),
+            "the story does not say that the message was taken; please report this with the output above"
         );
 
         stage.say(

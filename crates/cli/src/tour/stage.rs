@@ -81,6 +81,7 @@ impl Stage {
         self.server = Some(server.id);
         if self.acts == 1 {
             self.say(&format!("   $ export TIDINGS_URL={}", self.url()))?;
+            self.say(&format!("   $ export TIDINGS_OPERATOR={}", self.operator_url()))?;
         }
         Ok(())
     }
@@ -99,7 +100,8 @@ impl Stage {
             .map(|a| if a.contains([' ', '"', '{']) { format!("'{a}'") } else { (*a).to_owned() });
         self.say(&format!("   $ tidings {}", shown.collect::<Vec<_>>().join(" ")))?;
         let mut command = Command::new(&self.binary);
-        command.args(arguments).env("TIDINGS_URL", self.url());
+        command.args(arguments);
+        command.env("TIDINGS_URL", self.url()).env("TIDINGS_OPERATOR", self.operator_url());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         self.cast.enter(&mut command)
     }
@@ -127,6 +129,10 @@ impl Stage {
 
     fn url(&self) -> String {
         format!("ws://{}/v1/ws", self.listen)
+    }
+
+    fn operator_url(&self) -> String {
+        format!("http://{}", self.operator)
     }
 
     pub(super) fn run(&self, arguments: &[&str]) -> Result<String> {

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::program::{Server, fail, finish, text, tidings};
+use crate::program::{Server, fail, finish, succeed, text, tidings};
 
 #[test]
 fn the_first_minute() {
@@ -19,12 +19,22 @@ fn the_first_minute() {
     ] {
         assert!(banner.contains(part), "{part}: {banner}");
     }
+    // What it says of messages works when pasted.
+    for command in ["trace $(tidings pub room/42 hello", "dead-letters list"] {
+        let line = banner.lines().find(|line| line.contains(command)).expect(command);
+        let mut shell = std::process::Command::new("sh");
+        let binary = std::path::Path::new(env!("CARGO_BIN_EXE_tidings")).parent().unwrap();
+        let path = std::env::join_paths([binary, "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
+        let output = finish(shell.arg("-ec").arg(line).env("PATH", path));
+        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+    }
     // Online.
-    let listening = server.spawn("sub", &["sub", "room/42", "--durable", "me", "--count", "1"]);
+    let listening = server.spawn("sub", &["sub", "room/42", "--durable", "me", "--count", "2"]);
     server.client(&["pub", "room/42", r#"{"hello":"world"}"#]);
-    let line = listening.output();
-    assert!(line.starts_with("room/42 #1  "), "{line}");
-    assert!(line.ends_with("  {\"hello\":\"world\"}\n"), "{line}");
+    let lines = listening.output();
+    let line = lines.lines().last().unwrap();
+    assert!(line.starts_with("room/42 #2  "), "{lines}");
+    assert!(line.ends_with("  {\"hello\":\"world\"}"), "{lines}");
     // Offline, and the server restarts meanwhile.
     server.client(&["pub", "room/42", "one"]);
     server.client(&["pub", "room/42", "two"]);
@@ -45,7 +55,7 @@ fn the_secret_stays_and_signs_tokens() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let data = server.path("data").display().to_string();
     let arguments = ["token", "--user", "alice", "--cap", "room/#:sub", "--data", &data];
-    let token = crate::program::succeed(&arguments);
+    let token = succeed(&arguments);
     let token = token.trim_end();
     // With a token one is who it says, also where nobody needs one.
     let refused = server.client_fails(1, &["pub", "room/1", "x", "--token", token]);
@@ -86,4 +96,12 @@ fn dev_stays_on_loopback() {
     let data = directory.path().join("data").display().to_string();
     let stderr = fail(1, &["dev", "--data", &data, "--listen", "0.0.0.0:0"]);
     assert!(stderr.contains("auth.open lets everybody in"), "{stderr}");
+}
+
+#[test]
+fn the_tour_plays_to_its_end() {
+    let told = succeed(&["tour", "--fast"]);
+    let trace = told.find("$ tidings trace 0").expect(&told);
+    assert!(told[trace..].contains("acked by dev/phone"), "{told}");
+    assert!(told[trace..].contains("Nothing was lost"), "{told}");
 }

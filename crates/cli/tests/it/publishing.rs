@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::program::{Process, Server, fail, finish, free_port, text, tidings};
+use crate::program::{Process, Server, fail, finish, free_port, succeed, text, tidings};
 
 #[test]
 fn lines_are_text_and_json_on_demand() {
@@ -54,6 +54,49 @@ fn headers_key_and_ttl_travel() {
     assert_eq!(message["headers"]["trace"], "t1");
     assert_eq!(message["data"], serde_json::json!([1]));
     assert_eq!(message["offset"], 1);
+}
+
+#[test]
+fn what_was_published_has_an_id_to_follow() {
+    let server = Server::dev();
+    let id = server.client(&["pub", "room/1", "hello"]);
+    let story = succeed(&["trace", id.trim_end(), "--operator", &server.operator_url()]);
+    assert!(story.contains("published to room/1 #1"), "{story}");
+    let objects = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let lines = server.client(&[&["pub", "room/1"], arguments].concat());
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    for expected in [false, true] {
+        let told = &objects(&["[1]", "--json", "--key", "k"])[0];
+        assert_eq!((&told["topic"], &told["offset"]), (&"room/1".into(), &2.into()), "{told}");
+        assert_eq!(told["duplicate"], expected, "{told}");
+    }
+    let waiting = &objects(&["[1]", "--json", "--delay", "1h"])[0];
+    assert!(waiting["deliver_at"].is_u64() && waiting.get("offset").is_none(), "{waiting}");
+
+    let file = server.path("lines");
+    std::fs::write(&file, "[3]\n[4]\n[5]\n".repeat(2000)).unwrap();
+    let file = file.display().to_string();
+    assert_eq!(server.client(&["pub", "many", "--file", &file]), "");
+    let told = server.client(&["pub", "many", "--file", &file, "--ids"]);
+    let after = server.client(&["history", "many", "--limit", "0", "--json"]);
+    let kept = after.lines().skip(6000).map(|line| {
+        serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().unwrap().to_owned()
+    });
+    assert!(told.lines().eq(kept), "the ids of the lines, in their order");
+    assert_eq!(objects(&["--json", "--file", &file]).len(), 6000);
+}
+
+#[test]
+fn a_reader_of_ids_that_goes_away_does_not_end_publishing() {
+    let server = Server::dev();
+    let file = server.path("lines");
+    std::fs::write(&file, "x\n".repeat(20_000)).unwrap();
+    let file = file.display().to_string();
+    let mut publisher = server.spawn("pub", &["pub", "a", "--file", &file, "--ids"]);
+    drop(publisher.stdout());
+    assert!(publisher.wait().success(), "{}", publisher.stderr());
+    assert!(publisher.stderr().contains("published 20000 messages"), "{}", publisher.stderr());
 }
 
 #[test]
