@@ -9,7 +9,7 @@ use tidings_core::{Position, Topic};
 
 use crate::clock_text::{day, now};
 use crate::connect::Connect;
-use crate::parse::{self, Since};
+use crate::parse::{self, Moment};
 use crate::running::as_client;
 use crate::shown::{self, Colour, Format, Shown};
 
@@ -18,10 +18,10 @@ use crate::shown::{self, Colour, Format, Shown};
 pub(crate) struct History {
     /// Whose past
     topic: Topic,
-    /// From this moment on: so long ago (10m), or milliseconds since 1970. The default is the
-    /// earliest message kept
-    #[arg(long, value_name = "MOMENT", value_parser = parse::since, conflicts_with = "after")]
-    since: Option<Since>,
+    /// From this moment on: such as 2026-11-18T11:06:40Z, so long ago (10m), or milliseconds since
+    /// 1970. The default is the earliest message kept
+    #[arg(long, value_name = "MOMENT", value_parser = parse::moment, conflicts_with = "after")]
+    since: Option<Moment>,
     /// After this message
     #[arg(long, value_name = "EPOCH:OFFSET", value_parser = parse::position)]
     after: Option<Position>,

@@ -55,39 +55,47 @@ pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A moment to come: `2026-11-18T11:06:40Z`, or milliseconds since 1970 as `--json` prints them.
-pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+/// A moment: `2026-11-18T11:06:40Z`, so long ago (`10m`), or milliseconds since 1970 as `--json`
+/// prints them.
+pub(crate) fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(ms) = text.parse() {
-        return Ok(Timestamp::from_ms(ms));
+        return Ok(Moment::At(Timestamp::from_ms(ms)));
     }
-    parse_moment(text).ok_or_else(|| {
+    let at = parse_moment(text).map(Moment::At);
+    let ago = || parse_duration(text).ok().map(Moment::Ago);
+    at.or_else(ago).ok_or_else(|| {
         format!(
-            "{text:?} is not a moment: write one such as 2026-11-18T11:06:40Z, or milliseconds since 1970"
+            "{text:?} is not a moment: write one such as 2026-11-18T11:06:40Z, how long ago it was \
+             (10m), or milliseconds since 1970"
         )
     })
 }
 
-/// A moment: so long ago (`10m`), or milliseconds since 1970 as `--json` prints them.
-pub(crate) fn since(text: &str) -> Result<Since, String> {
-    if let Ok(ms) = text.parse() {
-        return Ok(Since::At(Timestamp::from_ms(ms)));
+/// A moment to come, which is not so long ago.
+pub(crate) fn moment_to_come(text: &str) -> Result<Timestamp, String> {
+    match moment(text) {
+        Ok(Moment::At(at)) => Ok(at),
+        Ok(Moment::Ago(_)) => {
+            Err(format!("{text:?} is how long it is until then: write --delay {text} for that"))
+        }
+        Err(_) => Err(format!(
+            "{text:?} is not a moment: write one such as 2026-11-18T11:06:40Z, or milliseconds \
+             since 1970"
+        )),
     }
-    duration(text).map(Since::Ago).map_err(|_| {
-        format!("{text:?} is not a moment: write how long ago (10m), or milliseconds since 1970")
-    })
 }
 
 /// A moment, not yet compared with the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Since {
+pub(crate) enum Moment {
     /// This long before now.
     Ago(Duration),
     /// Then.
     At(Timestamp),
 }
 
-impl Since {
-    /// The moment, given the time.
+impl Moment {
+    /// The time, given what time it is now.
     pub(crate) fn resolve(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Ago(ago) => now.minus(ago),
@@ -149,9 +157,27 @@ mod tests {
     #[test]
     fn moments_are_ago_or_absolute() {
         let now = Timestamp::from_ms(1_000_000);
-        assert_eq!(since("10s").unwrap().resolve(now), Timestamp::from_ms(990_000));
-        assert_eq!(since("5").unwrap().resolve(now), Timestamp::from_ms(5));
-        assert!(since("yesterday").unwrap_err().contains("write how long ago"));
+        for (text, ms) in [
+            ("10s", 990_000),
+            ("5", 5),
+            ("1970-01-01T00:00:07Z", 7000),
+            ("1970-01-01T02:00:07.5+02:00", 7500),
+        ] {
+            assert_eq!(moment(text).unwrap().resolve(now), Timestamp::from_ms(ms), "{text}");
+        }
+        for text in ["yesterday", "", "2026-11-18", "-5"] {
+            let error = moment(text).unwrap_err();
+            let ways = ["2026-11-18T11:06:40Z", "10m", "milliseconds since 1970"];
+            assert!(ways.iter().all(|way| error.contains(way)), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_come_was_not_so_long_ago() {
+        assert_eq!(moment_to_come("1970-01-01T00:00:07Z"), Ok(Timestamp::from_ms(7000)));
+        assert_eq!(moment_to_come("7000"), Ok(Timestamp::from_ms(7000)));
+        assert!(moment_to_come("10m").unwrap_err().contains("--delay 10m"));
+        assert!(moment_to_come("soon").unwrap_err().contains("2026-11-18T11:06:40Z"));
     }
 
     #[test]

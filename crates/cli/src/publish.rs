@@ -79,7 +79,7 @@ pub(crate) struct Publish {
     ttl: Option<Duration>,
     /// Let the server keep it and publish it then: a moment such as 2026-11-18T11:06:40Z, or
     /// milliseconds since 1970. One that has passed means at once
-    #[arg(long, value_name = "MOMENT", value_parser = parse::moment)]
+    #[arg(long, value_name = "MOMENT", value_parser = parse::moment_to_come)]
     deliver_at: Option<Timestamp>,
     /// Let the server keep it and publish it after this time
     #[arg(long, value_name = "TIME", value_parser = parse::some_time, conflicts_with = "deliver_at")]

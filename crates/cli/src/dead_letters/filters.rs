@@ -6,7 +6,7 @@ use tidings_core::{Filter, MessageId};
 use crate::clock_text::now;
 use crate::failure::UsageError;
 use crate::operator::QueryText;
-use crate::parse::{self, Since};
+use crate::parse::{self, Moment};
 
 /// Which dead letters.
 #[derive(Debug, Args)]
@@ -30,19 +30,20 @@ pub(super) struct Filters {
     /// timed_out, nacked or refused; or a part of what was said of them
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Given up from this moment on: so long ago (10m), or milliseconds since 1970
-    #[arg(long, value_name = "MOMENT", value_parser = parse::since)]
-    since: Option<Since>,
-    /// Given up before this moment
-    #[arg(long, value_name = "MOMENT", value_parser = parse::since)]
-    until: Option<Since>,
+    /// Given up from this moment on: such as 2026-11-18T11:06:40Z, so long ago (10m), or
+    /// milliseconds since 1970
+    #[arg(long, value_name = "MOMENT", value_parser = parse::moment)]
+    since: Option<Moment>,
+    /// Given up before this moment, written in the same ways
+    #[arg(long, value_name = "MOMENT", value_parser = parse::moment)]
+    until: Option<Moment>,
 }
 
 impl Filters {
     /// As the server wants it.
     pub(super) fn query(&self) -> QueryText {
         let mut query = QueryText::default();
-        let moment = |moment: Option<Since>| moment.map(|m| m.resolve(now()).as_ms().to_string());
+        let moment = |moment: Option<Moment>| moment.map(|m| m.resolve(now()).as_ms().to_string());
         for (name, value) in [
             ("topic", self.topic.as_ref().map(|topic| topic.as_str().to_owned())),
             ("id", self.message.map(|id| id.to_string())),
