@@ -95,8 +95,10 @@ impl ServerFlags {
     }
 }
 
-/// The configuration has addresses only; `localhost` is the one name whose address is known.
+/// The configuration has addresses only; `localhost` is the one name whose address is known. Commands
+/// write the operator's port with a scheme, so that is taken too.
 fn address(text: &str) -> String {
+    let text = text.strip_prefix("http://").map_or(text, |text| text.trim_end_matches('/'));
     match text.strip_prefix("localhost:") {
         Some(port) => format!("127.0.0.1:{port}"),
         None => text.to_owned(),
@@ -112,5 +114,11 @@ mod tests {
         assert_eq!(address("localhost:8000"), "127.0.0.1:8000");
         assert_eq!(address("localhost.example:8000"), "localhost.example:8000");
         assert_eq!(address("[::1]:8000"), "[::1]:8000");
+    }
+
+    #[test]
+    fn an_address_is_the_same_with_a_scheme() {
+        assert_eq!(address("http://127.0.0.1:8001"), "127.0.0.1:8001");
+        assert_eq!(address("http://localhost:8001/"), "127.0.0.1:8001");
     }
 }

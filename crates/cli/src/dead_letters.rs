@@ -7,13 +7,14 @@ mod many;
 mod show;
 
 use anyhow::bail;
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 use tidings_core::Topic;
 
 use crate::failure::UsageError;
 use crate::operator::{OperatorPort, text};
+use crate::parse;
 use crate::running::as_client;
 use crate::standard_output;
 use filters::Filters;
@@ -39,9 +40,10 @@ enum What {
 
 /// Publishes dead letters again under their own ids, and takes them off the list.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["offset", "all"])))]
 struct Replay {
-    /// Which one; or --all
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    /// Which one: its offset, as `list` prints it; or --all
+    #[arg(value_parser = parse::dead_letter)]
     offset: Option<u64>,
     /// All of them, or all that the filters leave
     #[arg(long)]
@@ -69,9 +71,10 @@ struct Replay {
 
 /// Removes dead letters for good.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["offset", "all"])))]
 struct Purge {
-    /// Which one; or --all
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    /// Which one: its offset, as `list` prints it; or --all
+    #[arg(value_parser = parse::dead_letter)]
     offset: Option<u64>,
     /// All of them, or all that the filters leave
     #[arg(long)]

@@ -1,5 +1,7 @@
 //! How commands talk to the operator's port: plain HTTP, one request on a connection.
 
+use std::borrow::Cow;
+
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use clap::Args;
@@ -23,7 +25,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct OperatorPort {
-    /// Where the server's operator port is
+    /// Where the server's operator port is: http://HOST:PORT, or HOST:PORT
     #[arg(
         long = "operator",
         value_name = "URL",
@@ -87,16 +89,25 @@ impl OperatorPort {
 
     fn address(&self) -> anyhow::Result<(Authority, String)> {
         let wrong = |why: &str| {
-            let example = "write http://HOST:PORT, such as http://127.0.0.1:8001";
+            let example = "write HOST:PORT or http://HOST:PORT, such as 127.0.0.1:8001";
             UsageError::new(format!("--operator {}: {why}; {example}", self.url()))
         };
-        let uri: Uri = self.url().parse().map_err(|_| wrong("this is no address"))?;
+        // As the server takes and prints it: without a scheme too.
+        let url = match self.url().contains("://") {
+            true => Cow::Borrowed(self.url()),
+            false => Cow::Owned(format!("http://{}", self.url())),
+        };
+        let uri: Uri = url.parse().map_err(|_| wrong("this is no address"))?;
         match uri.scheme_str() {
             Some("http") => {}
             Some("https") => return Err(wrong("the operator port speaks plain HTTP").into()),
             Some(_) | None => return Err(wrong("this is no address for HTTP").into()),
         }
         let authority = uri.authority().ok_or_else(|| wrong("there is no host in it"))?;
+        let after_host = authority.as_str().rsplit_once(authority.host());
+        if authority.port_u16().is_none() && after_host.is_some_and(|(_, rest)| !rest.is_empty()) {
+            return Err(wrong("its port is no number up to 65535").into());
+        }
         Ok((authority.clone(), uri.path().trim_end_matches('/').to_owned()))
     }
 }
@@ -157,15 +168,29 @@ mod tests {
     #[test]
     fn an_address_that_is_none_is_told_with_an_example() {
         for (url, told) in [
-            ("127.0.0.1:8001", "no address"),
+            ("127.0.0.1:port", "no number"),
+            ("127.0.0.1:99999", "no number"),
+            ("a b", "no address"),
             ("https://h:1", "plain HTTP"),
             ("ws://h:1/v1/ws", "no address for HTTP"),
         ] {
             let error = OperatorPort { url: url.to_owned() }.address().unwrap_err().to_string();
             assert!(error.contains(told) && error.contains("http://HOST:PORT"), "{url}: {error}");
         }
-        let (authority, prefix) =
-            OperatorPort { url: "http://[::1]:8001/tidings/".to_owned() }.address().unwrap();
-        assert_eq!((authority.as_str(), prefix.as_str()), ("[::1]:8001", "/tidings"));
+    }
+
+    #[test]
+    fn an_address_may_have_a_scheme_and_a_path() {
+        for (url, expected) in [
+            ("127.0.0.1:8001", ("127.0.0.1:8001", "")),
+            ("http://127.0.0.1:8001", ("127.0.0.1:8001", "")),
+            ("localhost:8001/", ("localhost:8001", "")),
+            ("[::1]:8001", ("[::1]:8001", "")),
+            ("http://[::1]:8001/tidings/", ("[::1]:8001", "/tidings")),
+            ("", ("127.0.0.1:8001", "")),
+        ] {
+            let (authority, prefix) = OperatorPort { url: url.to_owned() }.address().unwrap();
+            assert_eq!((authority.as_str(), prefix.as_str()), expected, "{url}");
+        }
     }
 }

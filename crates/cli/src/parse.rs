@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings_core::{Epoch, Filter, Offset, Operation, Position, Timestamp};
+use tidings_core::{Epoch, Filter, MessageId, Offset, Operation, Position, Timestamp};
 use tidings_server::parse_duration;
 
 use crate::clock_text::parse_moment;
@@ -104,6 +104,22 @@ impl Moment {
     }
 }
 
+/// A dead letter, by its offset among them.
+pub(crate) fn dead_letter(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| {
+        let of_message = match text.parse::<MessageId>() {
+            Ok(_) => format!(
+                "; `tidings dead-letters list --message {text}` finds those of this message"
+            ),
+            Err(_) => String::new(),
+        };
+        format!(
+            "a dead letter is named by its offset, a number such as 17 in the first column of \
+             `tidings dead-letters list`{of_message}"
+        )
+    })
+}
+
 /// `name=value`.
 pub(crate) fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -178,6 +194,19 @@ mod tests {
         assert_eq!(moment_to_come("7000"), Ok(Timestamp::from_ms(7000)));
         assert!(moment_to_come("10m").unwrap_err().contains("--delay 10m"));
         assert!(moment_to_come("soon").unwrap_err().contains("2026-11-18T11:06:40Z"));
+    }
+
+    #[test]
+    fn dead_letters_have_numbers() {
+        assert_eq!(dead_letter("17"), Ok(17));
+        for text in ["abc", "", "-1", "1.5"] {
+            assert!(
+                dead_letter(text).unwrap_err().ends_with("`tidings dead-letters list`"),
+                "{text}"
+            );
+        }
+        let id = "01JD0M2Q8G00Z0000000000003";
+        assert!(dead_letter(id).unwrap_err().contains(&format!("list --message {id}")));
     }
 
     #[test]

@@ -8,12 +8,14 @@ use serde_json::Value;
 
 use super::list::{moment, subscription};
 use crate::operator::{OperatorPort, text};
+use crate::parse;
 use crate::standard_output;
 
 /// Shows a dead letter with its data and what became of each attempt.
 #[derive(Debug, Args)]
 pub(super) struct Show {
     /// Which one: its offset, as `list` prints it
+    #[arg(value_parser = parse::dead_letter)]
     offset: u64,
     /// One JSON object on a line
     #[arg(long)]

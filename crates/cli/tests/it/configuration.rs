@@ -77,6 +77,12 @@ fn usage_errors_are_told_apart() {
     assert!(stderr.contains("--presence is for one topic"), "{stderr}");
     let stderr = fail(2, &["sub", "room/1", "--presence", "--raw"]);
     assert!(stderr.contains("cannot be used with"), "{stderr}");
+    for which in ["replay", "purge"] {
+        let stderr = fail(2, &["dead-letters", which, "--topic", "jobs/#"]);
+        assert!(stderr.contains("--all"), "{stderr}");
+    }
+    let stderr = fail(2, &["dead-letters", "show", "abc"]);
+    assert!(stderr.contains("a dead letter is named by its offset"), "{stderr}");
     let later = ["pub", "room/1", "x", "--deliver-at", "tomorrow"];
     let stderr = fail(2, &later);
     assert!(stderr.contains("write one such as 2026-11-18T11:06:40Z"), "{stderr}");
