@@ -73,6 +73,11 @@ fn for_people(story: &Value) -> String {
 /// Everything with a time, in its order.
 fn timeline(story: &Value) -> Vec<Moment> {
     let mut moments = Vec::new();
+    let scheduled = &story["scheduled"];
+    if let Some(at) = scheduled["at"].as_u64() {
+        let what = format!("scheduled for {}{}", text(&scheduled["topic"]), about(scheduled));
+        moments.push(Moment { at, what });
+    }
     for place in list(&story["places"]) {
         let Some(at) = place["at"].as_u64() else { continue };
         let mut what = format!("published to {} #{}", text(&place["topic"]), place["offset"]);
@@ -256,6 +261,26 @@ now
   alice/w: settled
   bob/p: pending, attempt 3 waits for b\u{fffd}, 2 failed
 note: not kept: x
+";
+        assert_eq!(for_people(&story), expected);
+    }
+
+    #[test]
+    fn what_waits_is_told_with_its_own_topic_and_its_time() {
+        let story = json!({
+            "id": "01JD0M2Q8G00Z0000000000003",
+            "places": [],
+            "scheduled": {
+                "topic": "jobs/1", "at": 1_795_000_000_000_u64,
+                "deliver_at": 1_795_000_060_000_u64, "from": "shop", "bytes": 12,
+            },
+            "deliver_at": 1_795_000_060_000_u64,
+        });
+        let expected = "\
+01JD0M2Q8G00Z0000000000003
+2026-11-18 11:06:40Z
+  +0 ms  scheduled for jobs/1, by shop, bytes: 12
+note: it waits to be published at 2026-11-18 11:07:40Z
 ";
         assert_eq!(for_people(&story), expected);
     }

@@ -18,7 +18,7 @@ use tidings_storage::{
 };
 use tokio::sync::Notify;
 
-pub(crate) use entry::to_entry;
+pub(crate) use entry::{as_if_due, to_entry};
 pub(crate) use firing::run;
 pub(crate) use told::{Asker, List, page, remove};
 

@@ -20,7 +20,7 @@ use crate::dead_letters::{DeadLetter, selection};
 use crate::env::Env;
 use crate::inbox::Recalled;
 use crate::problem::HttpError;
-use places::Place;
+use places::{Place, Whereabouts};
 
 /// Longest wait for a shard that is busy.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -46,9 +46,9 @@ pub(super) async fn story(
         let (letters, _) = selection::of_message(store, id)?;
         places::of_message(store, id, &letters)
     });
-    let places = found.await?;
+    let Whereabouts { places, waiting } = found.await?;
     let deliver_at = env.schedule.deliver_at(id);
-    if places.is_empty() && deliver_at.is_none() {
+    if places.is_empty() && waiting.is_none() && deliver_at.is_none() {
         let message = "no message with this id is kept: retention has trimmed it, or it never was";
         return Err(HttpError::new(ErrorCode::NotFound, message));
     }
@@ -82,6 +82,9 @@ pub(super) async fn story(
     if let Some(first) = places.iter().find_map(|place| place.message.as_ref()) {
         body["published"] =
             told::published(first, places.last().and_then(|p| p.message.as_ref()), now);
+    }
+    if let Some(scheduled) = waiting.as_deref().and_then(|entry| told::scheduled(entry, now)) {
+        body["scheduled"] = scheduled;
     }
     if let Some(deliver_at) = deliver_at {
         body["deliver_at"] = json!(deliver_at.as_ms());

@@ -112,6 +112,18 @@ pub(super) fn due(entry: &Message, now: Timestamp) -> Due {
     })
 }
 
+/// The message that an entry waits to publish, as if it were published in time; `None` if the entry
+/// cannot be read.
+pub(crate) fn as_if_due(entry: &Message) -> Option<Message> {
+    let deliver_at = Timestamp::from_ms(plan(entry)?.deliver_at);
+    match due(entry, deliver_at) {
+        Due::Publish(content) => {
+            Some(Message { published_at: deliver_at, content, ..entry.clone() })
+        }
+        Due::Expired | Due::Unreadable => None,
+    }
+}
+
 fn plan(entry: &Message) -> Option<Plan> {
     serde_json::from_str(entry.content.headers.get(HEADER)?).ok()
 }

@@ -325,9 +325,22 @@ async fn what_is_not_known_is_told_as_such() {
     // One that waits for its time is known too.
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let due = since_1970.as_millis() as u64 + 3_600_000;
-    let later = json!({"topic": "jobs/1", "data": 1, "deliver_at": due});
+    let later = json!({
+        "topic": "jobs/2", "data": 1, "deliver_at": due, "order_key": "o", "headers": {"a": "b"},
+        "ttl_ms": 1000,
+    });
     let reply = sender.ask(json!({"publish": later})).await;
     let told = story(&server, &reply["scheduled"]["id"]).await;
     assert_eq!(told["deliver_at"], due, "{told:#}");
+    assert_eq!((&told["places"], told.get("published")), (&json!([]), None), "{told:#}");
+    let scheduled = &told["scheduled"];
+    assert!(scheduled["at"].as_u64().unwrap() < due, "{told:#}");
+    assert_eq!(
+        *scheduled,
+        json!({
+            "topic": "jobs/2", "at": scheduled["at"], "deliver_at": due, "bytes": 1, "headers": 1,
+            "from": "dev", "order_key": "o", "ttl_ms": 1000, "expired": false,
+        })
+    );
     server.shutdown().await;
 }

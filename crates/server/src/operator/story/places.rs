@@ -10,6 +10,7 @@ use tidings_storage::{ReadFrom, ReadLimit, Store};
 use crate::dead_letters::replay::origin;
 use crate::dead_letters::{DeadLetter, audience};
 use crate::problem::store_error;
+use crate::schedule::SCHEDULE_TOPIC;
 
 /// Places of one message that are followed back.
 const PLACES_MAX: usize = 16;
@@ -53,13 +54,28 @@ impl Place {
     }
 }
 
-/// Every place that is known, the first one first. Blocks on the disk.
+/// Where a message is known to be.
+#[derive(Debug)]
+pub(super) struct Whereabouts {
+    /// Every place that is known, the first one first.
+    pub(super) places: Vec<Place>,
+    /// Its entry of the schedule, if it waits for its time: that is no place of the message, which
+    /// nobody reads there.
+    pub(super) waiting: Option<Arc<Message>>,
+}
+
+/// Looks for a message. Blocks on the disk.
 pub(super) fn of_message(
     store: &dyn Store,
     id: MessageId,
     letters: &[DeadLetter],
-) -> Result<Vec<Place>, ErrorBody> {
-    let newest = store.find(id).map_err(|error| store_error(&error))?;
+) -> Result<Whereabouts, ErrorBody> {
+    let found = store.find(id).map_err(|error| store_error(&error))?;
+    let is_entry = |message: &Message| message.topic().as_str() == SCHEDULE_TOPIC;
+    let (waiting, newest) = match found {
+        Some(message) if is_entry(&message) => (Some(message), None),
+        found => (None, found),
+    };
     let mut next = match (newest, letters.last()) {
         (Some(message), _) => Some((message.topic().clone(), message.position())),
         // Its dead letter outlived it.
@@ -77,7 +93,7 @@ pub(super) fn of_message(
         places.push(Place { topic, position, message, replay_of });
     }
     places.reverse();
-    Ok(places)
+    Ok(Whereabouts { places, waiting })
 }
 
 fn read(

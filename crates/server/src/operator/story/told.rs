@@ -8,6 +8,7 @@ use tidings_core::{CursorKey, CursorState, Message, Offset, TRACEPARENT, Timesta
 use super::places::Place;
 use crate::delivery_record::Happening;
 use crate::inbox::{Recalled, RecalledEvent, Unsettled};
+use crate::schedule::as_if_due;
 
 /// What was published. Of its data only how much: the story is not the place to read messages.
 pub(super) fn published(
@@ -39,6 +40,15 @@ pub(super) fn published(
         told["expired"] = json!(last.is_expired(now));
     }
     told
+}
+
+/// What waits to be published, from the entry of the schedule that keeps it, and since when.
+pub(super) fn scheduled(entry: &Message, now: Timestamp) -> Option<Value> {
+    let message = Arc::new(as_if_due(entry)?);
+    let mut told = published(&message, None, now);
+    told["at"] = json!(entry.published_at.as_ms());
+    told["deliver_at"] = json!(message.published_at.as_ms());
+    Some(told)
 }
 
 /// What the shards remember, oldest first.
