@@ -400,7 +400,7 @@ impl DeliveryWindow {
         self.next = offset.next();
         let attempts = self.earlier_attempts.get(&offset).copied().unwrap_or(0);
         if attempts >= self.policy.attempts_max {
-            self.give_up(offset, attempts, GiveUp::TimedOut);
+            self.give_up(offset, attempts, GiveUp::ConnectionEnded);
             return self.effects.pop_front();
         }
         Some(DeliveryEffect::Send { offset, attempt: attempts + 1 })

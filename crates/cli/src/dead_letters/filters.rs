@@ -27,7 +27,7 @@ pub(super) struct Filters {
     /// Given up by this group
     #[arg(long)]
     group: Option<String>,
-    /// timed_out, nacked or refused; or a part of what was said of them
+    /// timed_out, nacked, refused or connection_ended; or a part of what was said of them
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Given up from this moment on: such as 2026-11-18T11:06:40Z, so long ago (10m), or

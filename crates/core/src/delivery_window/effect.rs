@@ -9,6 +9,8 @@ use crate::position::Offset;
 pub enum GiveUp {
     /// The last attempt was not acked in time.
     TimedOut,
+    /// The last attempt ended with the connection it was made on, or with the process.
+    ConnectionEnded,
     /// The last attempt was nacked.
     Nacked,
     /// The subscriber asked for it.

@@ -97,7 +97,7 @@ impl DeliveryWindow {
         };
         self.earlier_attempts.insert(offset, attempts);
         if attempts >= self.policy.attempts_max {
-            return self.give_up(offset, attempts, GiveUp::TimedOut);
+            return self.give_up(offset, attempts, GiveUp::ConnectionEnded);
         }
         self.in_flight.insert(offset, Flight::Held { attempts });
     }

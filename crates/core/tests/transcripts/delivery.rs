@@ -162,6 +162,7 @@ impl Delivery {
                 DeliveryEffect::DeadLetter { offset, attempts, reason } => {
                     let reason = match reason {
                         GiveUp::TimedOut => "timed_out",
+                        GiveUp::ConnectionEnded => "connection_ended",
                         GiveUp::Nacked => "nacked",
                         GiveUp::Asked => "asked",
                     };

@@ -241,6 +241,7 @@ impl Sharing {
                 GroupEffect::DeadLetter { topic, offset, attempts, reason } => {
                     let reason = match reason {
                         GiveUp::TimedOut => "timed_out",
+                        GiveUp::ConnectionEnded => "connection_ended",
                         GiveUp::Nacked => "nacked",
                         GiveUp::Asked => "asked",
                     };

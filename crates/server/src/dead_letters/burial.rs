@@ -73,6 +73,7 @@ impl Burial<'_> {
 pub(crate) const fn gave_up(reason: GiveUp) -> &'static str {
     match reason {
         GiveUp::TimedOut => "timed_out",
+        GiveUp::ConnectionEnded => "connection_ended",
         GiveUp::Nacked => "nacked",
         GiveUp::Asked => "refused",
     }

@@ -93,6 +93,7 @@ const fn outcome(standing: Option<Standing>, cause: Cause) -> Option<(Outcome, F
         (Some(Standing::GivenUp(reason)), Cause::Answered | Cause::Deadline | Cause::Read) => {
             let outcome = match reason {
                 GiveUp::TimedOut => Outcome::TimedOut,
+                GiveUp::ConnectionEnded => Outcome::Interrupted,
                 GiveUp::Nacked => Outcome::Nacked,
                 GiveUp::Asked => Outcome::RefusedForGood,
             };

@@ -91,6 +91,35 @@ async fn a_dead_letter_tells_when_how_and_with_whom_each_attempt_ended() {
     server.shutdown().await;
 }
 
+#[tokio::test]
+async fn why_a_message_was_given_up_is_how_its_last_attempt_ended() {
+    let server = start(jobs(1, Duration::from_secs(30))).await;
+    let address = server.public_addr();
+    let mut graves = Peer::connect(address).await;
+    graves.ask(json!({"subscribe": {"topic": "$dead-letters"}})).await;
+    let mut sender = Peer::connect(address).await;
+    sender.publish("jobs/1", json!("poison")).await;
+    for subscribe in [
+        json!({"topic": "jobs/1", "durable": "w", "from": "first"}),
+        json!({"topic": "jobs/1", "group": "g", "from": "first"}),
+    ] {
+        // It falls over with the message in its hands, and so the message is not sent again.
+        let mut first = Peer::connect(address).await;
+        first.ask(json!({"subscribe": subscribe})).await;
+        first.message().await;
+        drop(first);
+        let mut second = Peer::connect(address).await;
+        second.ask(json!({"subscribe": subscribe})).await;
+        let dead = graves.message().await;
+        let headers = &dead["headers"];
+        let history = headers["tidings-history"].as_str().unwrap();
+        let history: Vec<Value> = serde_json::from_str(history).unwrap();
+        assert_eq!(history.last().unwrap()["ended"], "connection_ended", "{headers}");
+        assert_eq!(headers["tidings-gave-up"], "connection_ended", "{headers}");
+    }
+    server.shutdown().await;
+}
+
 fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     since.as_millis() as u64

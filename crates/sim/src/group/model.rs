@@ -175,7 +175,7 @@ impl Model {
                 message.interrupted = true;
             }
             if attempts >= self.policy.attempts_max {
-                self.give_up(&topic, offset, attempts, GiveUp::TimedOut);
+                self.give_up(&topic, offset, attempts, GiveUp::ConnectionEnded);
             } else {
                 self.set(&topic, offset, Fate::Held { attempts, had: None });
             }

@@ -299,6 +299,7 @@ impl Model {
             Some(Fate::Unsent { attempts: before }) => {
                 before >= self.policy.attempts_max
                     && before == attempts
+                    && reason == GiveUp::ConnectionEnded
                     && self.first_unsent() == Some(offset)
                     && self.room_for(offset)
             }
