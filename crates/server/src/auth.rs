@@ -40,13 +40,17 @@ pub(crate) enum AuthError {
         "no token was shown: send one in `connect`, an `Authorization: Bearer` header or the subprotocol `tidings.bearer.<base64url>`"
     )]
     NoToken,
-    #[error("the token has {bytes} bytes, at most {bytes_max} are read")]
+    #[error("the token has {bytes} bytes, at most {bytes_max} are read: give it fewer `caps`")]
     TooLong { bytes: usize, bytes_max: usize },
     #[error("the token is not a JWT: {0}")]
     Malformed(String),
-    #[error("no key of the server verifies a token with `alg` {algorithm} and `kid` {kid}")]
+    #[error(
+        "no key of the server verifies a token with `alg` {algorithm} and `kid` {kid}: sign it with one of `auth.keys` in the server's configuration, or add its key there"
+    )]
     NoKey { algorithm: String, kid: String },
-    #[error("the token's signature does not verify")]
+    #[error(
+        "the token's signature does not verify: it was signed with another key than the server's (`auth.keys` in its configuration), or changed since"
+    )]
     Forged,
     #[error("the token has expired: get a fresh one")]
     Expired,
@@ -56,7 +60,7 @@ pub(crate) enum AuthError {
     Claim { claim: &'static str, problem: String },
     #[error("the token was revoked: sign in again to get a fresh one")]
     Revoked,
-    #[error("the API key is not known")]
+    #[error("the API key is not known: take one of `auth.api_keys` in the server's configuration")]
     UnknownApiKey,
 }
 

@@ -94,7 +94,8 @@ impl Tokens {
     }
 
     fn verify(&self, token: &str) -> Result<Principal, AuthError> {
-        let header = decode_header(token).map_err(|error| auth_error(&error))?;
+        // What such an error says may quote the token, so it is told in other words.
+        let header = decode_header(token).map_err(|_| AuthError::Malformed(misshapen(token)))?;
         let fits = |key: &&Key| {
             key.algorithm == header.alg && (key.kid.is_none() || key.kid == header.kid)
         };
@@ -105,7 +106,11 @@ impl Tokens {
         for key in self.keys.iter().filter(fits) {
             match decode::<Claims>(token, &key.decoding, &key.validation) {
                 Ok(data) => return principal(data.claims, &key.validation),
-                Err(error) => refused = auth_error(&error),
+                // Another key without a name may be the one that signed it.
+                Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {
+                    refused = AuthError::Forged;
+                }
+                Err(error) => return Err(auth_error(&error)),
             }
         }
         Err(refused)
@@ -171,16 +176,59 @@ fn auth_error(error: &Error) -> AuthError {
         ErrorKind::ExpiredSignature => AuthError::Expired,
         ErrorKind::ImmatureSignature => AuthError::NotYetValid,
         ErrorKind::InvalidSignature => AuthError::Forged,
-        ErrorKind::InvalidAudience => claim("aud", "it is not this server's"),
-        ErrorKind::InvalidIssuer => claim("iss", "it is not the configured issuer"),
-        ErrorKind::MissingRequiredClaim(name) => match name.as_str() {
-            "sub" => claim("sub", "every token needs it"),
-            "exp" => claim("exp", "every token needs it"),
-            "aud" => claim("aud", "the server's configuration asks for it"),
-            "iss" => claim("iss", "the server's configuration asks for it"),
-            other => AuthError::Malformed(format!("the claim `{other}` is missing")),
+        ErrorKind::InvalidAudience => claim(
+            "aud",
+            "it is not this server's: compare it with `auth.audience` in the server's configuration",
+        ),
+        ErrorKind::InvalidIssuer => claim(
+            "iss",
+            "it is not the configured issuer: compare it with `auth.issuer` in the server's configuration",
+        ),
+        ErrorKind::MissingRequiredClaim(name) | ErrorKind::InvalidClaimFormat(name) => {
+            match name.as_str() {
+                "sub" => claim("sub", "every token needs it, a text that names the user"),
+                "exp" => claim("exp", "every token needs it, in whole seconds since 1970"),
+                "nbf" => claim("nbf", "it is a number of seconds since 1970"),
+                "aud" => claim("aud", "the server's configuration asks for it (`auth.audience`)"),
+                "iss" => claim("iss", "the server's configuration asks for it (`auth.issuer`)"),
+                _ => AuthError::Malformed(CLAIMS.to_owned()),
+            }
+        }
+        ErrorKind::Json(error) => match missing_claim(&error.to_string()) {
+            Some(name @ "sub") => claim(name, "every token needs it, a text that names the user"),
+            Some(name) => claim(name, "every token needs it, in whole seconds since 1970"),
+            None => AuthError::Malformed(CLAIMS.to_owned()),
         },
-        other => AuthError::Malformed(format!("{other:?}")),
+        _ => AuthError::Malformed(CLAIMS.to_owned()),
+    }
+}
+
+/// What is wrong with claims that are not those of a token of ours.
+const CLAIMS: &str = "its claims are not JSON with `sub` (a text), `exp` and perhaps `iat` (whole \
+    seconds since 1970) and `caps` (a list of `match` and `ops`)";
+
+/// Which claim is missing, if it is one that every token needs.
+fn missing_claim(error: &str) -> Option<&'static str> {
+    let is_missing = |name: &&str| error.starts_with(&format!("missing field `{name}`"));
+    ["sub", "exp"].into_iter().find(is_missing)
+}
+
+/// What is wrong with a token that does not begin as one.
+fn misshapen(token: &str) -> String {
+    if token.is_empty() {
+        return "it is empty".to_owned();
+    }
+    if token.contains(char::is_whitespace) {
+        return "it has white space in it: give the token alone, without `Bearer`".to_owned();
+    }
+    match token.split('.').count() {
+        3 => {
+            "its first part is not base64url of a JSON header with an `alg` that the server knows \
+              (HS256, RS256, ES256 or EdDSA)"
+                .to_owned()
+        }
+        1 => "it has no dot in it, and a JWT has 3 parts with dots between them".to_owned(),
+        parts => format!("it has {parts} parts with dots between them, and a JWT has 3"),
     }
 }
 

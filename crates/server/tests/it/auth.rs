@@ -95,36 +95,66 @@ async fn every_kind_of_bad_token_is_refused() {
     let other_algorithm =
         odd_token(&json!({"alg": "RS256", "typ": "JWT"}), &claims("alice"), "AAAA");
     let huge = token(json!({"sub": "a", "exp": now() + 600, "junk": "x".repeat(9_000)}));
-    for (name, token, code, close) in [
-        ("garbage", "garbage".to_owned(), "unauthenticated", 4000),
-        ("empty", String::new(), "unauthenticated", 4000),
-        ("forged", forged, "unauthenticated", 4000),
-        ("alg none", none, "unauthenticated", 4000),
-        ("another algorithm", other_algorithm, "unauthenticated", 4000),
-        ("no exp", token(json!({"sub": "a"})), "unauthenticated", 4000),
-        ("no sub", token(json!({"exp": now() + 600})), "unauthenticated", 4000),
+    let exp = now() + 600;
+    let cut = good.rsplit_once('.').unwrap().0.to_owned();
+    let refused = "unauthenticated";
+    for (token, code, close, told) in [
+        ("garbage".to_owned(), refused, 4000, "it has no dot in it"),
+        (cut, refused, 4000, "it has 2 parts with dots"),
+        (String::new(), refused, 4000, "not a JWT: it is empty"),
+        (format!("Bearer {good}"), refused, 4000, "without `Bearer`"),
+        ("a.b.c".to_owned(), refused, 4000, "its first part is not base64url"),
+        (forged, refused, 4000, "signature does not verify"),
+        (none, refused, 4000, "an `alg` that the server knows"),
+        (other_algorithm, refused, 4000, "`alg` RS256 and `kid` (none): sign it with one of"),
+        (token(json!({"sub": "a"})), refused, 4000, "claim `exp` is missing or wrong"),
+        (token(json!({"exp": exp})), refused, 4000, "claim `sub` is missing or wrong"),
+        (token(json!({"sub": "a", "exp": "soon"})), refused, 4000, "`exp` and perhaps `iat`"),
         (
-            "bad caps",
-            token(json!({"sub": "a", "exp": now() + 600, "caps": [{"match": "a#", "ops": []}]})),
-            "unauthenticated",
+            token(json!({"sub": "a", "exp": exp, "caps": [{"match": "a#", "ops": []}]})),
+            refused,
             4000,
+            "claim `caps` is missing or wrong: `a#`",
         ),
-        ("too large", huge, "bad_field", 4001),
-        ("expired", token(json!({"sub": "a", "exp": now() - 600})), "token_expired", 4200),
+        (huge, "bad_field", 4001, "token"),
+        (token(json!({"sub": "a", "exp": now() - 600})), "token_expired", 4200, "a fresh one"),
         (
-            "not yet valid",
-            token(json!({"sub": "a", "exp": now() + 900, "nbf": now() + 600})),
+            token(json!({"sub": "a", "exp": exp + 300, "nbf": exp})),
             "token_expired",
             4200,
+            "compare the clocks",
         ),
     ] {
         let (mut peer, reply) = connect_with(&server, &token).await;
-        assert_eq!(reply["error"]["code"], code, "{name}: {reply}");
-        assert_eq!(peer.close_code().await, close, "{name}");
+        assert_eq!(reply["error"]["code"], code, "{told}: {reply}");
+        let message = reply["error"]["message"].as_str().unwrap();
+        assert!(message.contains(told), "{told}: {message}");
+        // Neither the token nor a part of it, whatever is wrong with it.
+        let parts = token.split(['.', ' ']).filter(|part| part.len() > 6);
+        for part in parts.chain([token.as_str()].into_iter().filter(|token| token.len() > 6)) {
+            assert!(!message.contains(part), "{message}");
+        }
+        assert_eq!(peer.close_code().await, close, "{told}");
     }
     let mut peer = Peer::open(server.public_addr()).await;
     let reply = peer.ask(json!({"connect": {}})).await;
     assert_eq!(reply["error"]["code"], "unauthenticated", "no token at all");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_token_of_one_of_several_keys_is_told_what_is_wrong_with_it() {
+    let mut config = closed();
+    let other = SECRET.replace('a', "b");
+    let keys = format!(
+        "[[keys]]\nalgorithm = \"HS256\"\nsecret = {SECRET:?}\n\
+         [[keys]]\nalgorithm = \"HS256\"\nsecret = {other:?}\n"
+    );
+    config.auth = toml::from_str(&keys).unwrap();
+    let server = start(config).await;
+    let expired = token(json!({"sub": "a", "exp": now() - 600}));
+    let (_, reply) = connect_with(&server, &expired).await;
+    assert_eq!(reply["error"]["code"], "token_expired", "not the other key's fault: {reply}");
     server.shutdown().await;
 }
 
