@@ -42,7 +42,8 @@ impl Question {
                 let _ = answer.send(Ok(present));
             }
             (question, body) => {
-                tracing::warn!(?question, ?body, "the server answers another question");
+                let (asked, answered) = (question.body().kind(), body.kind());
+                tracing::warn!(asked, answered, "the server answers another question");
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Whose cursor it is: a user's durable subscription, or a group's shared one.
 
+use std::fmt;
+
 use crate::filter::Filter;
 use crate::id::{GroupName, SubscriptionName, UserId};
 use crate::topic::Topic;
@@ -50,8 +52,40 @@ impl CursorKey {
     }
 }
 
+/// Whose subscription it is, for people: `alice/phone`, `group workers of jobs/#`. The topic is told
+/// apart from it.
+impl fmt::Display for CursorKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Durable(key) => write!(f, "{}/{}", key.user, key.name),
+            Self::Group { group, .. } => write!(f, "group {} of {}", group.group, group.filter),
+        }
+    }
+}
+
 impl From<DurableKey> for CursorKey {
     fn from(key: DurableKey) -> Self {
         Self::Durable(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_whose_it_is() {
+        let topic = Topic::parse("jobs/1").unwrap();
+        let durable = DurableKey {
+            user: UserId::parse("alice").unwrap(),
+            name: SubscriptionName::parse("phone").unwrap(),
+            topic: topic.clone(),
+        };
+        assert_eq!(CursorKey::from(durable).to_string(), "alice/phone");
+        let group = GroupKey {
+            group: GroupName::parse("workers").unwrap(),
+            filter: Filter::parse("jobs/#").unwrap(),
+        };
+        assert_eq!(CursorKey::Group { group, topic }.to_string(), "group workers of jobs/#");
     }
 }

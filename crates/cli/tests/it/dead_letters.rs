@@ -83,6 +83,8 @@ fn dead_letters_are_listed_shown_edited_replayed_and_purged() {
     assert!(lines[0].starts_with("OFFSET  WHEN"), "{table}");
     assert!(lines[1].contains("jobs/1 #1") && lines[1].contains("dev/worker"), "{table}");
     assert!(lines[1].ends_with("1 attempt  timed out"), "{table}");
+    let logged = server.stderr();
+    assert!(logged.contains("reason=\"timed_out\" subscription=dev/worker"), "{logged}");
     assert_eq!(lines.len(), 3, "{table}");
     assert_eq!(list(&server, &["--topic", "jobs/+", "--reason", "timed_out"]).len(), 5);
     assert!(list(&server, &["--user", "nobody"]).is_empty());

@@ -63,7 +63,7 @@ impl Shard {
             return false;
         }
         tracing::warn!(
-            %topic, %offset, attempts, reason = gave_up(reason), subscription = ?whose,
+            %topic, %offset, attempts, reason = gave_up(reason), subscription = %whose,
             "a message was given up"
         );
         let burial = Burial { message, by: &whose, attempts, reason, failed: failed.as_ref() };

@@ -10,6 +10,7 @@ use tidings_core::{Offset, PolicyTable, Timestamp};
 
 use super::batch::{LogEnd, SegmentId};
 use super::checkpoint::{self, CheckpointId};
+use super::error::Damage;
 use super::index::{Index, Slot, TopicLog};
 use super::replay::replay;
 use super::segments::Segment;
@@ -219,7 +220,14 @@ impl Upkeep {
         let loaded = load(&shared, &segments)?;
         let mut state = loaded.state;
         for damage in replay(&mut state, shared.salt, &segments, Some(until))?.damage {
-            tracing::error!(?damage, "the log is damaged; what is lost is in no checkpoint");
+            let Damage { file, position, bytes, records } = damage;
+            tracing::error!(
+                file,
+                position,
+                bytes,
+                records,
+                "the log is damaged; what is lost is in no checkpoint"
+            );
         }
         state.end = until;
         take_over_firsts(&mut state, &shared);
