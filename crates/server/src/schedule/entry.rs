@@ -36,7 +36,9 @@ pub(crate) fn to_entry(
     let ahead_max = limits::SCHEDULE_AHEAD_MAX;
     if deliver_at > now.plus(ahead_max) {
         let days = ahead_max.as_secs() / (24 * 60 * 60);
-        let text = format!("`deliver_at` lies more than {days} days ahead");
+        let text = format!(
+            "`deliver_at` lies more than {days} days ahead: keep the message until it is nearer"
+        );
         return Err(ErrorBody::new(ErrorCode::BadField, text));
     }
     let NewMessage { topic, data, content_type, mut headers, sender, key, order_key, ttl } =
@@ -202,5 +204,10 @@ mod tests {
             to_entry(message, Timestamp::from_ms(deliver_at), Timestamp::from_ms(0)).unwrap_err()
         };
         assert_eq!(refused(message(), u64::MAX).code, ErrorCode::BadField);
+        // As docs/protocol.md says.
+        let days = 366 * 24 * 60 * 60 * 1000;
+        assert!(refused(message(), days + 1).message.contains("more than 366 days ahead"));
+        let (latest, now) = (Timestamp::from_ms(days), Timestamp::from_ms(0));
+        assert!(to_entry(message(), latest, now).is_ok());
     }
 }
