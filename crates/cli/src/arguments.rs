@@ -7,6 +7,7 @@ use crate::configuration::Configuration;
 use crate::data::Data;
 use crate::dead_letters::DeadLetters;
 use crate::dev::Dev;
+use crate::groups::Groups;
 use crate::history::History;
 use crate::publish::Publish;
 use crate::scheduled::Scheduled;
@@ -15,6 +16,7 @@ use crate::subscribe::Subscribe;
 use crate::token::Token;
 use crate::tour::Tour;
 use crate::trace::Trace;
+use crate::users::Users;
 
 /// Real-time messages that are not lost.
 #[derive(Debug, Parser)]
@@ -49,6 +51,10 @@ pub(crate) enum Command {
     Scheduled(Scheduled),
     /// Show what became of a message
     Trace(Trace),
+    /// Show whether a user is online and what waits for them, or send them away
+    Users(Users),
+    /// Show how groups stand
+    Groups(Groups),
     /// Make a token for a user
     Token(Token),
     /// Check, show and explain the configuration
@@ -73,6 +79,8 @@ impl Command {
             Self::DeadLetters(dead_letters) => dead_letters.run(),
             Self::Scheduled(scheduled) => scheduled.run(),
             Self::Trace(trace) => trace.run(),
+            Self::Users(users) => users.run(),
+            Self::Groups(groups) => groups.run(),
             Self::Token(token) => token.run(),
             Self::Tour(tour) => tour.run(),
             Self::Config(configuration) => configuration.run(),
@@ -123,6 +131,11 @@ mod tests {
             "scheduled cancel 01JD0M2Q8G00Z0000000000003 --operator http://127.0.0.1:8001",
             "trace 01JD0M2Q8G00Z0000000000003 --json --operator http://127.0.0.1:8001",
             "dlq purge --all --until 7d --yes",
+            "users alice --json --operator 127.0.0.1:8001",
+            "users alice --disconnect",
+            "users alice --revoke --issued-by 1h",
+            "groups --json --operator 127.0.0.1:8001",
+            "groups workers --filter jobs/#",
             "token --user alice --cap room/#:pub,sub --cap jobs/1:sub --ttl 1h",
             "token --user alice -c tidings.toml",
             "config check tidings.toml",
@@ -156,6 +169,8 @@ mod tests {
             "dead-letters purge",
             "trace 17",
             "scheduled cancel",
+            "users",
+            "groups --filter jobs/#",
             "token",
             "token --user alice -c a --secret-file b",
             "config",

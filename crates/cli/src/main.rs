@@ -9,6 +9,7 @@ mod data;
 mod dead_letters;
 mod dev;
 mod failure;
+mod groups;
 mod history;
 mod logging;
 mod open_files;
@@ -22,9 +23,11 @@ mod shown;
 mod signals;
 mod standard_output;
 mod subscribe;
+mod table;
 mod token;
 mod tour;
 mod trace;
+mod users;
 
 use std::process::ExitCode;
 

@@ -122,14 +122,7 @@ impl QueryText {
         self.0.push(if self.0.is_empty() { '?' } else { '&' });
         self.0.push_str(name);
         self.0.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                    self.0.push(char::from(byte));
-                }
-                _ => self.0.push_str(&format!("%{byte:02X}")),
-            }
-        }
+        self.0.push_str(&escaped(value));
     }
 
     /// Whether there is no parameter.
@@ -141,6 +134,20 @@ impl QueryText {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// A part of an address, with all but plain letters escaped.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
 }
 
 /// A text of an answer as a terminal may be sent it; empty if it is none.

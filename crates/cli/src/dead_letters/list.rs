@@ -9,6 +9,7 @@ use super::filters::Filters;
 use crate::clock_text::{day, time_of_day};
 use crate::operator::{OperatorPort, text};
 use crate::standard_output;
+use crate::table;
 
 /// Most dead letters in one answer of the server.
 const PAGE: u64 = 500;
@@ -72,14 +73,8 @@ impl List {
             let head = ["OFFSET", "WHEN", "MESSAGE", "GIVEN UP BY", "AFTER", "WHY"];
             let mut rows = vec![head.map(str::to_owned)];
             rows.extend(letters.iter().map(row));
-            let widths: [usize; 6] = std::array::from_fn(|column| {
-                rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
-            });
-            for row in rows.iter().skip(usize::from(!with_head)) {
-                let cells = row.iter().zip(widths);
-                let line: Vec<_> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
-                out.push_str(line.join("  ").trim_end());
-                out.push('\n');
+            for line in table::lines(&rows).iter().skip(usize::from(!with_head)) {
+                out.push_str(&format!("{line}\n"));
             }
         }
         standard_output::write(out.as_bytes())

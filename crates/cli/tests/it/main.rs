@@ -12,6 +12,7 @@ mod ghosts;
 mod groups;
 mod inboxes;
 mod kills;
+mod operating;
 mod program;
 mod publishing;
 mod rounds;
