@@ -5,6 +5,7 @@ mod admission;
 mod listener;
 mod patience;
 mod tls;
+mod turnstile;
 mod unsent;
 mod upgrade;
 
@@ -20,6 +21,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::Sender;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,6 +32,7 @@ pub use listener::ListenError;
 pub(crate) use listener::listen;
 pub use tls::TlsError;
 pub(crate) use tls::tls_acceptor;
+use turnstile::{Arrival, Turn, Turnstile};
 pub(crate) use upgrade::upgrade;
 
 use crate::env::{Env, Seat};
@@ -65,13 +68,15 @@ impl Door {
     /// Accepts until told to stop.
     pub(crate) async fn run(self) {
         let door = Arc::new(self);
+        let (way, turnstile) = Turnstile::new(door.env.seats.max());
+        door.tasks.spawn(Arc::clone(&door).usher(turnstile));
         loop {
             let accepted = tokio::select! {
                 () = door.stop.cancelled() => return,
                 accepted = door.listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, peer)) => door.admit(socket, peer),
+                Ok((socket, peer)) => door.admit(&way, socket, peer),
                 Err(error) => {
                     tracing::warn!(%error, "accepting a socket failed");
                     tokio::time::sleep(ACCEPT_REST).await;
@@ -81,32 +86,55 @@ impl Door {
     }
 
     /// Limits first: a socket without a seat costs one write.
-    fn admit(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr) {
+    fn admit(self: &Arc<Self>, way: &Sender<Arrival>, socket: TcpStream, peer: SocketAddr) {
         let Some(seat) = self.env.seats.take() else {
             self.env.metrics.connections_refused.inc();
             return self.refuse(socket);
         };
-        let door = Arc::clone(self);
+        let (door, way) = (Arc::clone(self), way.clone());
         self.tasks.spawn(async move {
-            // Deltas of a few bytes must not wait for each other's acknowledgement.
-            if let Err(error) = socket.set_nodelay(true) {
-                tracing::debug!(%error, "cannot set TCP_NODELAY");
-            }
-            // Whoever leaves an answer untaken keeps a seat from others.
-            patience::bound(&socket, door.env.settings.request_timeout);
-            unsent::bound(&socket, door.env.settings.outbound_bytes);
-            match &door.tls {
-                None => door.answer(socket, peer, seat).await,
-                Some(acceptor) => {
-                    let limit = door.env.settings.connection.handshake_timeout;
-                    match tokio::time::timeout(limit, acceptor.accept(socket)).await {
-                        Ok(Ok(stream)) => door.answer(stream, peer, seat).await,
-                        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                        Err(_) => tracing::debug!("TLS handshake took too long"),
-                    }
-                }
+            // What answers a peer takes memory: it is made once there is something to answer.
+            let limit = door.env.settings.connection.handshake_timeout;
+            match tokio::time::timeout(limit, socket.readable()).await {
+                // There is room for all who have a seat; the other end goes only when the runtime
+                // does.
+                Ok(_) => drop(way.try_send(Arrival { socket, peer, seat })),
+                Err(_) => tracing::debug!("a socket said nothing"),
             }
         });
+    }
+
+    /// Lets arrivals in, as long as any come.
+    async fn usher(self: Arc<Self>, mut turnstile: Turnstile) {
+        while let Some((arrival, turn)) = turnstile.next().await {
+            let door = Arc::clone(&self);
+            self.tasks.spawn(async move {
+                let work = door.receive(arrival, turn.clone());
+                turn.take(work).await;
+            });
+        }
+    }
+
+    /// TLS, if configured, then HTTP.
+    async fn receive(&self, Arrival { socket, peer, seat }: Arrival, turn: Turn) {
+        // Deltas of a few bytes must not wait for each other's acknowledgement.
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        // Whoever leaves an answer untaken keeps a seat from others.
+        patience::bound(&socket, self.env.settings.request_timeout);
+        unsent::bound(&socket, self.env.settings.outbound_bytes);
+        match &self.tls {
+            None => self.answer(socket, peer, (seat, turn)).await,
+            Some(acceptor) => {
+                let limit = self.env.settings.connection.handshake_timeout;
+                match tokio::time::timeout(limit, acceptor.accept(socket)).await {
+                    Ok(Ok(stream)) => self.answer(stream, peer, (seat, turn)).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+                    Err(_) => tracing::debug!("TLS handshake took too long"),
+                }
+            }
+        }
     }
 
     /// Says 503 and `Retry-After`, where that can be said without a TLS handshake.
@@ -131,11 +159,11 @@ impl Door {
     }
 
     /// Answers HTTP on one connection until it ends or becomes a WebSocket.
-    async fn answer<S>(&self, stream: S, peer: SocketAddr, seat: Seat)
+    async fn answer<S>(&self, stream: S, peer: SocketAddr, (seat, turn): (Seat, Turn))
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let admission = Admission::new(seat, &self.tasks, &self.stop);
+        let admission = Admission::new(seat, turn, &self.tasks, &self.stop);
         let router = self.router.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(axum::body::Body::new);

@@ -167,6 +167,10 @@ impl Seats {
         (before < self.max).then_some(seat)
     }
 
+    pub(crate) const fn max(&self) -> usize {
+        self.max
+    }
+
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }

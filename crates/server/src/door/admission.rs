@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::turnstile::Turn;
 use crate::env::Seat;
 
 /// Goes with every request of a connection.
@@ -15,12 +16,19 @@ pub(super) struct Admission {
     seat: Arc<Mutex<Option<Seat>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Kept until the connection is with its shard, or ends.
+    _turn: Turn,
 }
 
 impl Admission {
-    pub(super) fn new(seat: Seat, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
+    pub(super) fn new(
+        seat: Seat,
+        turn: Turn,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Self {
         let seat = Arc::new(Mutex::new(Some(seat)));
-        Self { seat, tasks: tasks.clone(), stop: stop.clone() }
+        Self { seat, tasks: tasks.clone(), stop: stop.clone(), _turn: turn }
     }
 
     /// The seat, unless it has been taken.

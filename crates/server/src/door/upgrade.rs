@@ -129,7 +129,7 @@ fn take_apart(upgraded: Upgraded, patience: Duration) -> std::io::Result<(Stream
         Ok(parts) => {
             let socket = parts.io.into_inner().into_std()?;
             patience::bound(&socket, patience);
-            Ok((Stream::Plain(mio::net::TcpStream::from_std(socket)), parts.read_buf))
+            Ok((Stream::Plain(mio::net::TcpStream::from_std(socket)), alone(&parts.read_buf)))
         }
         Err(upgraded) => {
             let parts = upgraded
@@ -138,9 +138,16 @@ fn take_apart(upgraded: Upgraded, patience: Duration) -> std::io::Result<(Stream
             let (socket, session) = parts.io.into_inner().into_inner();
             let socket = socket.into_std()?;
             patience::bound(&socket, patience);
-            Ok((Stream::tls(mio::net::TcpStream::from_std(socket), session), parts.read_buf))
+            let stream = Stream::tls(mio::net::TcpStream::from_std(socket), session);
+            Ok((stream, alone(&parts.read_buf)))
         }
     }
+}
+
+/// What was read, usually nothing, without the buffer of some kilobytes that it lies in: many may
+/// wait for a shard.
+fn alone(read: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(read)
 }
 
 /// Shards take turns.
