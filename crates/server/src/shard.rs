@@ -22,6 +22,7 @@ mod own_inbox;
 mod parting;
 mod presence;
 mod publish;
+mod reads;
 mod recall;
 mod requests;
 mod settle;
@@ -193,6 +194,7 @@ pub(crate) struct Shard {
     saves_rest_until: Instant,
     drain: Option<close::Drain>,
     read_buffer: Box<[u8]>,
+    reads: reads::Reads,
     /// The latest durable deliveries.
     record: DeliveryRecord,
     now: Instant,
@@ -246,6 +248,7 @@ impl Shard {
             partings: parting::Partings::default(),
             saves_rest_until: now,
             drain: None,
+            reads: reads::Reads::default(),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             record: DeliveryRecord::new(record_events, now),
             now,

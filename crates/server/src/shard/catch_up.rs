@@ -67,13 +67,13 @@ impl Shard {
     }
 
     /// Asks the readers for messages of `topic` from `next` on.
-    pub(super) fn ask_read(&self, key: ConnectionKey, want: Want, topic: &Topic, next: Offset) {
+    pub(super) fn ask_read(&mut self, key: ConnectionKey, want: Want, topic: &Topic, next: Offset) {
         self.ask_read_for(Asker::Connection(key), want, topic, next);
     }
 
     /// The same for anybody of this shard.
-    pub(super) fn ask_read_for(&self, asker: Asker, want: Want, topic: &Topic, next: Offset) {
-        self.env.readers.ask(ReadJob {
+    pub(super) fn ask_read_for(&mut self, asker: Asker, want: Want, topic: &Topic, next: Offset) {
+        self.ask_readers(ReadJob {
             inbox: Arc::clone(&self.inbox),
             asker,
             want,
@@ -114,7 +114,7 @@ impl Shard {
     }
 
     /// Gives what a reader found to whom it is for.
-    pub(super) fn read_done(&mut self, done: ReadDone) {
+    pub(super) fn give_read(&mut self, done: ReadDone) {
         let ReadDone { asker, want, from, result } = done;
         let connection = match asker {
             Asker::Group(group) => {

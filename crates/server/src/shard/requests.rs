@@ -163,7 +163,7 @@ impl Shard {
             HistoryFrom::Since(time) => (ReadFrom::Time(time), None),
         };
         let messages = request.limit.unwrap_or(HISTORY_DEFAULT) as usize;
-        self.env.readers.ask(ReadJob {
+        self.ask_readers(ReadJob {
             inbox: std::sync::Arc::clone(&self.inbox),
             asker: Asker::Connection(key),
             want: Want::History { topic: request.topic.clone(), id, position },

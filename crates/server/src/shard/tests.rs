@@ -2,6 +2,7 @@
 
 mod filters;
 mod parting;
+mod reads;
 mod sessions;
 
 use std::collections::BTreeMap;
