@@ -61,6 +61,9 @@ use writer::Writer;
 const SEGMENT_BYTES_MIN: u32 = 1024 * 1024;
 const SEGMENT_BYTES_MAX: u32 = 1024 * 1024 * 1024;
 
+/// Checkpoints made while the log writes as many bytes as it may take, at least.
+const CHECKPOINTS_PER_LOG: u64 = 8;
+
 /// Where and how an embedded store works.
 #[derive(Clone, Debug)]
 pub struct EmbeddedConfig {
@@ -85,7 +88,8 @@ pub struct EmbeddedConfig {
     pub log_bytes_max: u64,
     /// The number of this server in message ids.
     pub node: u16,
-    /// After how many bytes of log a checkpoint is made: bounds what a start has to read.
+    /// After how many bytes of log a checkpoint is made, or sooner if the log may not grow to several
+    /// times as many: bounds what a start has to read.
     pub checkpoint_bytes: u64,
     /// How often retention is applied and space is given back.
     pub upkeep_interval: Duration,
@@ -107,6 +111,12 @@ impl EmbeddedConfig {
             checkpoint_bytes: 256 * 1024 * 1024,
             upkeep_interval: Duration::from_secs(1),
         }
+    }
+
+    /// After how many bytes of log a checkpoint is made. A segment in which anything is left can be
+    /// emptied after the next one, so a log that may not grow to so many needs them sooner.
+    fn checkpoint_every(&self) -> u64 {
+        self.checkpoint_bytes.min(self.log_bytes_max / CHECKPOINTS_PER_LOG)
     }
 
     fn check(&self) -> Result<(), OpenError> {
@@ -197,7 +207,8 @@ impl EmbeddedStore {
             Opening { disk, config, policies, clock }.open()?;
         let stop = Arc::new(Stop::default());
         let sweep = Sweep::new(config.cursor_expiry);
-        let upkeep = Upkeep::new(Arc::clone(&shared), checkpoints, config.checkpoint_bytes, sweep);
+        let every = config.checkpoint_every();
+        let upkeep = Upkeep::new(Arc::clone(&shared), checkpoints, every, sweep);
         let direct = Direct::new(writer.stamp_beside(), Arc::clone(&observer));
         let running =
             start(&shared, config, writer, upkeep, stop, observer, meta).map_err(|source| {

@@ -48,7 +48,8 @@ impl SteppedStore {
         let Opened { shared, writer, checkpoints, meta, recovered } =
             Opening { disk, config: &config, policies, clock }.open()?;
         let sweep = Sweep::new(config.cursor_expiry);
-        let upkeep = Upkeep::new(Arc::clone(&shared), checkpoints, config.checkpoint_bytes, sweep);
+        let every = config.checkpoint_every();
+        let upkeep = Upkeep::new(Arc::clone(&shared), checkpoints, every, sweep);
         let store = EmbeddedStore { shared, direct: None, running: Mutex::new(None) };
         Ok((Self { store, writer, upkeep, meta }, recovered))
     }

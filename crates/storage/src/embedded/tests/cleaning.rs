@@ -11,7 +11,7 @@ use crate::embedded::OpenError;
 use crate::embedded::simulated_disk::SimulatedDisk;
 use crate::embedded::upkeep::{Checkpoints, Upkeep};
 use crate::keep::Sweep;
-use crate::store::Store;
+use crate::store::{Outcome, Store};
 
 const FEW: Retention =
     Retention { age: Duration::from_secs(3600), messages: Some(10), bytes: None };
@@ -82,6 +82,31 @@ fn a_quiet_topic_does_not_pin_segments() {
     let rig = plan.open(&disk);
     assert_eq!(rig.read("quiet"), expected);
     assert_eq!(rig.store.status().damaged, 0);
+}
+
+/// A message in each segment that is kept long, and a bound far below what it takes for a
+/// checkpoint by the log's size alone: until there is one, no segment can be emptied.
+#[test]
+fn a_log_with_a_small_bound_goes_on() {
+    let disk = SimulatedDisk::new(0);
+    let mut plan = Plan::with_upkeep(&[("busy", FEW)]);
+    plan.config.log_bytes_max = 16 * u64::from(SEGMENT);
+    plan.config.checkpoint_bytes = 256 * 1024 * 1024;
+    let mut rig = plan.open(&disk);
+    let data = "x".repeat(1000);
+    for n in 0..60 {
+        for name in std::iter::once("quiet").chain(std::iter::repeat_n("busy", 25)) {
+            // A publisher that is refused tries again, and is not refused for ever.
+            eventually("there is space", || {
+                matches!(
+                    rig.write(publish(name, &data, None, Durability::Sync)),
+                    Outcome::Published(_)
+                )
+            });
+        }
+        assert_eq!(rig.read("quiet").len(), n + 1);
+    }
+    assert!(rig.store.status().disk_bytes <= plan.config.log_bytes_max);
 }
 
 /// One at a time they would be scattered over as many segments again by what others write.
