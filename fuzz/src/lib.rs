@@ -1,3 +1,4 @@
-//! Fuzzing of the protocol's decoders. See README.md.
+//! Fuzzing of the decoders. See README.md.
 
 pub mod exercise;
+pub mod framing;

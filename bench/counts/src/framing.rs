@@ -4,6 +4,9 @@
 #[path = "../../../crates/server/src/websocket/assembler.rs"]
 #[allow(dead_code, unreachable_pub, reason = "public in the crate it belongs to, partly used here")]
 mod assembler;
+#[path = "../../../crates/server/src/websocket/deflate.rs"]
+#[allow(dead_code, unreachable_pub, reason = "public in the crate it belongs to, partly used here")]
+mod deflate;
 #[path = "../../../crates/server/src/websocket/frame.rs"]
 #[allow(dead_code, unreachable_pub, reason = "public in the crate it belongs to, partly used here")]
 mod frame;
@@ -13,7 +16,7 @@ mod text;
 use std::hint::black_box;
 use std::ops::ControlFlow;
 
-use assembler::{Assembler, Incoming, Kinds, MessageKind};
+use assembler::{Assembler, Incoming, Kinds, MessageKind, Terms};
 
 use crate::wire::PUBLISH;
 
@@ -39,13 +42,14 @@ pub(crate) fn unmask(rounds: u64) {
     let mut found = 0;
     for _ in 0..rounds {
         input.copy_from_slice(black_box(&masked));
-        let taken =
-            assembler.take(&mut input, Kinds::Only(MessageKind::Text), 65_536, |incoming| {
-                if let Incoming::Message(MessageKind::Text, bytes) = black_box(incoming) {
-                    found += u64::from(bytes.len() == PUBLISH.len());
-                }
-                ControlFlow::Continue(())
-            });
+        let kinds = Kinds::Only(MessageKind::Text);
+        let terms = Terms { kinds, message_bytes_max: 65_536, inflater: None };
+        let taken = assembler.take(&mut input, terms, |incoming| {
+            if let Incoming::Message(MessageKind::Text, bytes) = black_box(incoming) {
+                found += u64::from(bytes.len() == PUBLISH.len());
+            }
+            ControlFlow::Continue(())
+        });
         assert!(taken.is_ok(), "the frame is valid");
     }
     assert_eq!(found, rounds, "every frame holds one message");

@@ -12,7 +12,9 @@ use crate::door_lane::DoorLane;
 use crate::inbox::Inbox;
 use crate::schedule::SharedSchedule;
 use crate::watchers::Watchers;
-use crate::websocket::{Opcode, write_header};
+use crate::websocket::{
+    Agreement, Deflater, Opcode, server_payload, write_deflated_header, write_header,
+};
 
 /// A message and its first-attempt frame per codec, encoded by whichever shard needs it first and
 /// shared by all.
@@ -20,6 +22,8 @@ use crate::websocket::{Opcode, write_header};
 pub(crate) struct SharedMessage {
     pub(crate) message: Arc<Message>,
     frames: [OnceLock<Bytes>; Codec::ALL.len()],
+    /// The same compressed; `None` where that does not pay.
+    deflated: [OnceLock<Option<Bytes>>; Codec::ALL.len()],
     priority: OnceLock<Priority>,
     /// Whom it is for: one test for each who could get it.
     pub(crate) audience: Audience,
@@ -28,7 +32,8 @@ pub(crate) struct SharedMessage {
 impl SharedMessage {
     pub(crate) fn new(message: Arc<Message>) -> Self {
         let audience = audience(&message);
-        Self { message, frames: Default::default(), priority: OnceLock::new(), audience }
+        let (frames, deflated) = Default::default();
+        Self { message, frames, deflated, priority: OnceLock::new(), audience }
     }
 
     /// What `policies` say of its topic, looked up once for all who deliver it.
@@ -43,6 +48,28 @@ impl SharedMessage {
             append_message_frame(codec, &self.message, 1, &mut out);
             out.into()
         })
+    }
+
+    /// The same for who agreed to compressed messages: compressed once, or as it is where that does
+    /// not pay or is not for this window.
+    pub(crate) fn deflated_frame(
+        &self,
+        codec: Codec,
+        agreement: Agreement,
+        deflater: &mut Deflater,
+    ) -> &Bytes {
+        let plain = self.frame(codec);
+        if !agreement.may_deflate(server_payload(plain).len()) {
+            return plain;
+        }
+        let deflated = self.deflated[codec.index()].get_or_init(|| {
+            let payload = deflater.deflate(server_payload(plain))?;
+            let mut out = Vec::with_capacity(HEADER_BYTES_MAX + payload.len());
+            write_deflated_header(opcode(codec), payload.len(), &mut out);
+            out.extend_from_slice(&payload);
+            Some(out.into())
+        });
+        deflated.as_ref().unwrap_or(plain)
     }
 }
 
@@ -75,19 +102,22 @@ pub(crate) fn append_member_frame(
     append_frame(codec, out, |out| encode_shared_message(codec, message, attempt, sub, out));
 }
 
+const fn opcode(codec: Codec) -> Opcode {
+    if codec.is_text() { Opcode::Text } else { Opcode::Binary }
+}
+
 /// Longest header of a server frame.
 const HEADER_BYTES_MAX: usize = 10;
 
 /// Appends a WebSocket frame whose payload `encode` writes. The header's length depends on the
 /// payload's, so the payload is written first and moved by the few bytes it left too many.
 pub(crate) fn append_frame(codec: Codec, out: &mut Vec<u8>, encode: impl FnOnce(&mut Vec<u8>)) {
-    let opcode = if codec.is_text() { Opcode::Text } else { Opcode::Binary };
     let start = out.len();
     out.extend_from_slice(&[0; HEADER_BYTES_MAX]);
     encode(out);
     let payload_bytes = out.len() - start - HEADER_BYTES_MAX;
     let mut header = Vec::with_capacity(HEADER_BYTES_MAX);
-    write_header(opcode, payload_bytes, &mut header);
+    write_header(opcode(codec), payload_bytes, &mut header);
     let payload_at = start + header.len();
     out[start..payload_at].copy_from_slice(&header);
     out.copy_within(start + HEADER_BYTES_MAX.., payload_at);

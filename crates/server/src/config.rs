@@ -26,6 +26,7 @@ mod storage;
 mod text;
 mod topic;
 mod trace;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ pub use server::{ServerSection, TlsSection};
 pub use storage::StorageSection;
 pub use topic::TopicSection;
 pub use trace::TraceSection;
+pub use websocket::WebSocketSection;
 
 /// Everything that can be configured.
 ///
@@ -66,6 +68,8 @@ pub struct Config {
     pub auth: AuthSection,
     /// What one connection may take.
     pub limits: LimitsSection,
+    /// What is agreed with those who connect by WebSocket.
+    pub websocket: WebSocketSection,
     /// What waits for a user.
     pub inbox: InboxSection,
     /// The HTTP interface.

@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) limits: ConnectionLimits,
     /// Unsent bytes of a connection at which it falls back to reading the log.
     pub(crate) outbound_bytes: usize,
+    /// The shortest message that is compressed, for who takes that; `None` if none is.
+    pub(crate) deflate_bytes_min: Option<usize>,
     pub(crate) session_expiry: Duration,
     pub(crate) window_default: u32,
     pub(crate) subscribe_inbox: bool,

@@ -452,6 +452,7 @@ fn settings(config: &Config) -> Settings {
             publishes_in_flight: section.publishes_in_flight,
         },
         outbound_bytes: section.outbound_bytes.as_usize(),
+        deflate_bytes_min: config.websocket.deflate_bytes_min(),
         session_expiry: section.session_expiry,
         window_default: section.window_default,
         subscribe_inbox: config.inbox.subscribe_on_connect,

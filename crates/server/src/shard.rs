@@ -50,6 +50,7 @@ use crate::env::Env;
 use crate::group_letter::GroupSlot;
 use crate::inbox::{Inbox, Letter, Waiting};
 use crate::spans::PublishSpan;
+use crate::websocket::{Deflater, Inflater};
 use connection::{Connection, Phase};
 use groups::Groups;
 use input::ReadUntil;
@@ -195,6 +196,9 @@ pub(crate) struct Shard {
     drain: Option<close::Drain>,
     read_buffer: Box<[u8]>,
     reads: reads::Reads,
+    /// For the connections that take compressed messages; without any, these own no memory.
+    deflater: Deflater,
+    inflater: Inflater,
     /// The latest durable deliveries.
     record: DeliveryRecord,
     now: Instant,
@@ -227,6 +231,7 @@ const READ_BUFFER_BYTES: usize = 128 * 1024;
 impl Shard {
     pub(crate) fn new(env: Arc<Env>, seat: ShardSeat) -> Self {
         let now = env.clock.now();
+        let deflater = Deflater::new(env.settings.deflate_bytes_min.unwrap_or(usize::MAX));
         let record_events = env.settings.record_events;
         Self {
             env,
@@ -250,6 +255,8 @@ impl Shard {
             drain: None,
             reads: reads::Reads::default(),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
+            deflater,
+            inflater: Inflater::default(),
             record: DeliveryRecord::new(record_events, now),
             now,
         }
@@ -360,7 +367,7 @@ impl Shard {
         let entry = self.connections.vacant_entry();
         let slot = entry.key() as u32;
         self.generation = self.generation.wrapping_add(1);
-        let Handoff { mut stream, codec, token, input, seat } = handoff;
+        let Handoff { mut stream, codec, agreement, token, input, seat } = handoff;
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) =
             self.poll.registry().register(stream.source(), Token(slot as usize), interest)
@@ -369,8 +376,9 @@ impl Shard {
             return;
         }
         let settings = &self.env.settings.connection;
-        let connection =
+        let mut connection =
             Connection::new(self.generation, stream, codec, token, settings, self.now, seat);
+        connection.agreement = agreement;
         entry.insert(connection);
         self.arm(slot);
         if !input.is_empty() {

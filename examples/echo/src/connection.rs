@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use tidings_server::websocket::{
-    Assembler, CloseCode, Incoming, Kinds, MessageKind, Opcode, Violation, write_close,
-    write_header,
+    Agreement, Assembler, CloseCode, Deflater, Incoming, Inflater, Kinds, MessageKind, Opcode,
+    Terms, Violation, write_close, write_deflated_header, write_header,
 };
 
 use crate::request;
@@ -23,16 +23,31 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long a peer has to end its side after our close frame. The server waits as long.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Everything that becomes smaller is compressed, so that a suite sees it.
+const COMPRESSED_BYTES_MIN: usize = 1;
+
+/// What a connection has that agreed to compress messages.
+struct Compression {
+    agreement: Agreement,
+    inflater: Inflater,
+    deflater: Deflater,
+}
+
 /// Echoes until one side closes.
 pub(crate) fn echo(mut socket: TcpStream) -> anyhow::Result<()> {
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(SILENCE_MAX))?;
     socket.set_write_timeout(Some(SILENCE_MAX))?;
-    let mut early = request::upgrade(&mut socket)?;
+    let (mut early, agreement) = request::upgrade(&mut socket)?;
     let mut assembler = Assembler::default();
+    let mut compression = agreement.map(|agreement| Compression {
+        agreement,
+        inflater: Inflater::default(),
+        deflater: Deflater::new(COMPRESSED_BYTES_MIN),
+    });
     let mut buffer = vec![0; READ_BYTES];
     let mut output = Vec::new();
-    let mut end = take(&mut assembler, &mut early, &mut output);
+    let mut end = take(&mut assembler, &mut compression, &mut early, &mut output);
     loop {
         socket.write_all(&output)?;
         output.clear();
@@ -43,17 +58,45 @@ pub(crate) fn echo(mut socket: TcpStream) -> anyhow::Result<()> {
         if bytes == 0 {
             return Ok(());
         }
-        end = take(&mut assembler, &mut buffer[..bytes], &mut output);
+        end = take(&mut assembler, &mut compression, &mut buffer[..bytes], &mut output);
     }
 }
 
 /// Gives the answers to what came to `output`, and says whether that was the end, and why.
-fn take(assembler: &mut Assembler, input: &mut [u8], output: &mut Vec<u8>) -> Option<CloseCode> {
+fn take(
+    assembler: &mut Assembler,
+    compression: &mut Option<Compression>,
+    input: &mut [u8],
+    output: &mut Vec<u8>,
+) -> Option<CloseCode> {
     let mut end = None;
-    let taken = assembler.take(input, Kinds::Both, MESSAGE_BYTES_MAX, |incoming| {
+    let (inflater, mut deflation) = match compression {
+        Some(Compression { agreement, inflater, deflater }) => {
+            (Some(inflater), Some((*agreement, deflater)))
+        }
+        None => (None, None),
+    };
+    let terms = Terms { kinds: Kinds::Both, message_bytes_max: MESSAGE_BYTES_MAX, inflater };
+    let taken = assembler.take(input, terms, |incoming| {
         let (opcode, payload) = match incoming {
-            Incoming::Message(MessageKind::Text, payload) => (Opcode::Text, payload),
-            Incoming::Message(MessageKind::Binary, payload) => (Opcode::Binary, payload),
+            Incoming::Message(kind, payload) => {
+                let opcode = match kind {
+                    MessageKind::Text => Opcode::Text,
+                    MessageKind::Binary => Opcode::Binary,
+                };
+                let deflated = match &mut deflation {
+                    Some((agreement, deflater)) if agreement.may_deflate(payload.len()) => {
+                        deflater.deflate(payload)
+                    }
+                    Some(_) | None => None,
+                };
+                if let Some(deflated) = deflated {
+                    write_deflated_header(opcode, deflated.len(), output);
+                    output.extend_from_slice(&deflated);
+                    return ControlFlow::Continue(());
+                }
+                (opcode, payload)
+            }
             Incoming::Ping(payload) => (Opcode::Pong, payload),
             Incoming::Pong => return ControlFlow::Continue(()),
             Incoming::Close(_) => {

@@ -4,13 +4,16 @@ use std::io::{Read, Write};
 
 use anyhow::{Context as _, bail};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tidings_server::websocket::{HandshakeError, WEBSOCKET_VERSION, accept};
+use tidings_server::websocket::{Agreement, HandshakeError, WEBSOCKET_VERSION, accept, agree};
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 
-/// Reads a request and answers it with 101; returns what came behind it.
-pub(crate) fn upgrade(socket: &mut (impl Read + Write)) -> anyhow::Result<Vec<u8>> {
+/// Reads a request and answers it with 101; returns what came behind it, and the compression
+/// that was agreed on.
+pub(crate) fn upgrade(
+    socket: &mut (impl Read + Write),
+) -> anyhow::Result<(Vec<u8>, Option<Agreement>)> {
     let mut input = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -20,7 +23,7 @@ pub(crate) fn upgrade(socket: &mut (impl Read + Write)) -> anyhow::Result<Vec<u8
         }
         input.extend_from_slice(&chunk[..bytes]);
         if let Some((headers, head_bytes)) = parse(&input)? {
-            return answer(socket, &headers).map(|()| input.split_off(head_bytes));
+            return answer(socket, &headers).map(|agreed| (input.split_off(head_bytes), agreed));
         }
         if input.len() > HEAD_BYTES_MAX {
             socket.write_all(b"HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n")?;
@@ -48,12 +51,17 @@ fn parse(input: &[u8]) -> anyhow::Result<Option<(HeaderMap, usize)>> {
     Ok(Some((headers, head_bytes)))
 }
 
-fn answer(socket: &mut impl Write, headers: &HeaderMap) -> anyhow::Result<()> {
+fn answer(socket: &mut impl Write, headers: &HeaderMap) -> anyhow::Result<Option<Agreement>> {
     match accept(headers) {
         Ok(accept) => {
             let head = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n";
-            write!(socket, "{head}connection: Upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n")?;
-            Ok(())
+            write!(socket, "{head}connection: Upgrade\r\nsec-websocket-accept: {accept}\r\n")?;
+            let agreement = agree(headers);
+            if let Some(agreement) = agreement {
+                write!(socket, "sec-websocket-extensions: {}\r\n", agreement.header())?;
+            }
+            write!(socket, "\r\n")?;
+            Ok(agreement)
         }
         Err(error) => {
             let status = match error {

@@ -118,3 +118,6 @@ pub(super) const BACKLOG: RangeInclusive<u32> = 1..=tidings_core::limits::BACKLO
 /// Half of it may be taken, and the rest must still be a wait: a subscriber that refuses
 /// everything must not keep a core busy with being sent it again.
 pub(super) const BACKOFF: RangeInclusive<Duration> = ms((10, DAY));
+
+/// An empty message cannot become smaller; none is larger than the largest frame.
+pub(super) const COMPRESSION_MIN: RangeInclusive<ByteSize> = bytes((1, 64 << 20));

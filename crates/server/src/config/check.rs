@@ -26,6 +26,11 @@ pub(super) fn problems(config: &Config) -> Vec<ConfigProblem> {
     check_storage(config, &mut found);
     check_auth(config, &mut found);
     check_limits(config, &mut found);
+    found.range(
+        "websocket.compression_min",
+        config.websocket.compression_min,
+        &bounds::COMPRESSION_MIN,
+    );
     check_http(config, &mut found);
     check_trace(config, &mut found);
     check_topics(config, &mut found);

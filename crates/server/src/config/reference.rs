@@ -150,7 +150,7 @@ mod tests {
     fn the_reference_has_exactly_the_keys_of_the_structs() {
         let mut found = Vec::new();
         sections(&Value::Table(FULL.clone()), &Path::default(), &mut found);
-        assert_eq!(found.len(), 14, "{found:?}");
+        assert_eq!(found.len(), 15, "{found:?}");
         for (section, keys) in found {
             assert_eq!(keys, fields(&section), "section [{section}]");
         }

@@ -9,7 +9,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -70,6 +71,9 @@ fn begin(env: Arc<Env>, mut request: Request, mut upgrade: Upgrade) -> Result<Re
     if upgrade.token.is_none() && env.settings.token_in_query {
         upgrade.token = query_token(request.uri().query());
     }
+    if env.settings.deflate_bytes_min.is_none() {
+        upgrade.agreement = None;
+    }
     let seat = admission.take_seat().ok_or_else(|| {
         HttpError::new(ErrorCode::BadFrame, "this connection has been upgraded already")
     })?;
@@ -90,6 +94,9 @@ fn switching(upgrade: &Upgrade) -> Response {
     if upgrade.names_subprotocol {
         let name = HeaderValue::from_static(upgrade.codec.subprotocol());
         headers.insert(SEC_WEBSOCKET_PROTOCOL, name);
+    }
+    if let Some(agreement) = upgrade.agreement {
+        headers.insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(agreement.header()));
     }
     response
 }
@@ -114,8 +121,9 @@ async fn hand_over(
     let heartbeat = &env.settings.connection;
     match take_apart(upgraded, heartbeat.ping_interval + heartbeat.pong_timeout) {
         Ok((stream, input)) => {
-            let Upgrade { codec, token, .. } = upgrade;
-            let handoff = Handoff { stream, codec, token: token.map(Hidden), input, seat };
+            let Upgrade { codec, agreement, token, .. } = upgrade;
+            let token = token.map(Hidden);
+            let handoff = Handoff { stream, codec, agreement, token, input, seat };
             next_inbox(&env).post(Letter::Adopt(Box::new(handoff)));
         }
         Err(error) => tracing::warn!(%error, "a socket could not be handed over"),

@@ -378,7 +378,7 @@ impl Shard {
         }
         if has_room {
             connection.last_fan_out = fan_out;
-            connection.push_shared(shared, priority);
+            connection.push_shared(shared, priority, &mut self.deflater);
             connection.queue_flush(key.slot, &mut self.unflushed);
             self.env.metrics.deliveries.inc();
         } else if is_memory && !self.keep_backlog(shared) {

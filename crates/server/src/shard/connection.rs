@@ -14,7 +14,7 @@ use super::subscription::{Kind, Lagging, Subscription};
 use crate::commit::{SharedMessage, append_frame, append_member_frame, append_message_frame};
 use crate::env::Seat;
 use crate::trace_log;
-use crate::websocket::Assembler;
+use crate::websocket::{Agreement, Assembler, Deflater};
 
 /// What urgent messages may take beyond the bound of unsent bytes: one part of so many.
 const URGENT_RESERVE: usize = 4;
@@ -24,6 +24,8 @@ const URGENT_RESERVE: usize = 4;
 pub(super) struct Connection {
     pub(super) generation: u32,
     pub(super) codec: Codec,
+    /// How its messages may be compressed, if they may.
+    pub(super) agreement: Option<Agreement>,
     /// Something was held back because there was no room to send it.
     pub(super) starved: bool,
     /// The output is in the shard's list of what to flush.
@@ -126,6 +128,7 @@ impl Connection {
         Self {
             generation,
             codec,
+            agreement: None,
             starved: false,
             flush_queued: false,
             read_queued: false,
@@ -187,12 +190,21 @@ impl Connection {
         (self.has_room_for(priority, outbound_bytes), written as u64)
     }
 
-    /// Queues the first delivery of a message that others get too.
-    pub(super) fn push_shared(&mut self, shared: &SharedMessage, priority: Priority) {
+    /// Queues the first delivery of a message that others get too, and that is therefore worth to be
+    /// compressed. What is for this connection alone is not: that would cost time for each.
+    pub(super) fn push_shared(
+        &mut self,
+        shared: &SharedMessage,
+        priority: Priority,
+        deflater: &mut Deflater,
+    ) {
         if let Phase::Active(active) = &self.phase {
             trace_log::delivered(&shared.message, 1, &active.principal.user);
         }
-        let frame = shared.frame(self.codec);
+        let frame = match self.agreement {
+            None => shared.frame(self.codec),
+            Some(agreement) => shared.deflated_frame(self.codec, agreement, deflater),
+        };
         match priority {
             Priority::Urgent => self.output.push_urgent(frame.clone()),
             Priority::Normal | Priority::Bulk => self.output.push_shared(frame),

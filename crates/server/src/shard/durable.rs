@@ -97,7 +97,7 @@ impl Shard {
                         durable.note(&mut self.record, now, offset, attempt, Happening::Sent);
                         trace::sent(&self.env.spans, connection, &shared.message, attempt);
                         match attempt {
-                            1 => connection.push_shared(shared, priority),
+                            1 => connection.push_shared(shared, priority, &mut self.deflater),
                             _ => connection.push_message(&shared.message, attempt, priority),
                         }
                         sent += 1;

@@ -107,7 +107,7 @@ impl Shard {
         match step {
             LiveStep::Deliver => {
                 if shared.audience.includes_live() {
-                    connection.push_shared(shared, priority);
+                    connection.push_shared(shared, priority, &mut self.deflater);
                     connection.queue_flush(subscriber.slot, &mut self.unflushed);
                     self.env.metrics.deliveries.inc();
                 }

@@ -9,7 +9,9 @@ use tidings_protocol::{Codec, decode_client_frame};
 use super::Shard;
 use super::connection::Phase;
 use super::output::Flushed;
-use crate::websocket::{Assembler, Incoming, Kinds, MessageKind, Opcode, Violation, write_header};
+use crate::websocket::{
+    Assembler, Incoming, Kinds, MessageKind, Opcode, Terms, Violation, write_header,
+};
 
 /// Reads from one socket in one turn, so that a flood from one does not hold up the rest.
 const READS_PER_TURN: usize = 8;
@@ -17,6 +19,13 @@ const READS_PER_TURN: usize = 8;
 /// Largest WebSocket message before `connect` was accepted: a token and some frames. Sockets that
 /// have shown nothing must not hold much.
 const STRANGER_FRAME_BYTES: usize = 32 * 1024;
+
+/// Bytes read in one go where messages may be compressed: what they hold can be a thousand times as
+/// much, and the rest of the shard waits for all of it.
+const DEFLATED_READ_BYTES: usize = 8 * 1024;
+
+/// Bytes restored for one connection in one turn, after which the others come first.
+const INFLATED_PER_TURN: u64 = 1024 * 1024;
 
 /// How many times `outbound_bytes` one WebSocket message may bring about in answers.
 const ANSWERS_MAX: usize = 8;
@@ -41,6 +50,7 @@ impl Shard {
     /// Reads what has come for a connection, up to a turn's budget.
     pub(super) fn read_input(&mut self, slot: u32, until: ReadUntil) {
         let mut buffer = std::mem::take(&mut self.read_buffer);
+        let inflated_before = self.inflater.inflated();
         for turn in 0.. {
             let Some(connection) = self.connections.get_mut(slot as usize) else { break };
             if !connection.has_room(self.env.settings.outbound_bytes) {
@@ -52,18 +62,22 @@ impl Shard {
             if connection.read_queued {
                 break;
             }
-            if turn == READS_PER_TURN {
+            let inflated = self.inflater.inflated() - inflated_before;
+            if turn == READS_PER_TURN || inflated > INFLATED_PER_TURN {
                 connection.queue_read(slot, &mut self.unread);
                 break;
             }
-            match connection.stream.read(&mut buffer) {
+            let room = match connection.agreement {
+                None => buffer.len(),
+                Some(_) => DEFLATED_READ_BYTES,
+            };
+            match connection.stream.read(&mut buffer[..room]) {
                 Ok(0) => {
                     self.remove(slot, "peer closed");
                     break;
                 }
                 Ok(bytes) => {
                     self.env.metrics.bytes_in.inc_by(bytes as u64);
-                    let room = buffer.len();
                     let is_short = !connection.stream.may_have_more(bytes, room);
                     self.take_input(slot, &mut buffer[..bytes]);
                     if is_short && until == ReadUntil::Short {
@@ -98,7 +112,16 @@ impl Shard {
             Codec::Json => MessageKind::Text,
             Codec::Protobuf => MessageKind::Binary,
         });
-        let taken = self.assemble(slot, &mut assembler, input, kinds, frame_bytes);
+        let agreement = connection.agreement;
+        // The frames are acted on while it lends itself, and need the rest of the shard.
+        let mut inflater = std::mem::take(&mut self.inflater);
+        let terms = Terms {
+            kinds,
+            message_bytes_max: frame_bytes,
+            inflater: agreement.map(|_| &mut inflater),
+        };
+        let taken = self.assemble(slot, &mut assembler, input, terms);
+        self.inflater = inflater;
         if let Err(Violation(code)) = taken {
             self.env.metrics.violations.inc();
             return self.close(slot, code);
@@ -113,10 +136,9 @@ impl Shard {
         slot: u32,
         assembler: &mut Assembler,
         input: &mut [u8],
-        kinds: Kinds,
-        frame_bytes: usize,
+        terms: Terms<'_>,
     ) -> Result<(), Violation> {
-        assembler.take(input, kinds, frame_bytes, |incoming| {
+        assembler.take(input, terms, |incoming| {
             let step = match incoming {
                 Incoming::Message(_, message) => {
                     self.take_frames(slot, message);

@@ -8,12 +8,15 @@ use rustls::ServerConnection;
 use tidings_protocol::Codec;
 
 use crate::env::Seat;
+use crate::websocket::Agreement;
 
 /// What the door hands over once a connection is upgraded.
 #[derive(Debug)]
 pub(crate) struct Handoff {
     pub(crate) stream: Stream,
     pub(crate) codec: Codec,
+    /// How its messages may be compressed, if they may.
+    pub(crate) agreement: Option<Agreement>,
     /// The token that came with the upgrade request.
     pub(crate) token: Option<Hidden>,
     /// What the door has already read past the request.

@@ -63,6 +63,7 @@ impl Rig {
         self.shard.adopt(Handoff {
             stream: Stream::Plain(mio::net::TcpStream::from_std(accepted)),
             codec: Codec::Json,
+            agreement: None,
             token: None,
             input: Bytes::new(),
             seat: self.shard.env.seats.take().unwrap(),

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use tidings_core::CloseCode;
 
-use super::frame::{Header, Opcode, parse_header, unmask};
+use super::deflate::Inflater;
+use super::frame::{Header, Opcode, Payload, first_payload, parse_header, unmask};
 use super::text::TextCheck;
 
 /// Which of the two kinds of message something is.
@@ -47,6 +48,27 @@ pub enum Incoming<'a> {
     Close(Option<u16>),
 }
 
+/// What a connection takes from its peer.
+#[derive(Debug)]
+pub struct Terms<'a> {
+    /// Which kinds of message.
+    pub kinds: Kinds,
+    /// A larger message is refused, as soon as it is announced or, compressed, has become larger.
+    pub message_bytes_max: usize,
+    /// Restores compressed messages, where they were agreed on.
+    pub inflater: Option<&'a mut Inflater>,
+}
+
+impl Terms<'_> {
+    /// Bytes that may come of a message. What cannot be compressed grows a little in blocks.
+    const fn wire_bytes_max(&self, payload: Payload) -> usize {
+        match payload {
+            Payload::Plain => self.message_bytes_max,
+            Payload::Deflated => self.message_bytes_max + self.message_bytes_max / 16 + 16,
+        }
+    }
+}
+
 /// The peer broke the protocol: the connection is closed with this code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Violation(pub CloseCode);
@@ -68,7 +90,8 @@ struct Incomplete {
 #[derive(Debug)]
 struct Partial {
     kind: MessageKind,
-    /// Unmasked, and if it is text checked: what can be no UTF-8 fails as soon as it is there.
+    payload: Payload,
+    /// Unmasked, and if it is plain text checked: what can be no UTF-8 fails as soon as it is there.
     bytes: Vec<u8>,
     text: TextCheck,
     /// The frame whose payload has begun to come.
@@ -86,7 +109,8 @@ struct Open {
 impl Assembler {
     /// Takes `input` (which it may unmask in place) and gives every whole message to `found`,
     /// until `found` breaks: the rest of the input is then dropped, since the connection is
-    /// being closed. A message larger than `message_bytes_max` is refused when it is announced.
+    /// being closed. A compressed message is restored once it is whole, so that what is incomplete
+    /// takes no more memory than it has bytes.
     ///
     /// # Errors
     ///
@@ -95,14 +119,13 @@ impl Assembler {
     pub fn take(
         &mut self,
         input: &mut [u8],
-        kinds: Kinds,
-        message_bytes_max: usize,
+        mut terms: Terms<'_>,
         mut found: impl FnMut(Incoming<'_>) -> ControlFlow<()>,
     ) -> Result<(), Violation> {
-        let limits = Limits { kinds, message_bytes_max };
+        let terms = &mut terms;
         let Some(mut incomplete) = self.incomplete.take() else {
             let mut message = None;
-            let used = take_frames(input, &mut message, limits, &mut found)?;
+            let used = take_frames(input, &mut message, terms, &mut found)?;
             if used < input.len() || message.is_some() {
                 let frame = input[used..].to_vec();
                 self.incomplete = Some(Box::new(Incomplete { frame, message }));
@@ -111,11 +134,11 @@ impl Assembler {
         };
         let Incomplete { frame, message } = &mut *incomplete;
         if frame.is_empty() {
-            let used = take_frames(input, message, limits, &mut found)?;
+            let used = take_frames(input, message, terms, &mut found)?;
             frame.extend_from_slice(&input[used..]);
         } else {
             frame.extend_from_slice(input);
-            let used = take_frames(frame, message, limits, &mut found)?;
+            let used = take_frames(frame, message, terms, &mut found)?;
             frame.drain(..used);
         }
         if !frame.is_empty() || message.is_some() {
@@ -125,18 +148,12 @@ impl Assembler {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Limits {
-    kinds: Kinds,
-    message_bytes_max: usize,
-}
-
 /// Goes through the frames at the start of `input`; returns how much it used. What it leaves is
 /// the start of a header or of a control frame.
 fn take_frames(
     input: &mut [u8],
     message: &mut Option<Partial>,
-    limits: Limits,
+    terms: &mut Terms<'_>,
     found: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
 ) -> Result<usize, Violation> {
     let mut used = 0;
@@ -146,16 +163,15 @@ fn take_frames(
             if rest.is_empty() {
                 return Ok(used);
             }
-            let (taken, going) = take_open(rest, message, found)?;
+            let (taken, going) = take_open(rest, message, terms, found)?;
             used += taken;
             going
         } else {
-            let already = message.as_ref().map_or(0, |partial| partial.bytes.len());
-            let room = limits.message_bytes_max.saturating_sub(already);
+            let room = room(rest, message.as_ref(), terms);
             let Some(header) = parse_header(rest, room).map_err(Violation)? else {
                 return Ok(used);
             };
-            let Some((taken, going)) = take_frame(header, rest, message, limits, found)? else {
+            let Some((taken, going)) = take_frame(header, rest, message, terms, found)? else {
                 return Ok(used);
             };
             used += taken;
@@ -167,15 +183,24 @@ fn take_frames(
     }
 }
 
+/// How many bytes the frame that begins `rest` may announce.
+fn room(rest: &[u8], message: Option<&Partial>, terms: &Terms<'_>) -> usize {
+    match message {
+        Some(partial) => terms.wire_bytes_max(partial.payload).saturating_sub(partial.bytes.len()),
+        None => terms.wire_bytes_max(first_payload(rest)),
+    }
+}
+
 /// Takes what is there of a frame that begins `rest`; `None` if it has to wait for more.
 fn take_frame(
     header: Header,
     rest: &mut [u8],
     message: &mut Option<Partial>,
-    limits: Limits,
+    terms: &mut Terms<'_>,
     found: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
 ) -> Result<Option<(usize, ControlFlow<()>)>, Violation> {
     let end = header.header_bytes + header.payload_bytes;
+    check_payload(header, terms)?;
     let kind = match header.opcode {
         Opcode::Ping | Opcode::Pong | Opcode::Close => {
             let Some(payload) = rest.get_mut(header.header_bytes..end) else { return Ok(None) };
@@ -191,7 +216,7 @@ fn take_frame(
         return Err(Violation(CloseCode::ProtocolError));
     }
     if let Some(kind) = kind {
-        if !limits.kinds.take(kind) {
+        if !terms.kinds.take(kind) {
             return Err(Violation(CloseCode::UnsupportedData));
         }
         if header.fin
@@ -199,20 +224,53 @@ fn take_frame(
         {
             // The usual case: the whole message, where it was read.
             unmask(payload, header.mask);
-            if kind == MessageKind::Text && std::str::from_utf8(payload).is_err() {
-                return Err(Violation(CloseCode::InvalidData));
-            }
-            return Ok(Some((end, found(Incoming::Message(kind, payload)))));
+            let going = match header.payload {
+                Payload::Plain => give(kind, payload, found)?,
+                Payload::Deflated => give(kind, &inflate(payload, terms)?, found)?,
+            };
+            return Ok(Some((end, going)));
         }
         let text = TextCheck::default();
-        *message = Some(Partial { kind, bytes: Vec::new(), text, open: None });
+        let payload = header.payload;
+        *message = Some(Partial { kind, payload, bytes: Vec::new(), text, open: None });
     }
     let Header { fin, mask, payload_bytes, .. } = header;
     if let Some(partial) = message {
         partial.open = Some(Open { payload_bytes, mask, fin });
     }
-    let (taken, going) = take_open(&mut rest[header.header_bytes..], message, found)?;
+    let (taken, going) = take_open(&mut rest[header.header_bytes..], message, terms, found)?;
     Ok(Some((header.header_bytes + taken, going)))
+}
+
+/// RFC 7692 §6: only where it was agreed, and only on the first frame of a message.
+fn check_payload(header: Header, terms: &Terms<'_>) -> Result<(), Violation> {
+    let begins_message = match header.opcode {
+        Opcode::Text | Opcode::Binary => true,
+        Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => false,
+    };
+    match header.payload {
+        Payload::Deflated if !begins_message || terms.inflater.is_none() => {
+            Err(Violation(CloseCode::ProtocolError))
+        }
+        Payload::Plain | Payload::Deflated => Ok(()),
+    }
+}
+
+fn inflate(payload: &[u8], terms: &mut Terms<'_>) -> Result<Vec<u8>, Violation> {
+    let inflater = terms.inflater.as_mut().ok_or(Violation(CloseCode::ProtocolError))?;
+    inflater.inflate(payload, terms.message_bytes_max).map_err(Violation)
+}
+
+/// Gives a message whose text has not been checked.
+fn give(
+    kind: MessageKind,
+    message: &[u8],
+    found: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, Violation> {
+    if kind == MessageKind::Text && std::str::from_utf8(message).is_err() {
+        return Err(Violation(CloseCode::InvalidData));
+    }
+    Ok(found(Incoming::Message(kind, message)))
 }
 
 fn take_control(
@@ -234,6 +292,7 @@ fn take_control(
 fn take_open(
     input: &mut [u8],
     message: &mut Option<Partial>,
+    terms: &mut Terms<'_>,
     found: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
 ) -> Result<(usize, ControlFlow<()>), Violation> {
     let Some(partial) = message else { return Ok((0, ControlFlow::Continue(()))) };
@@ -244,7 +303,11 @@ fn take_open(
     open.mask.rotate_left(taken % 4);
     open.payload_bytes -= taken;
     partial.bytes.extend_from_slice(payload);
-    if partial.kind == MessageKind::Text && partial.text.advance(&partial.bytes).is_err() {
+    let is_plain_text = match partial.payload {
+        Payload::Plain => partial.kind == MessageKind::Text,
+        Payload::Deflated => false,
+    };
+    if is_plain_text && partial.text.advance(&partial.bytes).is_err() {
         return Err(Violation(CloseCode::InvalidData));
     }
     if open.payload_bytes > 0 {
@@ -256,12 +319,17 @@ fn take_open(
         // An endless row of empty fragments costs the peer more than us: nothing is kept.
         return Ok((taken, ControlFlow::Continue(())));
     }
-    if partial.kind == MessageKind::Text && !partial.text.is_whole(&partial.bytes) {
+    if is_plain_text && !partial.text.is_whole(&partial.bytes) {
         return Err(Violation(CloseCode::InvalidData));
     }
-    let (kind, bytes) = (partial.kind, std::mem::take(&mut partial.bytes));
+    let (kind, payload) = (partial.kind, partial.payload);
+    let bytes = std::mem::take(&mut partial.bytes);
     *message = None;
-    Ok((taken, found(Incoming::Message(kind, &bytes))))
+    let going = match payload {
+        Payload::Plain => found(Incoming::Message(kind, &bytes)),
+        Payload::Deflated => give(kind, &inflate(&bytes, terms)?, found)?,
+    };
+    Ok((taken, going))
 }
 
 /// RFC 6455 §5.5.1 and §7.4: empty, or a code that may be sent and a UTF-8 reason.
@@ -291,6 +359,10 @@ mod tests {
     const TEXT: Kinds = Kinds::Only(MessageKind::Text);
     const BINARY: Kinds = Kinds::Only(MessageKind::Binary);
 
+    fn plain(kinds: Kinds) -> Terms<'static> {
+        Terms { kinds, message_bytes_max: 300, inflater: None }
+    }
+
     fn client_frame(fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![u8::from(fin) << 7 | opcode];
         match payload.len() {
@@ -310,7 +382,7 @@ mod tests {
 
     fn take(assembler: &mut Assembler, mut input: Vec<u8>) -> Result<Vec<String>, Violation> {
         let mut out = Vec::new();
-        assembler.take(&mut input, TEXT, 300, |incoming| {
+        assembler.take(&mut input, plain(TEXT), |incoming| {
             out.push(match incoming {
                 Incoming::Message(_, bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
                 other => format!("{other:?}"),
@@ -358,8 +430,9 @@ mod tests {
             assert_eq!(take(&mut Assembler::default(), wire), Err(Violation(code)), "{name}");
         }
         let text_on_a_binary_codec =
-            Assembler::default()
-                .take(&mut client_frame(true, 1, b"x"), BINARY, 300, |_| ControlFlow::Continue(()));
+            Assembler::default().take(&mut client_frame(true, 1, b"x"), plain(BINARY), |_| {
+                ControlFlow::Continue(())
+            });
         assert_eq!(text_on_a_binary_codec, Err(Violation(CloseCode::UnsupportedData)));
         let mut interleaved = client_frame(false, 1, b"a");
         interleaved.extend(client_frame(true, 1, b"b"));
@@ -393,7 +466,7 @@ mod tests {
         let mut wire = client_frame(true, 1, b"a");
         wire.extend(client_frame(true, 2, b"\xff"));
         let mut kinds = Vec::new();
-        let taken = Assembler::default().take(&mut wire, Kinds::Both, 300, |incoming| {
+        let taken = Assembler::default().take(&mut wire, plain(Kinds::Both), |incoming| {
             if let Incoming::Message(kind, _) = incoming {
                 kinds.push(kind);
             }

@@ -51,10 +51,23 @@ impl Opcode {
     }
 }
 
+/// How the data of a message is carried (RFC 7692 §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Payload {
+    /// As it is.
+    Plain,
+    /// Compressed: the first frame of the message has the reserved bit that was agreed for it.
+    Deflated,
+}
+
+/// The reserved bit of a compressed message (`RSV1`).
+const DEFLATED: u8 = 0x40;
+
 /// The header of a client's frame. Client frames are always masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) fin: bool,
+    pub(super) payload: Payload,
     pub(super) opcode: Opcode,
     pub(super) mask: [u8; 4],
     /// Bytes of the header itself.
@@ -63,10 +76,19 @@ pub(super) struct Header {
     pub(super) payload_bytes: usize,
 }
 
+/// What the first byte of a frame says of its payload; for its limit, before its header is whole.
+pub(super) fn first_payload(input: &[u8]) -> Payload {
+    match input.first() {
+        Some(first) if first & DEFLATED != 0 => Payload::Deflated,
+        Some(_) | None => Payload::Plain,
+    }
+}
+
 /// Reads a header from the start of `input`; `Ok(None)` if there is not enough yet.
 ///
 /// A payload announced larger than `payload_bytes_max` is refused here, before any of it is
-/// waited for, so nothing is ever allocated by an announced length.
+/// waited for, so nothing is ever allocated by an announced length. Whether a compressed payload may
+/// stand here is for the caller, who knows what was agreed.
 pub(super) fn parse_header(
     input: &[u8],
     payload_bytes_max: usize,
@@ -74,7 +96,8 @@ pub(super) fn parse_header(
     let &[first, second, ref rest @ ..] = input else { return Ok(None) };
     let opcode = Opcode::from_bits(first & 0x0F).ok_or(CloseCode::ProtocolError)?;
     let fin = first & 0x80 != 0;
-    let reserved_bits = first & 0x70 != 0;
+    let payload = first_payload(input);
+    let reserved_bits = first & 0x30 != 0;
     let masked = second & 0x80 != 0;
     if reserved_bits || !masked || (opcode.is_control() && !fin) {
         return Err(CloseCode::ProtocolError);
@@ -108,7 +131,7 @@ pub(super) fn parse_header(
         return Ok(None);
     };
     let header_bytes = 2 + length_bytes + 4;
-    Ok(Some(Header { fin, opcode, mask: *mask, header_bytes, payload_bytes }))
+    Ok(Some(Header { fin, payload, opcode, mask: *mask, header_bytes, payload_bytes }))
 }
 
 /// Removes the mask (RFC 6455 §5.3), eight bytes at a time.
@@ -126,7 +149,16 @@ pub(super) fn unmask(payload: &mut [u8], mask: [u8; 4]) {
 
 /// Appends the header of an unmasked server frame with a payload of `payload_bytes`.
 pub fn write_header(opcode: Opcode, payload_bytes: usize, out: &mut Vec<u8>) {
-    out.push(0x80 | opcode.bits());
+    write_first(0x80 | opcode.bits(), payload_bytes, out);
+}
+
+/// The same for a message that was compressed to `payload_bytes`.
+pub fn write_deflated_header(opcode: Opcode, payload_bytes: usize, out: &mut Vec<u8>) {
+    write_first(0x80 | DEFLATED | opcode.bits(), payload_bytes, out);
+}
+
+fn write_first(first: u8, payload_bytes: usize, out: &mut Vec<u8>) {
+    out.push(first);
     if payload_bytes < 126 {
         out.push(payload_bytes as u8);
     } else if let Ok(short) = u16::try_from(payload_bytes) {
@@ -136,6 +168,16 @@ pub fn write_header(opcode: Opcode, payload_bytes: usize, out: &mut Vec<u8>) {
         out.push(127);
         out.extend_from_slice(&(payload_bytes as u64).to_be_bytes());
     }
+}
+
+/// The payload of a whole server frame.
+pub(crate) fn server_payload(frame: &[u8]) -> &[u8] {
+    let header_bytes = match frame.get(1) {
+        Some(127) => 10,
+        Some(126) => 4,
+        Some(_) | None => 2,
+    };
+    frame.get(header_bytes..).unwrap_or_default()
 }
 
 /// Appends the close frame that ends a connection for this reason.
@@ -167,9 +209,10 @@ mod tests {
 
     #[test]
     fn refuses_what_the_rfc_forbids() {
-        let cases: [(&str, &[u8], CloseCode); 9] = [
+        let cases: [(&str, &[u8], CloseCode); 10] = [
             ("unmasked", &[0x81, 0x05], CloseCode::ProtocolError),
-            ("reserved bit", &[0xC1, 0x85], CloseCode::ProtocolError),
+            ("second reserved bit", &[0xA1, 0x85], CloseCode::ProtocolError),
+            ("third reserved bit", &[0x91, 0x85], CloseCode::ProtocolError),
             ("unknown opcode", &[0x83, 0x85], CloseCode::ProtocolError),
             ("fragmented ping", &[0x09, 0x85], CloseCode::ProtocolError),
             ("long ping", &[0x89, 0xFE, 0, 200], CloseCode::ProtocolError),
@@ -194,6 +237,8 @@ mod tests {
             let mut out = Vec::new();
             write_header(Opcode::Binary, length, &mut out);
             assert_eq!(out.len(), expected);
+            let frame = [out.clone(), vec![7; length]].concat();
+            assert_eq!(server_payload(&frame), vec![7; length]);
             // Turned into a client's by the mask bit, it reads back.
             out[1] |= 0x80;
             out.extend_from_slice(&[0; 4]);

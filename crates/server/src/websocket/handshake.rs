@@ -9,6 +9,8 @@ use http::header::{
 };
 use tidings_protocol::{BEARER_SUBPROTOCOL_PREFIX, Codec};
 
+use super::extension::{Agreement, agree};
+
 /// What a valid upgrade request asks for.
 #[derive(Clone)]
 pub(crate) struct Upgrade {
@@ -18,6 +20,8 @@ pub(crate) struct Upgrade {
     pub(crate) codec: Codec,
     /// Whether a subprotocol was asked for, so that one must be named in the answer.
     pub(crate) names_subprotocol: bool,
+    /// The compression that the client's offers allow.
+    pub(crate) agreement: Option<Agreement>,
     /// The token, if it came with the request.
     pub(crate) token: Option<String>,
 }
@@ -82,6 +86,7 @@ pub(crate) fn check_upgrade(headers: &HeaderMap) -> Result<Upgrade, HandshakeErr
         accept,
         codec: codec.unwrap_or(Codec::Json),
         names_subprotocol: codec.is_some(),
+        agreement: agree(headers),
         token: bearer_header(headers).or_else(|| bearer.and_then(decode_bearer)),
     })
 }

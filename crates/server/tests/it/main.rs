@@ -7,6 +7,7 @@ mod auth;
 mod bad_input;
 mod broadcast;
 mod collector;
+mod compression;
 mod dead_letters;
 mod delivery;
 mod door;
