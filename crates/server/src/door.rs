@@ -95,7 +95,12 @@ impl Door {
         self.tasks.spawn(async move {
             // What answers a peer takes memory: it is made once there is something to answer.
             let limit = door.env.settings.connection.handshake_timeout;
-            match tokio::time::timeout(limit, socket.readable()).await {
+            let spoken = tokio::select! {
+                // Nothing has begun that a graceful stop would have to wait for.
+                () = door.stop.cancelled() => return,
+                spoken = tokio::time::timeout(limit, socket.readable()) => spoken,
+            };
+            match spoken {
                 // There is room for all who have a seat; the other end goes only when the runtime
                 // does.
                 Ok(_) => drop(way.try_send(Arrival { socket, peer, seat })),

@@ -52,6 +52,23 @@ async fn silent_sockets_do_not_stay() {
     server.shutdown().await;
 }
 
+#[tokio::test]
+async fn a_drain_does_not_wait_for_sockets_that_say_nothing() {
+    let mut config = config();
+    config.limits.handshake_timeout = Duration::from_secs(15);
+    config.server.drain_timeout = Duration::from_secs(15);
+    let server = start(config).await;
+    let mut silent = TcpStream::connect(server.public_addr()).await.unwrap();
+    // The next one is served, so the one before was accepted.
+    Peer::open(server.public_addr()).await.close(1000).await;
+    let begun = std::time::Instant::now();
+    server.shutdown().await;
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    let mut rest = Vec::new();
+    let _ = silent.read_to_end(&mut rest).await;
+    assert_eq!(rest, b"");
+}
+
 /// An upgrade request with this method and version.
 fn upgrade_request(method: &str, version: u32) -> String {
     format!(
