@@ -115,13 +115,17 @@ impl Directory {
         held.map(|held| held.record = Arc::clone(record)).is_some()
     }
 
-    /// `place` has left a session and what it saved last is in the store, unless another
-    /// connection has taken it over.
-    pub(crate) fn leave_session(&self, session: &SessionId, place: Place) {
+    /// `place` has left a session, and what it saved last is in the store. If another connection
+    /// has taken it over, that one's record is returned: it may have been saved before, and is to be
+    /// saved again.
+    pub(crate) fn leave_session(&self, id: &SessionId, place: Place) -> Option<Arc<Session>> {
         let mut sessions = lock(&self.sessions);
-        if sessions.get(session).is_some_and(|held| held.holder == place) {
-            sessions.remove(session);
+        let held = sessions.get(id)?;
+        if held.holder != place {
+            return Some(Arc::clone(&held.record));
         }
+        sessions.remove(id);
+        None
     }
 }
 
@@ -218,7 +222,8 @@ mod tests {
         let session = session();
         assert_eq!(directory.take_session(&session, place(1)), None);
         assert_eq!(directory.take_session(&session, place(2)), Some(place(1)));
-        directory.leave_session(&session.id, place(1));
+        let theirs = directory.leave_session(&session.id, place(1));
+        assert_eq!(theirs.as_ref(), Some(&session), "to be saved again");
         assert!(!directory.renew_session(&session, place(1)));
         assert_eq!(directory.take_session(&session, place(3)), Some(place(2)));
     }
@@ -232,7 +237,7 @@ mod tests {
         Arc::make_mut(&mut record).expires_at = Timestamp::from_ms(7);
         assert!(directory.renew_session(&record, place(1)));
         assert_eq!(directory.session(&record.id).as_ref(), Some(&*record));
-        directory.leave_session(&record.id, place(1));
+        assert_eq!(directory.leave_session(&record.id, place(1)), None);
         assert_eq!(directory.session(&record.id), None);
     }
 }

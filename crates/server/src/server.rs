@@ -136,14 +136,15 @@ impl ServerBuilder {
         let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
         let public = listen(config.server.listen, "server.listen")?;
         let operator = listen(config.server.operator, "server.operator")?;
-        let Parts { env, seats, mut threads, exporter } = parts(&config, engine).await?;
+        let Parts { env, seats, readers, exporter } = parts(&config, engine).await?;
         let (failure, failed) = watch::channel(None);
-        threads.extend(start_shards(&env, seats, &failure)?);
+        let shards = start_shards(&env, seats, &failure)?;
         let running = RunningServer {
             public_addr: public.local_addr()?,
             operator_addr: operator.local_addr()?,
             env: Arc::clone(&env),
-            threads,
+            shards,
+            readers,
             export: exporter.map(Exporter::start),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -166,7 +167,8 @@ impl ServerBuilder {
 pub(crate) struct Parts {
     pub(crate) env: Arc<Env>,
     pub(crate) seats: Vec<ShardSeat>,
-    threads: Vec<JoinHandle<()>>,
+    /// Their threads.
+    readers: Vec<JoinHandle<()>>,
     exporter: Option<Exporter>,
 }
 
@@ -189,7 +191,7 @@ pub(crate) async fn parts(config: &Config, engine: Engine) -> Result<Parts, Star
     let store = open_store(engine, config, &policies, Arc::new(fan_out)).await?;
     authenticator.revocations().load(store.as_ref())?;
     schedule.load(store.as_ref())?;
-    let (readers, threads) = Readers::start(&store, &policies)?;
+    let (readers, reading) = Readers::start(&store, &policies)?;
     let metrics = Metrics::new();
     let (spans, exporter) = Spans::new(&config.trace, &config.server.node, random_u64(), &metrics)?;
     let env = Arc::new(Env {
@@ -213,7 +215,16 @@ pub(crate) async fn parts(config: &Config, engine: Engine) -> Result<Parts, Star
         seats: Arc::new(Seats::new(config.server.connections_max)),
         seeds: Seeds::from(random_u64()),
     });
-    Ok(Parts { env, seats, threads, exporter })
+    Ok(Parts { env, seats, readers: reading, exporter })
+}
+
+fn join_all(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        let name = thread.thread().name().unwrap_or("?").to_owned();
+        if thread.join().is_err() {
+            tracing::error!(thread = name, "a thread ended by a panic");
+        }
+    }
 }
 
 /// A server that runs. Dropping it leaves it running until the process ends; call
@@ -223,7 +234,8 @@ pub struct RunningServer {
     public_addr: SocketAddr,
     operator_addr: SocketAddr,
     env: Arc<Env>,
-    threads: Vec<JoinHandle<()>>,
+    shards: Vec<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
     /// Spans on their way to a collector.
     export: Option<Export>,
     tasks: TaskTracker,
@@ -281,15 +293,12 @@ impl RunningServer {
         if tokio::time::timeout(timeout, self.tasks.wait()).await.is_err() {
             tracing::warn!("some HTTP requests were cut off by the drain's deadline");
         }
-        self.env.readers.close();
-        let Self { env, threads, export, stopped, .. } = self;
+        let Self { env, shards, readers, export, stopped, .. } = self;
         let join = tokio::task::spawn_blocking(move || {
-            for thread in threads {
-                let name = thread.thread().name().unwrap_or("?").to_owned();
-                if thread.join().is_err() {
-                    tracing::error!(thread = name, "a thread ended by a panic");
-                }
-            }
+            join_all(shards);
+            // Not before: to let go of what it has, a shard may have to read.
+            env.readers.close();
+            join_all(readers);
             // A socket that was posted while its shard ended is closed with its letter.
             for inbox in &env.inboxes {
                 inbox.take(&mut Waiting::default());

@@ -213,6 +213,10 @@ impl Shard {
                 self.close(slot, CloseCode::Draining);
             }
         }
+        if overdue {
+            self.end_partings();
+            self.close_deserted();
+        }
     }
 
     /// Whether a drain is over: no connection is left and every last cursor is saved.

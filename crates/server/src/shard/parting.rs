@@ -71,6 +71,18 @@ impl Shard {
             }
             return;
         }
+        self.end_parting(key);
+    }
+
+    /// Ends all of them as they are, for there is no more time: what is not set aside comes again.
+    pub(super) fn end_partings(&mut self) {
+        let keys: Vec<_> = self.partings.0.keys().cloned().collect();
+        for key in keys {
+            self.end_parting(&key);
+        }
+    }
+
+    fn end_parting(&mut self, key: &DurableKey) {
         let Some(parting) = self.partings.0.remove(key) else { return };
         let Parting { connection, departure, mut durable } = parting;
         let state = durable.last_state(departure, &mut self.record);

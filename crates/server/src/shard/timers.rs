@@ -108,9 +108,11 @@ impl Shard {
     }
 
     /// The store has what a connection that has ended left of its session, or refused it.
-    pub(super) fn session_left(&self, connection: ConnectionKey, id: &SessionId) {
+    pub(super) fn session_left(&mut self, connection: ConnectionKey, id: &SessionId) {
         let place = Place { lane: self.inbox.lane(), connection };
-        self.env.directory.leave_session(id, place);
+        if let Some(taken_over) = self.env.directory.leave_session(id, place) {
+            self.write(Write::SaveSession(taken_over), None);
+        }
     }
 
     /// The session could not be saved: it is taken for one that has to be in a moment.

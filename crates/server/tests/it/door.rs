@@ -195,6 +195,33 @@ async fn a_drain_tells_clients_when_to_come_back_and_saves_what_they_acked() {
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }
 
+/// Connections close in waves, and until its own one has closed a subscriber may give a message up.
+#[tokio::test]
+async fn what_is_given_up_during_a_drain_does_not_hold_it_up() {
+    let mut config = config();
+    config.server.drain_timeout = Duration::from_secs(15);
+    config.server.shards = 1;
+    let server = start(config).await;
+    let mut others = Vec::new();
+    for _ in 0..20 {
+        others.push(Peer::connect(server.public_addr()).await);
+    }
+    let mut reader = Peer::connect(server.public_addr()).await;
+    reader.ask(json!({"subscribe": {"topic": "t", "durable": "phone"}})).await;
+    others[0].publish("t", json!(1)).await;
+    assert_eq!(reader.message().await["offset"], 1);
+    let begun = std::time::Instant::now();
+    let stopping = tokio::spawn(server.shutdown());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    reader.send(json!({"nack": {"sub": "t", "offset": 1, "dead": true}})).await;
+    for mut peer in others {
+        assert_eq!(peer.close_code().await, 4402);
+    }
+    assert_eq!(reader.close_code().await, 4402);
+    stopping.await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn a_port_that_is_taken_is_named() {
     let first = start(config()).await;

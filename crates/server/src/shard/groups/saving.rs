@@ -173,6 +173,16 @@ impl Shard {
         }
     }
 
+    /// Closes all groups without members as they are, for there is no more time.
+    pub(in crate::shard) fn close_deserted(&mut self) {
+        for slot in self.groups.slots() {
+            let Some(owned) = self.groups.get(slot) else { continue };
+            if matches!(owned.stage, Stage::Open) && owned.members.is_empty() {
+                self.begin_closing(slot);
+            }
+        }
+    }
+
     /// The last member has left: the cursors are closed, then the group ends.
     pub(super) fn begin_closing(&mut self, slot: GroupSlot) {
         let Some(owned) = self.groups.get(slot) else { return };

@@ -1,8 +1,8 @@
 //! Subscribers that give a message up and leave before its dead letter is durable.
 
 use tidings_core::{CloseCode, Filter, Offset, Topic};
-use tidings_protocol::{Nack, StartFrom, SubscribeMode};
-use tidings_storage::{ReadFrom, ReadLimit};
+use tidings_protocol::{Ack, AckWhich, Nack, StartFrom, SubscribeMode};
+use tidings_storage::{CursorsOf, ReadFrom, ReadLimit};
 
 use super::Rig;
 use crate::shard::durable::held;
@@ -38,6 +38,12 @@ impl Rig {
             dead: true,
         };
         self.shard.nack(slot, None, nack);
+    }
+
+    fn ack(&mut self, slot: u32, offset: u64) {
+        let which = AckWhich::Each(vec![Offset::new(offset)]);
+        let ack = Ack { sub: Filter::parse("jobs/a").unwrap(), topic: None, which };
+        self.shard.ack(slot, None, &ack);
     }
 
     fn leave(&mut self, slot: u32, leaving: Leaving) {
@@ -113,4 +119,33 @@ async fn what_was_given_up_and_not_taken_up_is_set_aside_when_its_subscriber_lea
     rig.publish("jobs/a");
     assert_eq!(rig.offsets(second, 1), [2]);
     assert_eq!(rig.dead_letters(), 1);
+}
+
+/// Nobody reads the log any more, so nothing can be set aside: what was acked is saved all the same.
+#[tokio::test]
+async fn a_drain_that_is_out_of_time_saves_how_far_a_subscriber_was() {
+    for subscribe in [Rig::durable, Rig::member] {
+        let mut rig = Rig::start().await;
+        let slot = rig.connect();
+        subscribe(&mut rig, slot);
+        rig.publish("jobs/a");
+        rig.publish("jobs/a");
+        assert_eq!(rig.offsets(slot, 2), [1, 2]);
+        rig.shard.env.readers.close();
+        rig.give_up(slot, 2);
+        rig.ack(slot, 1);
+        rig.turn_once();
+        rig.leave(slot, Leaving::Breaks);
+        rig.turn_once();
+        rig.shard.start_drain(rig.shard.now);
+        while !rig.shard.is_drained() {
+            rig.turn_once();
+        }
+        rig.turn_once();
+        let topic = Topic::parse("jobs/a").unwrap();
+        let cursors = rig.shard.env.store.cursors(&CursorsOf::Topic(topic), None, 10);
+        let next: Vec<_> = cursors.iter().map(|cursor| cursor.state.next.get()).collect();
+        assert_eq!(next, [2]);
+        assert!(cursors[0].state.reserved < Offset::new(3), "{:?}", cursors[0].state);
+    }
 }
