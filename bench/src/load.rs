@@ -1,5 +1,6 @@
 //! The generator: connections to one server, what they do, and what they see.
 
+mod answers;
 mod crowd;
 mod fanout;
 mod form;

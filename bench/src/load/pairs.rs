@@ -7,6 +7,7 @@ use anyhow::bail;
 use clap::Args;
 
 use crate::histogram::Histogram;
+use crate::load::answers::Answers;
 use crate::load::crowd::{Crowd, Group, Members, Subscription, Topics, Traffic};
 use crate::load::meter::Stretch;
 use crate::load::tally::{Arrival, Tally};
@@ -91,9 +92,7 @@ struct Pairs {
     stamps: Stamps,
     line: Vec<u8>,
     published: u32,
-    answered: u32,
-    refused: u64,
-    first_refusal: Option<String>,
+    answers: Answers,
     tally: Tally,
     /// First arrivals while the cost was measured.
     delivered: u64,
@@ -115,9 +114,7 @@ impl Pairs {
             stamps: Stamps::of_this_run(),
             line: Vec::new(),
             published: 0,
-            answered: 0,
-            refused: 0,
-            first_refusal: None,
+            answers: Answers::default(),
             tally: Tally::new(options.pairs as usize),
             delivered: 0,
             latencies: Histogram::new(),
@@ -142,27 +139,10 @@ impl Pairs {
         if self.next_at().is_some() || self.stretch.cost().is_none() {
             return false;
         }
-        let all_there = self.tally.first + self.refused >= u64::from(self.published)
-            && self.answered == self.published;
+        let all_there = self.tally.first + u64::from(self.answers.refused)
+            >= u64::from(self.published)
+            && self.answers.count == self.published;
         all_there || now > self.progress + PATIENCE || now > self.stretch.until + DRAIN_MAX
-    }
-
-    fn answer(&mut self, frame: &[u8]) -> anyhow::Result<()> {
-        match wire::read_server_frame(frame)? {
-            ServerFrame::Published { .. } => {}
-            ServerFrame::Refused { id: Some(_), message } => {
-                self.refused += 1;
-                self.first_refusal.get_or_insert(message);
-            }
-            other @ (ServerFrame::Message
-            | ServerFrame::Connected
-            | ServerFrame::Subscribed
-            | ServerFrame::Refused { id: None, .. }
-            | ServerFrame::Ping
-            | ServerFrame::Other(_)) => bail!("a publisher got {other:?}"),
-        }
-        self.answered += 1;
-        Ok(())
     }
 
     fn message(&mut self, now: Duration, pair: u32, frame: &[u8]) -> anyhow::Result<()> {
@@ -209,15 +189,10 @@ impl Pairs {
         let missing = self.tally.lost(self.published / self.pairs, &BTreeSet::new());
         report.figure("published", f64::from(self.published));
         report.figure("deliveries", self.tally.first as f64);
-        report.figure("lost", missing.saturating_sub(self.refused) as f64);
+        report.figure("lost", missing.saturating_sub(self.answers.refused.into()) as f64);
         report.figure("duplicates", self.tally.repeated as f64);
         report.figure("order_errors", self.tally.order_errors as f64);
-        report.figure("refused", self.refused as f64);
-        report.notes.extend(self.first_refusal.map(|why| format!("the first refusal: {why}")));
-        if self.answered < self.published {
-            let open = self.published - self.answered;
-            report.notes.push(format!("{open} publishes were never answered"));
-        }
+        self.answers.report(self.published, &mut report);
         Ok(report)
     }
 }
@@ -233,7 +208,7 @@ impl Traffic for Pairs {
         self.progress = now;
         let from = u32::try_from(from).expect("there are at most 15 000 clients");
         match from.checked_sub(self.pairs) {
-            None => self.answer(frame),
+            None => self.answers.take(frame),
             Some(pair) => self.message(now, pair, frame),
         }
     }

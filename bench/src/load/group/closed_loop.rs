@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use crate::histogram::Histogram;
+use crate::load::answers::Answers;
 use crate::load::crowd::{Crowd, Subscription, Traffic};
 use crate::load::group::GroupOptions;
 use crate::load::meter::Stretch;
@@ -39,9 +40,7 @@ pub(crate) struct ClosedLoop<'a> {
     /// Messages open for each publisher.
     in_flight: u64,
     published: u32,
-    answered: u32,
-    refused: u32,
-    first_refusal: Option<String>,
+    answers: Answers,
     /// By publisher, whose messages have an order. Of all takers together, since each message goes
     /// to one of them.
     tally: Tally,
@@ -78,9 +77,7 @@ impl<'a> ClosedLoop<'a> {
             turn: 0,
             in_flight: u64::from(options.in_flight),
             published: 0,
-            answered: 0,
-            refused: 0,
-            first_refusal: None,
+            answers: Answers::default(),
             tally: Tally::new(options.publishers as usize),
             taken_measured: 0,
             latencies: Histogram::new(),
@@ -91,30 +88,12 @@ impl<'a> ClosedLoop<'a> {
 
     /// Messages that nobody has got yet.
     fn open(&self) -> u64 {
-        u64::from(self.published - self.refused).saturating_sub(self.tally.first)
+        u64::from(self.published - self.answers.refused).saturating_sub(self.tally.first)
     }
 
     fn is_done(&self, now: Duration) -> bool {
-        let all_there = self.open() == 0 && self.answered == self.published;
+        let all_there = self.open() == 0 && self.answers.count == self.published;
         self.stretch.cost().is_some() && all_there || now > self.progress + PATIENCE
-    }
-
-    fn answer(&mut self, frame: &[u8]) -> anyhow::Result<()> {
-        match wire::read_server_frame(frame)? {
-            ServerFrame::Published { .. } => self.answered += 1,
-            ServerFrame::Refused { id: Some(_), message } => {
-                self.answered += 1;
-                self.refused += 1;
-                self.first_refusal.get_or_insert(message);
-            }
-            other @ (ServerFrame::Message
-            | ServerFrame::Connected
-            | ServerFrame::Subscribed
-            | ServerFrame::Refused { id: None, .. }
-            | ServerFrame::Ping
-            | ServerFrame::Other(_)) => bail!("a publisher got {other:?}"),
-        }
-        Ok(())
     }
 
     /// Tells the server that the message in `frame` was taken.
@@ -167,8 +146,7 @@ impl<'a> ClosedLoop<'a> {
             Subscription::Shared => 0,
         };
         report.figure("order_errors", order_errors as f64);
-        report.figure("refused", f64::from(self.refused));
-        report.notes.extend(self.first_refusal.map(|why| format!("the first refusal: {why}")));
+        self.answers.report(self.published, &mut report);
         Ok(report)
     }
 }
@@ -183,7 +161,7 @@ impl Traffic for ClosedLoop<'_> {
     ) -> anyhow::Result<()> {
         if from < self.last_ids.len() {
             self.progress = now;
-            return self.answer(frame);
+            return self.answers.take(frame);
         }
         let taker = from.checked_sub(self.takers.first).is_some_and(|it| it < self.takers.count);
         let Some(stamp) = self.stamps.find(frame) else {
