@@ -85,7 +85,7 @@ impl Stream {
     /// Writes what fits of `slices`; `WouldBlock` when nothing does.
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            // Half of what a write of many slices costs the kernel to begin with.
+            // `send`, which has less to look at than `writev`.
             Self::Plain(socket) => match slices {
                 [only] => socket.write(only),
                 many => socket.write_vectored(many),
