@@ -12,6 +12,7 @@ mod failure;
 mod groups;
 mod history;
 mod logging;
+mod memory;
 mod open_files;
 mod operator;
 mod parse;

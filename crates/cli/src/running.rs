@@ -8,6 +8,7 @@ use tidings_server::{Config, RunningServer, Server};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::memory;
 use crate::signals::Stop;
 
 /// Threads of a command that talks to a server: one for the connection, one to spare.
@@ -34,6 +35,7 @@ pub(crate) fn as_server(
     config: Config,
     started: impl FnOnce(&RunningServer),
 ) -> anyhow::Result<()> {
+    tidings_memory::keep_large_blocks_apart();
     let runtime = Runtime::new().context("the runtime cannot start")?;
     let result = runtime.block_on(serve(config, started));
     runtime.shutdown_timeout(FAREWELL);
@@ -46,6 +48,7 @@ async fn serve(config: Config, started: impl FnOnce(&RunningServer)) -> anyhow::
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let server = Server::start(config).await?;
     started(&server);
+    let returning = tokio::spawn(memory::return_when_quiet());
     loop {
         tokio::select! {
             () = stop.asked() => break,
@@ -58,6 +61,7 @@ async fn serve(config: Config, started: impl FnOnce(&RunningServer)) -> anyhow::
             }
         }
     }
+    returning.abort();
     server.shutdown().await;
     Ok(())
 }

@@ -28,8 +28,9 @@ const WAITING_NEWS_MAX: usize = 4 * 1024;
 /// One thing to tell a shard, other than a commit.
 #[derive(Debug)]
 pub(crate) enum Letter {
-    /// A socket to own from now on.
-    Adopt(Box<Handoff>),
+    /// A socket to own from now on. Not in a box: what the door allocates and a shard frees would be
+    /// where the shard puts its next session, for good, amid what is only needed for the handshake.
+    Adopt(Handoff),
     /// What a reader found for a subscription.
     Read(ReadDone),
     /// Another connection wants this durable subscription: let it go.

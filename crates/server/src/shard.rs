@@ -335,7 +335,7 @@ impl Shard {
 
     fn open(&mut self, letter: Letter) {
         match letter {
-            Letter::Adopt(handoff) => self.adopt(*handoff),
+            Letter::Adopt(handoff) => self.adopt(handoff),
             Letter::Read(done) => self.read_done(done),
             Letter::Evict { key, holder } => self.evict(&key, holder),
             Letter::Released { key, waiter } => self.released(&key, waiter),

@@ -6,7 +6,7 @@ use super::project::Breach;
 
 /// Each crate of ours with the crates of ours it may use. A new crate gets a line here, and with
 /// it a reason to exist.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     (
         "tidings",
         &[
@@ -15,8 +15,10 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "tidings-protocol",
             "tidings-core",
             "tidings-storage",
+            "tidings-memory",
         ],
     ),
+    ("tidings-memory", &[]),
     ("tidings-server", &["tidings-protocol", "tidings-storage", "tidings-core"]),
     ("tidings-client", &["tidings-protocol", "tidings-core"]),
     ("tidings-protocol", &["tidings-core"]),

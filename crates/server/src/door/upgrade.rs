@@ -124,7 +124,7 @@ async fn hand_over(
             let Upgrade { codec, agreement, token, .. } = upgrade;
             let token = token.map(Hidden);
             let handoff = Handoff { stream, codec, agreement, token, input, seat };
-            next_inbox(&env).post(Letter::Adopt(Box::new(handoff)));
+            next_inbox(&env).post(Letter::Adopt(handoff));
         }
         Err(error) => tracing::warn!(%error, "a socket could not be handed over"),
     }
