@@ -7,6 +7,7 @@ mod shared;
 mod unanswered;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backoff::{Backoff, Jitter};
@@ -58,7 +59,8 @@ enum Flight {
 /// letter that was reported durable.
 #[derive(Clone, Debug)]
 pub struct DeliveryWindow {
-    policy: DeliveryPolicy,
+    /// Shared by all windows of a topic: there may be many.
+    policy: Arc<DeliveryPolicy>,
     window: u32,
     epoch: Epoch,
     /// First offset not settled.
@@ -84,7 +86,7 @@ impl DeliveryWindow {
     /// A window of at most `window` unacked messages that goes on from `state`, over a log whose
     /// last offset is `tail`. It saves its own state before it sends anything. `seed` feeds the jitter of backoffs.
     pub fn new(
-        policy: DeliveryPolicy,
+        policy: impl Into<Arc<DeliveryPolicy>>,
         window: u32,
         state: CursorState,
         tail: Offset,
@@ -93,7 +95,7 @@ impl DeliveryWindow {
         let CursorState { epoch, next: cursor, settled, attempts, reserved } = state;
         let tail = tail.max(cursor.previous());
         Self {
-            policy,
+            policy: policy.into(),
             window: window.max(1),
             epoch,
             cursor,

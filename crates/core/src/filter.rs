@@ -64,6 +64,11 @@ impl Filter {
         (!self.has_wildcards()).then(|| Topic::of_checked(Arc::clone(&self.0)))
     }
 
+    /// Whether this filter is `topic` and stands for nothing else.
+    pub fn is(&self, topic: &Topic) -> bool {
+        *self.0 == *topic.as_str()
+    }
+
     /// Whether `topic` is one this filter stands for.
     pub fn matches(&self, topic: &Topic) -> bool {
         covers_levels(self.levels(), topic.levels(), topic.is_reserved())

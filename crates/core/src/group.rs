@@ -9,6 +9,7 @@ mod turns;
 mod unanswered;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backoff::Jitter;
@@ -179,7 +180,7 @@ impl Group {
     pub fn topic_opened(
         &mut self,
         topic: &Topic,
-        (policy, priority): (DeliveryPolicy, Priority),
+        (policy, priority): (Arc<DeliveryPolicy>, Priority),
         state: CursorState,
         tail: Offset,
     ) {

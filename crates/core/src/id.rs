@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use crate::limits::{DEDUP_KEY_BYTES_MAX, ID_BYTES_MAX, ORDER_KEY_BYTES_MAX};
 
 /// Why a text is not an id.
@@ -49,11 +51,18 @@ fn check(what: &'static str, text: &str, bytes_max: usize) -> Result<(), IdError
     Ok(())
 }
 
+/// Text that many share: each holder has a pointer to it and its length.
+type Shared = Arc<str>;
+
+/// Text that is short and nearly each holder's own: up to 23 bytes need no memory beside it, longer
+/// ones are shared.
+type Short = SmolStr;
+
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $bytes_max:expr) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $bytes_max:expr, $text:ty) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name($text);
 
         impl $name {
             /// Checks `text`: 1 to the limit of bytes, no control characters.
@@ -97,38 +106,38 @@ macro_rules! shown {
 
 text_id!(
     /// Who is at the other end: a token's `sub`.
-    UserId, "user", ID_BYTES_MAX
+    UserId, "user", ID_BYTES_MAX, Shared
 );
 text_id!(
     /// The stable name of one device or process of a user.
-    ClientId, "client", ID_BYTES_MAX
+    ClientId, "client", ID_BYTES_MAX, Short
 );
 text_id!(
     /// What a client shows to take its session up again. A secret: whoever knows it and the
     /// user's token takes the session over. So it is no text to be shown: only
     /// [`as_str`](Self::as_str) tells it.
-    SessionId, "session", ID_BYTES_MAX
+    SessionId, "session", ID_BYTES_MAX, Short
 );
 text_id!(
     /// The name of a user's durable subscription (`durable` in a subscribe frame).
-    SubscriptionName, "durable name", ID_BYTES_MAX
+    SubscriptionName, "durable name", ID_BYTES_MAX, Short
 );
 text_id!(
     /// The name of a running server.
-    NodeId, "node", ID_BYTES_MAX
+    NodeId, "node", ID_BYTES_MAX, Shared
 );
 text_id!(
     /// What makes a repeated publish recognisable: unique per message, chosen by the publisher.
-    DedupKey, "key", DEDUP_KEY_BYTES_MAX
+    DedupKey, "key", DEDUP_KEY_BYTES_MAX, Shared
 );
 text_id!(
     /// What messages have in common that must be handled one after the other (an account, a room):
     /// a group delivers messages of one order key in order and to one member at a time.
-    OrderKey, "order key", ORDER_KEY_BYTES_MAX
+    OrderKey, "order key", ORDER_KEY_BYTES_MAX, Shared
 );
 text_id!(
     /// The name of a group whose members divide the messages of a shared subscription.
-    GroupName, "group", ID_BYTES_MAX
+    GroupName, "group", ID_BYTES_MAX, Shared
 );
 
 shown!(UserId, ClientId, SubscriptionName, NodeId, DedupKey, OrderKey, GroupName);

@@ -1,6 +1,7 @@
 //! What the configuration says about a topic.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
@@ -64,7 +65,7 @@ pub struct TopicPolicy {
     /// How long messages are kept.
     pub retention: Retention,
     /// How durable subscriptions are delivered to.
-    pub delivery: DeliveryPolicy,
+    pub delivery: Arc<DeliveryPolicy>,
     /// What a slow live subscription is spared.
     pub backlog: Backlog,
     /// How soon its messages go where messages of several topics wait.
@@ -104,11 +105,11 @@ impl Default for TopicPolicy {
         Self {
             durability: Durability::Sync,
             retention: Retention::DEFAULT,
-            delivery: DeliveryPolicy {
+            delivery: Arc::new(DeliveryPolicy {
                 ack_timeout: Duration::from_secs(30),
                 attempts_max: 5,
                 backoff: Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(5 * 60) },
-            },
+            }),
             backlog: Backlog::Everything,
             priority: Priority::Normal,
             presence: KeepsPresence::No,

@@ -10,13 +10,15 @@ const SLOTS: usize = 512;
 /// Remembers which keys want to be looked at when, to the granularity of a slot.
 ///
 /// It does not cancel: a key whose deadline moved is reported at the old one, and its owner, who
-/// knows the deadline, files it again. So an entry is a key and a tick and nothing else.
+/// knows the deadline, files it again. So an entry is a key and a turn of the wheel and nothing
+/// else.
 #[derive(Clone, Debug)]
 pub struct TimerWheel<K> {
     granularity_ms: u64,
     /// Everything before this tick has been reported.
     tick: u64,
-    slots: Vec<Vec<(u64, K)>>,
+    /// For each slot the keys, and in which turn of the wheel they are due.
+    slots: Vec<Vec<(u32, K)>>,
     len: usize,
 }
 
@@ -36,7 +38,7 @@ impl<K: Copy> TimerWheel<K> {
     /// that is past.
     pub fn insert(&mut self, at: Instant, key: K) {
         let tick = at.as_ms().div_ceil(self.granularity_ms).max(self.tick);
-        self.slots[tick as usize % SLOTS].push((tick, key));
+        self.slots[tick as usize % SLOTS].push((turn_of(tick), key));
         self.len += 1;
     }
 
@@ -50,11 +52,13 @@ impl<K: Copy> TimerWheel<K> {
         for tick in self.tick..self.tick + turns {
             let slot = &mut self.slots[tick as usize % SLOTS];
             let before = slot.len();
+            // The slot's own tick is the latest of its ticks that is not after `last`.
+            let turn = turn_of(last - (last - tick) % SLOTS as u64);
             slot.retain(|(at, key)| {
-                if *at <= last {
+                if *at <= turn {
                     due.push(*key);
                 }
-                *at > last
+                *at > turn
             });
             self.len -= before - slot.len();
             if slot.is_empty() {
@@ -74,6 +78,11 @@ impl<K: Copy> TimerWheel<K> {
             .find(|tick| !self.slots[*tick as usize % SLOTS].is_empty())?;
         Some(Instant::from_ms(tick.saturating_mul(self.granularity_ms)))
     }
+}
+
+/// Which turn of the wheel `tick` is in; the last one for those in some thousand years.
+fn turn_of(tick: u64) -> u32 {
+    u32::try_from(tick / SLOTS as u64).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustc_hash::FxHashMap;
 use tidings_core::{DurableKey, Session, SessionId};
 
+use crate::keyed_table::{Keyed, KeyedTable};
 use crate::shard::ConnectionKey;
 
 /// A connection of any shard.
@@ -27,6 +27,7 @@ pub(crate) enum Claim {
 
 #[derive(Debug)]
 struct Holding {
+    key: DurableKey,
     holder: Place,
     /// The holder's last cursor is being saved; it releases once that is done.
     leaving: bool,
@@ -40,11 +41,27 @@ struct HeldSession {
     record: Arc<Session>,
 }
 
+impl Keyed for Holding {
+    type Key = DurableKey;
+
+    fn key(&self) -> &DurableKey {
+        &self.key
+    }
+}
+
+impl Keyed for HeldSession {
+    type Key = SessionId;
+
+    fn key(&self) -> &SessionId {
+        &self.record.id
+    }
+}
+
 /// Who holds what. Touched when connections and subscriptions come and go, never on delivery.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
-    durable: Mutex<FxHashMap<DurableKey, Holding>>,
-    sessions: Mutex<FxHashMap<SessionId, HeldSession>>,
+    durable: Mutex<KeyedTable<Box<Holding>>>,
+    sessions: Mutex<KeyedTable<HeldSession>>,
 }
 
 impl Directory {
@@ -52,8 +69,9 @@ impl Directory {
     pub(crate) fn claim(&self, key: &DurableKey, claimant: Place) -> Claim {
         let mut durable = lock(&self.durable);
         let Some(holding) = durable.get_mut(key) else {
-            let holding = Holding { holder: claimant, leaving: false, waiter: None };
-            durable.insert(key.clone(), holding);
+            let key = key.clone();
+            let holding = Holding { key, holder: claimant, leaving: false, waiter: None };
+            durable.insert(Box::new(holding));
             return Claim::Granted;
         };
         let displaced = holding.waiter.replace(claimant).filter(|waiter| *waiter != claimant);
@@ -103,7 +121,7 @@ impl Directory {
     /// `place` takes a session up; returns the connection that had it.
     pub(crate) fn take_session(&self, record: &Arc<Session>, place: Place) -> Option<Place> {
         let held = HeldSession { holder: place, record: Arc::clone(record) };
-        let before = lock(&self.sessions).insert(record.id.clone(), held)?.holder;
+        let before = lock(&self.sessions).insert(held)?.holder;
         (before != place).then_some(before)
     }
 
@@ -130,7 +148,7 @@ impl Directory {
 }
 
 fn release(
-    durable: &mut FxHashMap<DurableKey, Holding>,
+    durable: &mut KeyedTable<Box<Holding>>,
     key: &DurableKey,
     place: Place,
 ) -> Option<Place> {

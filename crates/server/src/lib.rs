@@ -23,6 +23,7 @@ mod history;
 mod http;
 mod inbox;
 mod kept_attempts;
+mod keyed_table;
 mod metrics;
 mod operator;
 mod pieces;

@@ -168,7 +168,7 @@ pub(crate) struct Parts {
     pub(crate) env: Arc<Env>,
     pub(crate) seats: Vec<ShardSeat>,
     /// Their threads.
-    readers: Vec<JoinHandle<()>>,
+    pub(crate) readers: Vec<JoinHandle<()>>,
     exporter: Option<Exporter>,
 }
 
@@ -235,7 +235,7 @@ pub struct RunningServer {
     operator_addr: SocketAddr,
     env: Arc<Env>,
     shards: Vec<JoinHandle<()>>,
-    readers: Vec<JoinHandle<()>>,
+    pub(crate) readers: Vec<JoinHandle<()>>,
     /// Spans on their way to a collector.
     export: Option<Export>,
     tasks: TaskTracker,

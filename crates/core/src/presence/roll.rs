@@ -11,27 +11,52 @@ use crate::limits::{
 };
 use crate::time::{Instant, Timestamp};
 
-/// How a member is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stay {
-    /// With this many connections.
-    Connected { connections: u32 },
-    /// With none, but it may come back until then.
-    Awaited { until: Instant },
-}
-
+/// How a member is there. One of many, so it has no more than it needs.
 #[derive(Clone, Copy, Debug)]
 struct Attendance {
     since: Timestamp,
-    stay: Stay,
+    /// With how many connections; with none it is awaited.
+    connections: u32,
+}
+
+/// The members that may come back, by when that ends.
+#[derive(Debug, Default)]
+struct Awaited {
+    in_turn: BTreeSet<(Instant, Member)>,
+    until: BTreeMap<Member, Instant>,
+}
+
+impl Awaited {
+    fn insert(&mut self, until: Instant, member: Member) {
+        self.in_turn.insert((until, member.clone()));
+        self.until.insert(member, until);
+    }
+
+    fn remove(&mut self, member: &Member) {
+        if let Some((member, until)) = self.until.remove_entry(member) {
+            self.in_turn.remove(&(until, member));
+        }
+    }
+
+    /// When the first wait ends.
+    fn first_end(&self) -> Option<Instant> {
+        self.in_turn.first().map(|(until, _)| *until)
+    }
+
+    /// Takes out who is awaited until `now` or earlier.
+    fn pop_ended(&mut self, now: Instant) -> Option<Member> {
+        self.first_end().filter(|until| *until <= now)?;
+        let (_, member) = self.in_turn.pop_first()?;
+        self.until.remove(&member);
+        Some(member)
+    }
 }
 
 /// One topic's presence.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
     members: BTreeMap<Member, Attendance>,
-    /// The members that may come back, by when that ends.
-    awaited: BTreeSet<(Instant, Member)>,
+    awaited: Awaited,
     /// Connections of which only the number is known.
     unlisted: u64,
     watchers: u64,
@@ -52,8 +77,7 @@ impl Roll {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let expiry = self.awaited.first().map(|(until, _)| *until);
-        [expiry, self.announce_at].into_iter().flatten().min()
+        [self.awaited.first_end(), self.announce_at].into_iter().flatten().min()
     }
 
     /// A connection came. A member that is new is listed if there is `room`.
@@ -66,13 +90,10 @@ impl Roll {
         counts: &mut PresenceCounts,
     ) -> Admission {
         if let Some(attendance) = self.members.get_mut(member) {
-            match &mut attendance.stay {
-                Stay::Connected { connections } => *connections += 1,
-                Stay::Awaited { until } => {
-                    self.awaited.remove(&(*until, member.clone()));
-                    attendance.stay = Stay::Connected { connections: 1 };
-                }
+            if attendance.connections == 0 {
+                self.awaited.remove(member);
             }
+            attendance.connections += 1;
             return Admission::Listed;
         }
         if !room {
@@ -85,7 +106,7 @@ impl Roll {
             Some(Change::Left { since }) => since,
             Some(Change::Joined { .. }) | None => wall,
         };
-        let attendance = Attendance { since, stay: Stay::Connected { connections: 1 } };
+        let attendance = Attendance { since, connections: 1 };
         self.members.insert(member.clone(), attendance);
         counts.listed += 1;
         Admission::Listed
@@ -100,16 +121,13 @@ impl Roll {
         counts: &mut PresenceCounts,
     ) {
         let attendance = self.members.get_mut(member).expect("whoever leaves is on the roll");
-        let Stay::Connected { connections } = &mut attendance.stay else {
-            panic!("whoever leaves has a connection");
-        };
-        *connections -= 1;
-        if *connections > 0 {
+        assert!(attendance.connections > 0, "whoever leaves has a connection");
+        attendance.connections -= 1;
+        if attendance.connections > 0 {
             return;
         }
         if until > now {
-            attendance.stay = Stay::Awaited { until };
-            self.awaited.insert((until, member.clone()));
+            self.awaited.insert(until, member.clone());
         } else {
             self.strike(now, member, counts);
         }
@@ -146,8 +164,8 @@ impl Roll {
 
     /// Strikes those who did not come back in time off the roll, at most `budget`.
     pub(super) fn expire(&mut self, now: Instant, budget: &mut usize, counts: &mut PresenceCounts) {
-        while *budget > 0 && self.awaited.first().is_some_and(|(until, _)| *until <= now) {
-            let Some((_, member)) = self.awaited.pop_first() else { break };
+        while *budget > 0 {
+            let Some(member) = self.awaited.pop_ended(now) else { break };
             self.strike(now, &member, counts);
             *budget -= 1;
         }

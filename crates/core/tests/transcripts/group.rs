@@ -83,7 +83,7 @@ impl Sharing {
                 known.ok_or("a priority is `urgent`, `normal` or `bulk`")?
             }
         };
-        self.group()?.topic_opened(&topic, (policy, priority), state, tail);
+        self.group()?.topic_opened(&topic, (policy.into(), priority), state, tail);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! `[[topic]]`: the policies of topics.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -82,11 +83,11 @@ impl TopicSection {
                 messages: self.retention_messages,
                 bytes: self.retention_bytes.map(ByteSize::as_u64),
             },
-            delivery: DeliveryPolicy {
+            delivery: Arc::new(DeliveryPolicy {
                 ack_timeout: self.ack_timeout,
                 attempts_max: self.attempts_max,
                 backoff: Backoff { base: self.backoff_base, cap: self.backoff_cap },
-            },
+            }),
             priority: self.priority,
             backlog: self
                 .backlog_max

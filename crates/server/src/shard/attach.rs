@@ -1,5 +1,7 @@
 //! Durable subscriptions find their holder: one connection at a time, from a saved cursor on.
 
+use std::sync::Arc;
+
 use tidings_core::{
     CursorState, DeliveryWindow, Durability, DurableKey, Filter, Position, Recovery, ResetReason,
     TopicState, recover,
@@ -114,7 +116,7 @@ impl Shard {
         let WaitingDurable { id, key, window, watch, .. } = waiting;
         let by_policy = id.is_none();
         let state = self.env.store.topic_state(&key.topic);
-        let policy = self.env.policies.policy(&key.topic).delivery;
+        let policy = Arc::clone(&self.env.policies.policy(&key.topic).delivery);
         let seed = self.env.random_seed();
         let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) else {
             return;
@@ -122,7 +124,8 @@ impl Shard {
         let client = active.session.client.clone();
         let attempts = self.env.attempts.take(&key.clone().into(), cursor.epoch);
         let reserved = cursor.reserved;
-        let mut window = DeliveryWindow::new(policy, *window, cursor, state.head, seed);
+        let mut window =
+            DeliveryWindow::new(Arc::clone(&policy), *window, cursor, state.head, seed);
         match begins {
             Begins::Now => window.begins(reserved),
             Begins::Anew => window.begins_anew(),

@@ -95,7 +95,7 @@ impl Shard {
         };
         for Subscription { sub, kind } in &mut active.subscriptions {
             match kind {
-                Kind::Live { topic: own, index, asked_up_to, .. } if own == topic => {
+                Kind::Live { index, asked_up_to, .. } if sub.is(topic) => {
                     let entry = self.topics.exact.get_mut(topic);
                     if let Some(live) = entry.and_then(|e| e.live.get_mut(*index as usize)) {
                         let LiveSubscriber { cursor, reading, .. } = live;
@@ -195,7 +195,7 @@ impl Shard {
         let mut is_reading = false;
         for subscription in &active.subscriptions {
             let (cursor, reading) = match &subscription.kind {
-                Kind::Live { topic: own, index, .. } if own == topic => {
+                Kind::Live { index, .. } if subscription.sub.is(topic) => {
                     let Some(live) = entry.and_then(|e| e.live.get(*index as usize)) else {
                         continue;
                     };
@@ -307,7 +307,7 @@ impl Shard {
         let mut member_of = Vec::new();
         for subscription in &active.subscriptions {
             match &subscription.kind {
-                Kind::Live { topic, .. } => live.push(topic.clone()),
+                Kind::Live { .. } => live.extend(subscription.sub.as_topic()),
                 Kind::LiveFilter(lagging) => live.extend(lagging.topics.keys().cloned()),
                 Kind::Durable(held) => durable.push(held.key.topic.clone()),
                 Kind::Shared(shared) => member_of.push(shared.member),

@@ -10,6 +10,7 @@ use tidings_core::{
 use tidings_protocol::{Connect, Connected, ErrorBody, ErrorCode, RequestId, ServerBody};
 
 use super::connection::{Active, Phase};
+use super::subscription::Subscriptions;
 use super::{PendingWrite, Shard};
 use crate::auth::AuthError;
 use crate::clock::Clock;
@@ -120,7 +121,7 @@ impl Shard {
                 principal,
                 session,
                 since: Clock::wall(),
-                subscriptions: Vec::new(),
+                subscriptions: Subscriptions::new(),
                 publishes_in_flight: 0,
                 history_in_flight: 0,
                 refused_refreshes: 0,

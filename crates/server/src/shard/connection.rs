@@ -10,7 +10,7 @@ use tidings_protocol::{Codec, ServerBody, ServerFrame, encode_server_frame};
 
 use super::output::Output;
 use super::stream::{Hidden, Stream};
-use super::subscription::{Kind, Lagging, Subscription};
+use super::subscription::{Kind, Lagging, Subscription, Subscriptions};
 use crate::commit::{SharedMessage, append_frame, append_member_frame, append_message_frame};
 use crate::env::Seat;
 use crate::trace_log;
@@ -66,7 +66,7 @@ pub(super) struct Active {
     pub(super) session: Arc<Session>,
     /// When it was authenticated.
     pub(super) since: Timestamp,
-    pub(super) subscriptions: Vec<Subscription>,
+    pub(super) subscriptions: Subscriptions,
     pub(super) publishes_in_flight: u32,
     pub(super) history_in_flight: u8,
     /// Tokens shown by `refresh` that were refused.
@@ -156,7 +156,7 @@ impl Connection {
     pub(super) fn begins_after(&mut self, topic: &Topic, offset: Offset) -> bool {
         let subscriptions = self.active().into_iter().flat_map(|active| &active.subscriptions);
         subscriptions.into_iter().any(|subscription| match &subscription.kind {
-            Kind::Live { topic: own, begins, .. } => own == topic && *begins > offset,
+            Kind::Live { begins, .. } => subscription.sub.is(topic) && *begins > offset,
             Kind::LiveFilter(_) | Kind::Durable(_) | Kind::Waiting(_) | Kind::Shared(_) => false,
         })
     }

@@ -89,10 +89,6 @@ impl Shard {
 
     pub(super) fn add(&mut self, slot: u32, sub: Filter, kind: Kind) {
         if let Some(active) = self.connections.get_mut(slot as usize).and_then(|c| c.active()) {
-            // Most connections have one; a vector that grows by itself begins with room for four.
-            if active.subscriptions.is_empty() {
-                active.subscriptions.reserve_exact(1);
-            }
             active.subscriptions.push(Subscription { sub, kind });
             self.env.metrics.subscriptions.inc();
         }
@@ -125,7 +121,7 @@ impl Shard {
         let asked_up_to = if is_new { Offset::ORIGIN } else { state.head };
         let name = self.topics.shared_name(topic);
         let filter = Filter::from(&name);
-        self.add(slot, filter, Kind::Live { topic: name, index, begins, asked_up_to });
+        self.add(slot, filter, Kind::Live { index, begins, asked_up_to });
         let pending = state.head.next().distance_from(start.next());
         let place = Some(place(state, start, pending));
         self.send(
@@ -195,7 +191,8 @@ impl Shard {
         self.env.metrics.subscriptions.dec();
         let Some(connection) = self.key(slot) else { return };
         match subscription.kind {
-            Kind::Live { topic, index, .. } => {
+            Kind::Live { index, .. } => {
+                let topic = subscription.sub.as_topic().expect("it is of one topic");
                 self.leave_gap_to_filters(slot, &topic, index);
                 self.topics.remove_live(&topic, index, &mut self.connections);
                 self.depart(slot, &topic, departure);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use tidings_core::{
     AttemptLog, ClientId, DeliveryWindow, DurableKey, Filter, GiveUp, Instant, LiveCursor, Offset,
     Recovery, Topic,
@@ -21,13 +22,16 @@ pub(super) struct Subscription {
     pub(super) kind: Kind,
 }
 
+/// Those of a connection. Most have one, which lies in its place.
+pub(super) type Subscriptions = SmallVec<[Subscription; 1]>;
+
 /// How a subscription remembers its place.
 #[derive(Debug)]
 pub(super) enum Kind {
-    /// The place is in the topic's array of live subscribers, at this index. It began with the
+    /// Of one topic. The place is in its array of live subscribers, at this index. It began with the
     /// message `begins`: earlier ones are for filters of the connection to deliver. What it asked
     /// for when it began, up to `asked_up_to`, is not a backlog of its own making.
-    Live { topic: Topic, index: u32, begins: Offset, asked_up_to: Offset },
+    Live { index: u32, begins: Offset, asked_up_to: Offset },
     /// At the tail of every topic that matches, but for those in the map.
     LiveFilter(Box<Lagging>),
     /// The server remembers, and the delivery window decides.
@@ -184,16 +188,18 @@ pub(super) enum Stage {
 
 #[cfg(test)]
 mod tests {
-    use tidings_core::{CursorState, DeliveryEffect, DeliveryPolicy, Epoch, TopicPolicy};
+    use std::sync::Arc;
+
+    use tidings_core::{CursorState, DeliveryEffect, Epoch, TopicPolicy};
 
     use super::*;
 
     /// A subscription to a topic of three messages, all of which it was told to send.
     fn durable() -> Durable {
-        let policy: DeliveryPolicy = TopicPolicy::default().delivery;
+        let policy = TopicPolicy::default().delivery;
         let state = CursorState::beginning(Epoch::new(1), Offset::FIRST, 4);
         let reserved = state.reserved;
-        let mut window = DeliveryWindow::new(policy, 4, state, Offset::new(3), 1);
+        let mut window = DeliveryWindow::new(Arc::clone(&policy), 4, state, Offset::new(3), 1);
         window.begins(reserved);
         let mut durable = Durable {
             key: DurableKey {

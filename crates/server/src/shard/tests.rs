@@ -8,6 +8,7 @@ mod sessions;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -28,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One shard and its clients, by their slots.
 struct Rig {
     shard: Shard,
+    readers: Vec<JoinHandle<()>>,
     clients: BTreeMap<u32, Client>,
     requests: u32,
 }
@@ -44,7 +46,17 @@ impl Rig {
         config.server.shards = 1;
         let mut parts = parts(&config, Engine::Memory).await.unwrap();
         let seat: ShardSeat = parts.seats.pop().unwrap();
-        Self { shard: Shard::new(parts.env, seat), clients: BTreeMap::new(), requests: 0 }
+        let shard = Shard::new(parts.env, seat);
+        Self { shard, readers: parts.readers, clients: BTreeMap::new(), requests: 0 }
+    }
+
+    /// From now on nobody reads the log for the shard.
+    fn stop_readers(&mut self) {
+        self.shard.env.readers.close();
+        // One that has not seen yet that the queue is closed would serve it.
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
     }
 
     /// Another connection; returns its slot.

@@ -7,7 +7,7 @@ use tidings_core::{Filter, FilterTrie, LiveCursor, Offset, Topic};
 use super::ConnectionKey;
 use super::backlog::Backlogs;
 use super::connection::Connection;
-use super::subscription::{Kind, Subscription};
+use super::subscription::{Kind, Subscriptions};
 
 /// The subscriptions of a shard, by topic.
 #[derive(Debug, Default)]
@@ -73,8 +73,8 @@ impl Topics {
         let moved = entry.live.get(index as usize).map(|moved| moved.slot);
         let subscriptions = moved.and_then(|slot| subscriptions(connections, slot));
         for subscription in subscriptions.into_iter().flatten() {
-            if let Kind::Live { topic: own, index: its_index, .. } = &mut subscription.kind
-                && own == topic
+            if let Kind::Live { index: its_index, .. } = &mut subscription.kind
+                && subscription.sub.is(topic)
             {
                 *its_index = index;
             }
@@ -111,6 +111,6 @@ impl Topics {
     }
 }
 
-fn subscriptions(connections: &mut Slab<Connection>, slot: u32) -> Option<&mut Vec<Subscription>> {
+fn subscriptions(connections: &mut Slab<Connection>, slot: u32) -> Option<&mut Subscriptions> {
     Some(&mut connections.get_mut(slot as usize)?.active()?.subscriptions)
 }

@@ -35,14 +35,14 @@ impl Subject {
     pub(super) fn topic_opened(
         &mut self,
         topic: &Topic,
-        policy: (DeliveryPolicy, Priority),
+        (delivery, priority): (DeliveryPolicy, Priority),
         mut state: CursorState,
         tail: Offset,
     ) {
         if self.is(Mutation::GroupForgetsAttempts) {
             state.attempts.clear();
         }
-        self.group.topic_opened(topic, policy, state, tail);
+        self.group.topic_opened(topic, (delivery.into(), priority), state, tail);
         if self.is(Mutation::GroupSendsUnreserved) {
             self.group.saved(topic, Offset::LAST);
         }

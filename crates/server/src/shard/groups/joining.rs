@@ -1,6 +1,7 @@
 //! Members come and go, and groups with them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tidings_core::{
     CursorKey, CursorState, Departure, Group, GroupKey, Instant, MemberId, Offset, Recovery,
@@ -163,7 +164,7 @@ impl Shard {
         let (reserved, epoch) = (cursor.reserved, cursor.epoch);
         let state = self.env.store.topic_state(topic);
         let policy = self.env.policies.policy(topic);
-        let policy = (policy.delivery, policy.priority);
+        let policy = (Arc::clone(&policy.delivery), policy.priority);
         let Some(owned) = self.groups.get(slot) else { return };
         owned.group.topic_opened(topic, policy, cursor, state.head);
         match begins {

@@ -131,7 +131,7 @@ async fn a_drain_that_is_out_of_time_saves_how_far_a_subscriber_was() {
         rig.publish("jobs/a");
         rig.publish("jobs/a");
         assert_eq!(rig.offsets(slot, 2), [1, 2]);
-        rig.shard.env.readers.close();
+        rig.stop_readers();
         rig.give_up(slot, 2);
         rig.ack(slot, 1);
         rig.turn_once();
