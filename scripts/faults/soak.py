@@ -18,8 +18,9 @@ CONFIGURATION = (
     '[storage]\nsegment_bytes = "4MiB"\ndedup_window = "60s"\n'
     '[[topic]]\nmatch = "#"\nretention_age = "60s"\n[limits]\nsession_expiry = "10s"\n')
 LIVES, GUESTS = 5, 20
-# What a life takes until it has reached its level: retention and sessions have to expire once.
-WARM_UP = 75
+# What a life takes until it has reached its level: retention and sessions have to expire once, and the
+# first checkpoints, each of more than the one before, have to come: memory rises in steps until then.
+WARM_UP = 200
 
 
 def cut(server, _chance):
@@ -97,7 +98,8 @@ def live(server, chance, seconds, done):
 def soak(quick):
     """O4: clients that come and go, and faults at random: all that it takes stays flat."""
     need("strace")
-    seconds, warm = (60, 4) if quick else (1200, WARM_UP)
+    seconds, warm = (60, 4) if quick else (int(os.environ.get("SOAK_SECONDS", 3000)), WARM_UP)
+    expect(seconds / LIVES > warm, f"SOAK_SECONDS has to be more than {LIVES * warm}")
     seed = int(os.environ.get("SOAK_SEED", random.randrange(1 << 32)))
     print(f"SOAK_SEED={seed}", flush=True)
     chance, lives = random.Random(seed), []
