@@ -1,8 +1,11 @@
 //! Message data that says it is JSON: checked once, where it enters.
 
 use bytes::Bytes;
+use memchr::{memchr2, memchr2_iter};
 use serde_json::value::RawValue;
 use tidings_core::Data;
+
+use crate::json::JsonText;
 
 /// How deeply JSON data may nest. Subscribers parse it with parsers that recurse; one message
 /// must not be able to stop all of them, so it stays below the common limits (128 and up).
@@ -29,11 +32,11 @@ pub enum JsonDataError {
 pub fn json_data(bytes: &[u8]) -> Result<Data, JsonDataError> {
     let value: &RawValue = serde_json::from_slice(bytes)
         .map_err(|error| JsonDataError::NotJson { reason: error.to_string() })?;
-    json_value_data(value)
+    json_value_data(value.into())
 }
 
 /// The same for a value that is known to be JSON in UTF-8.
-pub(crate) fn json_value_data(value: &RawValue) -> Result<Data, JsonDataError> {
+pub(crate) fn json_value_data(value: JsonText<'_>) -> Result<Data, JsonDataError> {
     let text = value.get().as_bytes();
     if opening_brackets(text) > DATA_DEPTH_MAX && depth(text) > DATA_DEPTH_MAX {
         return Err(JsonDataError::TooDeep);
@@ -45,17 +48,17 @@ pub(crate) fn json_value_data(value: &RawValue) -> Result<Data, JsonDataError> {
 /// nothing: inside strings they are escaped.
 fn on_one_line(text: &[u8]) -> Bytes {
     let is_line_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
-    if text.iter().any(is_line_break) {
+    if memchr2(b'\n', b'\r', text).is_some() {
         text.iter().copied().filter(|byte| !is_line_break(byte)).collect()
     } else {
         Bytes::copy_from_slice(text)
     }
 }
 
-/// How many brackets could open an array or object: no less than the depth, and far quicker to
-/// count.
+/// How many brackets could open an array or object, if they are few: no less than the depth, and far
+/// quicker to count.
 fn opening_brackets(text: &[u8]) -> usize {
-    text.iter().filter(|byte| matches!(byte, b'[' | b'{')).count()
+    memchr2_iter(b'[', b'{', text).take(DATA_DEPTH_MAX + 1).count()
 }
 
 /// How many arrays and objects stand in each other at most.

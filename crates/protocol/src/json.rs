@@ -5,9 +5,8 @@ mod delivery;
 mod object;
 mod presence;
 mod server;
+mod text;
 mod writer;
-
-use serde_json::value::RawValue;
 
 pub(crate) use self::client::{
     BROADCAST_FIELDS, PUBLISH_FIELDS, encode_client, read_publish, read_publish_to, write_publish,
@@ -19,6 +18,7 @@ pub(crate) use self::server::{
     ERROR_FIELDS, encode_server, read_error, read_history, read_published, read_scheduled,
     read_told_error, write_error, write_history, write_published, write_reset, write_scheduled,
 };
+pub(crate) use self::text::JsonText;
 pub(crate) use self::writer::ObjectWriter;
 
 use self::object::Fields;
@@ -37,7 +37,7 @@ struct Kind<B> {
 /// Takes the first line that is not blank.
 pub(crate) fn next_line<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
     while !input.is_empty() {
-        let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
+        let end = memchr::memchr(b'\n', input).unwrap_or(input.len());
         let (line, rest) = input.split_at(end);
         *input = rest.get(1..).unwrap_or_default();
         let line = line.trim_ascii();
@@ -89,7 +89,7 @@ fn the_body<'a, B>(
     fields: &mut Fields<'a>,
     kinds: &'static [Kind<B>],
     reading: Reading,
-) -> Result<(&'static Kind<B>, &'a RawValue), ErrorBody> {
+) -> Result<(&'static Kind<B>, JsonText<'a>), ErrorBody> {
     let words = kinds.iter().map(|kind| kind.word);
     if let Some(name) = fields.duplicate() {
         return Err(bad_frame(format!("the frame has `{name}` twice")));
@@ -121,12 +121,11 @@ fn the_body<'a, B>(
     }
 }
 
-fn request_id(raw: &RawValue, reading: Reading) -> Result<Option<RequestId>, ErrorBody> {
-    if reading == Reading::Tolerant && raw.get() == "null" {
+fn request_id(text: JsonText<'_>, reading: Reading) -> Result<Option<RequestId>, ErrorBody> {
+    if reading == Reading::Tolerant && text.get() == "null" {
         return Ok(None);
     }
-    let number: Option<u32> = serde_json::from_str(raw.get()).ok();
-    let id = number.and_then(RequestId::new);
+    let id = text.get().parse().ok().and_then(RequestId::new);
     let range = 1..=u64::from(u32::MAX);
     id.map(Some).ok_or_else(|| crate::rules::not_in(Field::new("", "id"), &range))
 }

@@ -88,8 +88,8 @@ pub(crate) fn read_delivery(object: &Object<'_>) -> Result<Delivery, ErrorBody> 
 pub(super) fn read_data(object: &Object<'_>) -> Result<Data, ErrorBody> {
     match (object.any("data"), object.optional("data_base64")) {
         (Some(value), None) => {
-            rules::data_size(value.at(), value.raw().get().len())?;
-            rules::json_data(value.at(), json_value_data(value.raw()))
+            rules::data_size(value.at(), value.json().get().len())?;
+            rules::json_data(value.at(), json_value_data(value.json()))
         }
         (None, Some(value)) => {
             let text = value.text()?;

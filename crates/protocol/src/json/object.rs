@@ -15,6 +15,7 @@ use tidings_core::Headers;
 use crate::error_code::ErrorCode;
 use crate::field::{Field, shown, suggestion};
 use crate::frame::ErrorBody;
+use crate::json::text::JsonText;
 use crate::rules;
 
 /// What happens to fields that are not known.
@@ -26,10 +27,16 @@ pub(crate) enum Reading {
     Tolerant,
 }
 
+/// Fields with their names.
+type Values<'a> = Vec<(&'static str, JsonText<'a>)>;
+
+/// Fields that find room at once: few objects have more.
+const FIELDS: usize = 4;
+
 /// The known fields of an object as they were met. Holds at most one value for each.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
-    values: Vec<(&'static str, &'a RawValue)>,
+    values: Values<'a>,
     unknown: Option<Cow<'a, str>>,
     duplicate: Option<&'static str>,
 }
@@ -47,7 +54,33 @@ impl<'a> Fields<'a> {
         deserializer.end()
     }
 
-    pub(super) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+    /// The same of a value that is known to be JSON. `false` if it is no object.
+    fn read_checked(
+        &mut self,
+        value: JsonText<'a>,
+        known: impl Fn(&str) -> Option<&'static str>,
+    ) -> bool {
+        let Some(members) = value.members() else { return false };
+        self.values.reserve(FIELDS);
+        for (name, value) in members {
+            let Some(text) = string(name) else { return false };
+            match known(&text) {
+                Some(name) => self.add(name, value),
+                None => _ = self.unknown.get_or_insert(text),
+            }
+        }
+        true
+    }
+
+    fn add(&mut self, name: &'static str, value: JsonText<'a>) {
+        if self.values.iter().any(|(known, _)| *known == name) {
+            self.duplicate.get_or_insert(name);
+        } else {
+            self.values.push((name, value));
+        }
+    }
+
+    pub(super) fn take(&mut self, name: &str) -> Option<JsonText<'a>> {
         let at = self.values.iter().position(|(known, _)| *known == name)?;
         Some(self.values.swap_remove(at).1)
     }
@@ -91,11 +124,7 @@ impl<'de, K: Fn(&str) -> Option<&'static str>> Visitor<'de> for FieldsSeed<'_, '
                 continue;
             };
             let value: &'de RawValue = map.next_value()?;
-            if self.fields.values.iter().any(|(known, _)| *known == name) {
-                self.fields.duplicate.get_or_insert(name);
-            } else {
-                self.fields.values.push((name, value));
-            }
+            self.fields.add(name, value.into());
         }
         Ok(())
     }
@@ -104,6 +133,14 @@ impl<'de, K: Fn(&str) -> Option<&'static str>> Visitor<'de> for FieldsSeed<'_, '
 /// A string that borrows from the input where it has no escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The string that a value is, if it is one and of Unicode text.
+fn string(value: JsonText<'_>) -> Option<Cow<'_, str>> {
+    match value.plain_string() {
+        Some(text) => Some(Cow::Borrowed(text)),
+        None => serde_json::from_str(value.get()).ok().map(|Text(text)| text),
+    }
+}
 
 /// The error of a text that is not one JSON object. Messages of the parser are shown for syntax
 /// only: others quote the input, which may hold a secret.
@@ -121,7 +158,7 @@ pub(super) fn not_an_object(what: &str, error: &serde_json::Error) -> ErrorBody 
 #[derive(Debug)]
 pub(crate) struct Object<'a> {
     path: &'a str,
-    fields: Vec<(&'static str, &'a RawValue)>,
+    fields: Values<'a>,
     reading: Reading,
 }
 
@@ -170,13 +207,14 @@ impl<'a> Object<'a> {
 
     /// The field `name` if it is there. Tolerant reading takes `null` for absent.
     pub(crate) fn optional(&self, name: &'static str) -> Option<Value<'a>> {
-        self.any(name).filter(|value| value.reading == Reading::Strict || value.raw.get() != "null")
+        self.any(name)
+            .filter(|value| value.reading == Reading::Strict || value.text.get() != "null")
     }
 
     /// The field `name`, also if it is `null`: for data, of which null is a value.
     pub(crate) fn any(&self, name: &'static str) -> Option<Value<'a>> {
-        let (_, raw) = self.fields.iter().find(|(known, _)| *known == name)?;
-        Some(Value::new(self.at(name), raw, self.reading))
+        let (_, text) = self.fields.iter().find(|(known, _)| *known == name)?;
+        Some(Value::new(self.at(name), *text, self.reading))
     }
 
     /// The field `name`, which has to be there.
@@ -209,7 +247,8 @@ impl<'a> Object<'a> {
 
     pub(crate) fn optional_flag(&self, name: &'static str) -> Result<Option<bool>, ErrorBody> {
         let flag = |value: Value<'a>| {
-            serde_json::from_str(value.raw.get()).map_err(|_| value.at.bad("must be true or false"))
+            serde_json::from_str(value.text.get())
+                .map_err(|_| value.at.bad("must be true or false"))
         };
         self.optional(name).map(flag).transpose()
     }
@@ -219,13 +258,13 @@ impl<'a> Object<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Value<'a> {
     at: Field<'a>,
-    raw: &'a RawValue,
+    text: JsonText<'a>,
     reading: Reading,
 }
 
 impl<'a> Value<'a> {
-    pub(crate) const fn new(at: Field<'a>, raw: &'a RawValue, reading: Reading) -> Self {
-        Self { at, raw, reading }
+    pub(crate) const fn new(at: Field<'a>, text: JsonText<'a>, reading: Reading) -> Self {
+        Self { at, text, reading }
     }
 
     /// Where it stands, for errors.
@@ -233,9 +272,9 @@ impl<'a> Value<'a> {
         self.at
     }
 
-    /// Its text, a valid JSON value.
-    pub(crate) const fn raw(self) -> &'a RawValue {
-        self.raw
+    /// Its text as it stands there.
+    pub(crate) const fn json(self) -> JsonText<'a> {
+        self.text
     }
 
     /// The object it is; `path` is what its fields' names start with.
@@ -245,51 +284,43 @@ impl<'a> Value<'a> {
         known: &'static [&'static str],
     ) -> Result<Object<'a>, ErrorBody> {
         let mut fields = Fields::default();
-        fields
-            .read(self.raw.get(), |key| known.iter().copied().find(|name| *name == key))
-            .map_err(|_| self.at.bad("must be an object"))?;
+        if !fields.read_checked(self.text, |key| known.iter().copied().find(|name| *name == key)) {
+            return Err(self.at.bad("must be an object"));
+        }
         Object::from_fields(path, fields, known, self.reading)
     }
 
     pub(crate) fn text(self) -> Result<Cow<'a, str>, ErrorBody> {
-        // The raw value is valid JSON, so a string without escapes is what its quotes enclose.
-        let inner = self.raw.get().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        if let Some(inner) = inner.filter(|text| !text.contains('\\')) {
-            return Ok(Cow::Borrowed(inner));
-        }
-        serde_json::from_str(self.raw.get())
-            .map(|Text(text)| text)
-            .map_err(|_| self.at.bad("must be a string of Unicode text"))
+        string(self.text).ok_or_else(|| self.at.bad("must be a string of Unicode text"))
     }
 
     pub(crate) fn number(self, range: RangeInclusive<u64>) -> Result<u64, ErrorBody> {
-        let number =
-            serde_json::from_str(self.raw.get()).map_err(|_| rules::not_in(self.at, &range))?;
+        let number = self.text.get().parse().map_err(|_| rules::not_in(self.at, &range))?;
         rules::number(self.at, number, range)
     }
 
     pub(crate) fn numbers(self) -> Result<Vec<u64>, ErrorBody> {
-        serde_json::from_str(self.raw.get())
+        serde_json::from_str(self.text.get())
             .map_err(|_| self.at.bad("must be an array of whole numbers"))
     }
 
     /// The values of an array of at most `count_max`.
-    pub(crate) fn array(self, count_max: usize) -> Result<Vec<&'a RawValue>, ErrorBody> {
+    pub(crate) fn array(self, count_max: usize) -> Result<Vec<JsonText<'a>>, ErrorBody> {
         let values: Vec<&RawValue> =
-            serde_json::from_str(self.raw.get()).map_err(|_| self.at.bad("must be an array"))?;
+            serde_json::from_str(self.text.get()).map_err(|_| self.at.bad("must be an array"))?;
         if values.len() > count_max {
             let count = values.len();
             return Err(self
                 .at
                 .bad(format_args!("has at most {count_max} entries, this has {count}")));
         }
-        Ok(values)
+        Ok(values.into_iter().map(JsonText::from).collect())
     }
 
     /// An object of strings.
     pub(crate) fn headers(self) -> Result<Headers, ErrorBody> {
         let mut headers = Headers::new();
-        let mut deserializer = serde_json::Deserializer::from_str(self.raw.get());
+        let mut deserializer = serde_json::Deserializer::from_str(self.text.get());
         let twice = HeadersSeed(&mut headers)
             .deserialize(&mut deserializer)
             .map_err(|_| self.at.bad("must be an object of strings"))?;
