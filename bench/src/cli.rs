@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::compare::CompareOptions;
 use crate::limit::{LogOptions, Writing};
 use crate::load::{
-    FanoutOptions, GroupOptions, IdleOptions, LaggingOptions, MixedOptions, Pace, PairsOptions,
-    PublishOptions, StormOptions,
+    FanoutOptions, GroupOptions, GrowthOptions, IdleOptions, LaggingOptions, MixedOptions, Pace,
+    PairsOptions, PublishOptions, StormOptions,
 };
 use crate::report::Report;
 use crate::{chart, compare, fsync, limit, load, machine};
@@ -55,6 +55,8 @@ enum Command {
     Publish(PublishOptions),
     /// Many silent subscribers: memory, and what it costs to connect them
     Idle(IdleOptions),
+    /// More and more connections: what each of them, and each delivery, costs then
+    Growth(GrowthOptions),
     /// One publisher that offers 2, 4 and 8 times what the server can deliver
     Overload(FanoutOptions),
     /// Durable subscribers with acks beside live ones, published to in turns
@@ -139,6 +141,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Pairs(options) => load::pairs(&options)?,
         Command::Publish(options) => load::publish(&options)?,
         Command::Idle(options) => load::idle(&options)?,
+        Command::Growth(options) => load::growth(&options)?,
         Command::Overload(options) => load::overload(&options)?,
         Command::Mixed(options) => load::mixed(&options)?,
         Command::Group(options) => load::group(&options)?,

@@ -63,6 +63,14 @@ impl Report {
         self.figure("latency_max_ms", ms(histogram.max()));
     }
 
+    /// Adds up over the parts of a run what they counted, faults among it, and takes over their notes.
+    pub(crate) fn sums(&mut self, parts: &[Self]) {
+        for name in ["published", "deliveries", "lost", "duplicates", "order_errors", "refused"] {
+            self.figure(name, parts.iter().filter_map(|part| part.value(name)).sum());
+        }
+        self.notes.extend(parts.iter().flat_map(|part| part.notes.clone()));
+    }
+
     pub(crate) fn value(&self, name: &str) -> Option<f64> {
         self.figures.iter().find(|figure| figure.name == name).map(|figure| figure.value)
     }

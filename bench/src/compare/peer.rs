@@ -150,6 +150,8 @@ impl Peer {
                 command.args(["dev", "--listen", &address, "--data"]).arg(data.join("tidings"));
                 // In `dev` everybody is one user, who may not have so many cursors by default.
                 command.env("TIDINGS_LIMITS__CURSORS_PER_USER", "100000");
+                // One more than the largest crowd has subscribers, for the publisher.
+                command.env("TIDINGS_SERVER__CONNECTIONS_MAX", "15001");
                 command.env("TIDINGS_TOPIC", MEMORY_TOPICS);
                 command.args(["--operator", &free_address()?.to_string()]).args(arguments);
             }

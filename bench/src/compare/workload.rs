@@ -6,8 +6,8 @@ use anyhow::bail;
 
 use crate::compare::peer::Peer;
 use crate::load::{
-    self, FanoutOptions, GroupOptions, IdleOptions, LaggingOptions, MixedOptions, Pace,
-    PairsOptions, PublishOptions, RedisCommand, ServerOptions, StormOptions,
+    self, FanoutOptions, GroupOptions, GrowthOptions, IdleOptions, LaggingOptions, MixedOptions,
+    Pace, PairsOptions, PublishOptions, RedisCommand, ServerOptions, Sizes, StormOptions,
 };
 use crate::report::Report;
 use crate::target::Target;
@@ -33,6 +33,7 @@ enum Kind {
     Pairs { pairs: u32, rate: f64 },
     Publish { publishers: u32, in_flight: u32 },
     Idle { connections: u32, durable: bool },
+    Growth { sizes: Sizes, deliveries: f64 },
     Storm { clients: u32 },
     Overload { subscribers: u32 },
     Mixed { subscribers: u32, turns: u32 },
@@ -50,6 +51,20 @@ const PUBLISH: &[&str] =
     &["acks_per_s", "latency_p50_ms", "latency_p99_ms", "server_cpu_us_per_publish"];
 const IDLE: &[&str] =
     &["user_private_dirty_bytes_each", "user_pss_bytes_each", "server_cpu_us_per_open"];
+const GROWTH: &[&str] = &[
+    "delivery_cpu_growth_ratio",
+    "delivery_cpu_us_small",
+    "delivery_cpu_us_middle",
+    "delivery_cpu_us_large",
+    "open_cpu_growth_ratio",
+    "open_cpu_us_small",
+    "open_cpu_us_middle",
+    "open_cpu_us_large",
+    "memory_growth_ratio",
+    "memory_bytes_each_small",
+    "memory_bytes_each_middle",
+    "memory_bytes_each_large",
+];
 const MIXED: &[&str] = &[
     "durable_to_live_cpu_ratio",
     "live_cpu_s_per_million",
@@ -113,6 +128,7 @@ fn full_ones(topic: &str) -> Vec<Workload> {
         Workload::publish(256, 1, 10.0),
         Workload::idle(10_000, false, 5.0),
         Workload::idle(10_000, true, 5.0),
+        Workload::growth(Sizes::CONNECTIONS, 50_000.0, 5.0),
         Workload::storm(5000),
         Workload::overload(1000, 5.0),
         Workload::mixed(500, 3, 5.0),
@@ -131,6 +147,7 @@ fn quick_ones(topic: &str) -> Vec<Workload> {
         Workload::publish(16, 1, 1.0),
         Workload::idle(2000, false, 0.5),
         Workload::idle(2000, true, 0.5),
+        Workload::growth(Sizes::FEW, 2000.0, 0.5),
         Workload::storm(500),
         Workload::overload(100, 1.0),
         Workload::mixed(50, 1, 1.0),
@@ -192,6 +209,19 @@ impl Workload {
             seconds,
             warmup: 0.0,
             topic: "bench".to_owned(),
+        }
+    }
+
+    /// To topics that keep nothing, so that writing fewer messages to more is no saving.
+    fn growth(sizes: Sizes, deliveries: f64, seconds: f64) -> Self {
+        Self {
+            name: format!("growth {sizes}"),
+            limit: Some(Peer::LimitCoalesced),
+            shown: GROWTH,
+            kind: Kind::Growth { sizes, deliveries },
+            seconds,
+            warmup: seconds / 5.0,
+            topic: "memory/bench".to_owned(),
         }
     }
 
@@ -264,7 +294,13 @@ impl Workload {
             | Peer::Mosquitto { .. }
             | Peer::Ws { .. } => matches!(self.kind, Kind::Fanout { .. }),
             Peer::LimitCoalesced => {
-                matches!(self.kind, Kind::Fanout { .. } | Kind::Idle { .. } | Kind::Storm { .. })
+                matches!(
+                    self.kind,
+                    Kind::Fanout { .. }
+                        | Kind::Idle { .. }
+                        | Kind::Growth { .. }
+                        | Kind::Storm { .. }
+                )
             }
             Peer::LimitPairs => matches!(self.kind, Kind::Pairs { .. }),
             Peer::LimitLog | Peer::Redis | Peer::JetStream { .. } => {
@@ -334,6 +370,9 @@ impl Workload {
                 warmup,
                 topic,
             }),
+            Kind::Growth { sizes, deliveries } => {
+                load::growth(&GrowthOptions { server, sizes, deliveries, seconds, warmup, topic })
+            }
             Kind::Storm { clients } => {
                 let secret_file = secret_file.map(Path::to_owned);
                 load::storm(&StormOptions { server, clients, secret_file, topic })

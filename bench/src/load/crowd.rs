@@ -188,33 +188,45 @@ impl<T: Traffic> TakeFrame for Inbox<'_, T> {
 impl Crowd {
     /// Connects all members, `at_once` at a time, and returns when each is ready.
     pub(crate) fn open(target: &Target, members: Members, at_once: usize) -> anyhow::Result<Self> {
-        let count = members.count();
-        machine::check_open_files(count)?;
         let mut crowd = Self {
             poll: Poll::new().context("cannot make an event loop")?,
             events: Events::with_capacity(EVENTS_MAX),
-            links: Vec::with_capacity(count),
+            links: Vec::new(),
             ready: 0,
-            ready_at: Vec::with_capacity(count),
+            ready_at: Vec::new(),
             buffer: vec![0; READ_BUFFER_BYTES],
             out: Vec::new(),
             target: target.clone(),
             members,
             started: Instant::now(),
         };
-        let mut progress = (0, crowd.now());
-        while crowd.ready < count {
-            while crowd.links.len() < count && crowd.links.len() - crowd.ready < at_once {
-                crowd.dial()?;
+        crowd.connect_all(at_once)?;
+        Ok(crowd)
+    }
+
+    /// Connects one more group, and returns when each of it is ready. Without identities: a crowd has
+    /// them for all or for nobody.
+    pub(crate) fn grow(&mut self, group: Group, at_once: usize) -> anyhow::Result<()> {
+        self.members.groups.push(group);
+        self.connect_all(at_once)
+    }
+
+    fn connect_all(&mut self, at_once: usize) -> anyhow::Result<()> {
+        let count = self.members.count();
+        machine::check_open_files(count)?;
+        let mut progress = (self.ready, self.now());
+        while self.ready < count {
+            while self.links.len() < count && self.links.len() - self.ready < at_once {
+                self.dial()?;
             }
-            crowd.turn(Duration::from_millis(100), &mut Silent)?;
-            if crowd.ready > progress.0 {
-                progress = (crowd.ready, crowd.now());
-            } else if crowd.now() - progress.1 > GREETING_MAX {
-                bail!("only {} of {count} clients of {target} became ready", crowd.ready);
+            self.turn(Duration::from_millis(100), &mut Silent)?;
+            if self.ready > progress.0 {
+                progress = (self.ready, self.now());
+            } else if self.now() - progress.1 > GREETING_MAX {
+                bail!("only {} of {count} clients of {} became ready", self.ready, self.target);
             }
         }
-        Ok(crowd)
+        Ok(())
     }
 
     /// Looks at no more than `sockets` in one turn from now on, so that whoever else has to be
@@ -237,6 +249,11 @@ impl Crowd {
     /// identities.
     pub(crate) fn greetings(&self) -> impl Iterator<Item = &[u8]> {
         self.links.iter().map(Link::greeting)
+    }
+
+    /// How many heartbeats of the server were answered so far, of all clients.
+    pub(crate) fn pings(&self) -> u64 {
+        self.links.iter().map(Link::pings).sum()
     }
 
     fn dial(&mut self) -> anyhow::Result<()> {

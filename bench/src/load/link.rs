@@ -37,6 +37,8 @@ pub(crate) struct Link {
     unsent: Vec<u8>,
     /// What the server answered while this was not ready, where that is of interest.
     greeting: Vec<u8>,
+    /// The server's heartbeats that were answered.
+    pings: u64,
 }
 
 /// What a link needs to know of the crowd it is in.
@@ -62,7 +64,13 @@ impl Link {
             partial: Vec::new(),
             unsent: Vec::new(),
             greeting: Vec::new(),
+            pings: 0,
         }
+    }
+
+    /// How many of the server's heartbeats were answered.
+    pub(crate) const fn pings(&self) -> u64 {
+        self.pings
     }
 
     /// What the server answered to `connect` and `subscribe`, a frame a line.
@@ -201,7 +209,10 @@ impl Link {
             let payload = &bytes[used..][frame.payload.clone()];
             match frame.opcode {
                 Opcode::Text => self.lines(place, payload, out, take)?,
-                Opcode::Ping => websocket::put_masked_frame(out, Opcode::Pong, payload),
+                Opcode::Ping => {
+                    websocket::put_masked_frame(out, Opcode::Pong, payload);
+                    self.pings += 1;
+                }
                 Opcode::Pong => {}
                 Opcode::Close => bail!("the server closed the connection{}", told(payload)),
             }
@@ -224,6 +235,7 @@ impl Link {
             let line = all[..length].trim_ascii_end();
             if line.starts_with(b"{\"ping\"") {
                 websocket::put_masked_frame(out, Opcode::Text, wire::PONG);
+                self.pings += 1;
             } else if self.phase == Phase::Ready {
                 take.take(line, out)?;
             } else if !line.is_empty() {

@@ -34,14 +34,14 @@ impl Meter {
         Ok(Self {
             server_pid,
             started: Instant::now(),
-            server_cpu: server_pid.map_or(Ok(Duration::ZERO), procfs::cpu_time)?,
+            server_cpu: server_pid.map_or(Ok(Duration::ZERO), procfs::exact_cpu_time)?,
             own_cpu: procfs::own_cpu_time()?,
         })
     }
 
     pub(crate) fn stop(&self) -> anyhow::Result<Cost> {
         let elapsed = self.started.elapsed();
-        let server = self.server_pid.map(procfs::cpu_time).transpose()?;
+        let server = self.server_pid.map(procfs::exact_cpu_time).transpose()?;
         Ok(Cost {
             elapsed,
             server_cpu: server.map(|cpu| cpu.saturating_sub(self.server_cpu)),
@@ -102,11 +102,15 @@ impl Cost {
     /// Adds the server's CPU time for each of `count` things under `name`: microseconds each,
     /// which is the same number as seconds per million.
     pub(crate) fn report_each(&self, report: &mut Report, name: &'static str, count: u64) {
-        if let Some(cpu) = self.server_cpu
-            && count > 0
-        {
-            report.figure(name, cpu.as_secs_f64() * 1e6 / count as f64);
+        if let Some(each) = self.each(count) {
+            report.figure(name, each);
         }
+    }
+
+    /// The server's CPU time for each of `count` things, microseconds.
+    pub(crate) fn each(&self, count: u64) -> Option<f64> {
+        let cpu = self.server_cpu.filter(|_| count > 0)?;
+        Some(cpu.as_secs_f64() * 1e6 / count as f64)
     }
 
     /// Adds the share of one core that each side took. A generator near 100 % is what is being
@@ -124,6 +128,7 @@ impl Cost {
 /// them is not counted with what comes next.
 pub(crate) fn wait_for_calm(server_pid: Option<u32>) -> anyhow::Result<()> {
     let started = Instant::now();
+    // Exact to 10 ms, so that a server's clocks and upkeep do not look like work.
     let cpu = || server_pid.map(procfs::cpu_time).transpose();
     let (mut seen, mut since) = (cpu()?, Instant::now());
     while since.elapsed() < CALM && started.elapsed() < CALM_MAX {

@@ -115,6 +115,25 @@ fn readers_that_lag_behind_a_server_that_keeps_nothing_fail_the_run() {
 }
 
 #[test]
+fn growth_is_told_for_each_size_and_nobody_misses_anything() {
+    let arguments = ["growth", "--sizes", "20,60,150", "--deliveries", "6000"];
+    let report = run(&arguments, &Limit::fanout(&["--coalesce"]));
+    report.assert_no_faults();
+    // 0.7 s at 300, 100 and 40 messages a second, to 20, 60 and 150; one on each edge may differ.
+    let (published, deliveries) = (report.figure("published"), report.figure("deliveries"));
+    assert!((305.0..=311.0).contains(&published), "{published}");
+    assert!((12_200.0..=13_000.0).contains(&deliveries), "{deliveries}");
+    for size in ["small", "middle", "large"] {
+        for figure in ["delivery_cpu_us", "open_cpu_us"] {
+            assert!(report.figure(&format!("{figure}_{size}")) > 0.0, "{figure}_{size}");
+        }
+    }
+    assert!(report.figure("delivery_cpu_growth_ratio") > 0.0);
+    assert!(report.figure("open_cpu_growth_ratio") > 0.0);
+    assert_eq!(report.figure("pings"), 0.0, "a bare server has no heartbeats");
+}
+
+#[test]
 fn overload_is_told_for_each_step_and_stays_in_order() {
     let report = run(&["overload", "--subscribers", "20"], &Limit::fanout(&["--coalesce"]));
     for fault in ["lost", "duplicates", "order_errors"] {
