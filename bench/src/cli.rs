@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::compare::CompareOptions;
 use crate::limit::{LogOptions, Writing};
 use crate::load::{
-    FanoutOptions, GroupOptions, GrowthOptions, IdleOptions, LaggingOptions, MixedOptions, Pace,
-    PairsOptions, PublishOptions, StormOptions,
+    FanoutOptions, GroupOptions, GrowthOptions, IdleOptions, KeptOptions, LaggingOptions,
+    MixedOptions, Pace, PairsOptions, PublishOptions, SettleOptions, StormOptions, Subscription,
 };
 use crate::report::Report;
 use crate::{chart, compare, fsync, limit, load, machine};
@@ -57,6 +57,10 @@ enum Command {
     Idle(IdleOptions),
     /// More and more connections: what each of them, and each delivery, costs then
     Growth(GrowthOptions),
+    /// Traffic over many connections, and silence: whether memory is given back
+    Settle(SettleOptions),
+    /// More and more topics or cursors: what a message, and each of them, costs then
+    Kept(KeptOptions),
     /// One publisher that offers 2, 4 and 8 times what the server can deliver
     Overload(FanoutOptions),
     /// Durable subscribers with acks beside live ones, published to in turns
@@ -138,10 +142,12 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::FanoutMax { options, in_flight } => {
             load::fanout(&options, Pace::in_flight(in_flight)?)?
         }
-        Command::Pairs(options) => load::pairs(&options)?,
+        Command::Pairs(options) => load::pairs(&options, Subscription::Live)?,
         Command::Publish(options) => load::publish(&options)?,
         Command::Idle(options) => load::idle(&options)?,
         Command::Growth(options) => load::growth(&options)?,
+        Command::Settle(options) => load::settle(&options)?,
+        Command::Kept(options) => load::kept(&options)?,
         Command::Overload(options) => load::overload(&options)?,
         Command::Mixed(options) => load::mixed(&options)?,
         Command::Group(options) => load::group(&options)?,

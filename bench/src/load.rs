@@ -7,6 +7,7 @@ mod form;
 mod group;
 mod growth;
 mod idle;
+mod kept;
 mod lagging;
 mod link;
 mod meter;
@@ -15,6 +16,7 @@ mod overload;
 mod pace;
 mod pairs;
 mod publish;
+mod settle;
 mod sizes;
 mod storm;
 mod tally;
@@ -22,17 +24,20 @@ mod token;
 
 use clap::Args;
 
+pub(crate) use crowd::Subscription;
 pub(crate) use fanout::{FanoutOptions, run as fanout};
 pub(crate) use form::RedisCommand;
 pub(crate) use group::{GroupOptions, run as group};
 pub(crate) use growth::{GrowthOptions, run as growth};
 pub(crate) use idle::{IdleOptions, run as idle};
+pub(crate) use kept::{Kept, KeptOptions, run as kept};
 pub(crate) use lagging::{LaggingOptions, run as lagging};
 pub(crate) use mixed::{MixedOptions, run as mixed};
 pub(crate) use overload::run as overload;
 pub(crate) use pace::Pace;
 pub(crate) use pairs::{PairsOptions, run as pairs};
 pub(crate) use publish::{PublishOptions, run as publish};
+pub(crate) use settle::{SettleOptions, run as settle};
 pub(crate) use sizes::Sizes;
 pub(crate) use storm::{StormOptions, run as storm};
 

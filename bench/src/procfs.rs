@@ -70,6 +70,12 @@ pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<u64> {
     kilobytes(&read(&path)?, "VmHWM:").ok_or_else(|| anyhow!("{path} has no readable VmHWM"))
 }
 
+/// Memory of a process that is resident now, bytes.
+pub(crate) fn resident_memory(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    kilobytes(&read(&path)?, "VmRSS:").ok_or_else(|| anyhow!("{path} has no readable VmRSS"))
+}
+
 /// Memory of the kernel now.
 pub(crate) fn kernel_memory() -> anyhow::Result<KernelMemory> {
     let sockstat = read("/proc/net/sockstat")?;
@@ -174,6 +180,8 @@ mod tests {
         assert!(after.private_dirty >= before.private_dirty + (30 << 20), "{before:?} {after:?}");
         let peak = peak_memory(pid).expect("own memory is readable");
         assert!(peak >= 32 << 20, "{peak}");
+        let resident = resident_memory(pid).expect("own memory is readable");
+        assert!((30 << 20..=peak).contains(&resident), "{resident} of {peak}");
         assert!(kernel_memory().expect("kernel memory is readable").slab > 0);
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-/// Size of the data of each message: a JSON string with its quotes.
+/// Size of the data of each message, where nothing else is said: a JSON string with its quotes.
 pub(crate) const DATA_BYTES: usize = 128;
 
 /// What a message carries so that its receiver can judge it.
@@ -28,6 +28,7 @@ pub(crate) struct Stamps {
     marker: Vec<u8>,
     /// Where the last stamp was found: the next is most likely there too.
     hint: usize,
+    data_bytes: usize,
 }
 
 const SEQUENCE_DIGITS: usize = 8;
@@ -42,12 +43,18 @@ impl Stamps {
 
     /// `run` tells the messages of this run from those of another on the same topic.
     fn new(run: u32) -> Self {
-        Self { marker: format!("\"b{run:08x}:").into_bytes(), hint: 0 }
+        Self { marker: format!("\"b{run:08x}:").into_bytes(), hint: 0, data_bytes: DATA_BYTES }
     }
 
-    /// Appends the data of a message: a JSON string of [`DATA_BYTES`] bytes.
+    /// Makes messages with data of this size, which must have room for a stamp.
+    pub(crate) fn with_data_bytes(self, data_bytes: usize) -> Self {
+        assert!(data_bytes >= DATA_BYTES, "a stamp needs room");
+        Self { data_bytes, ..self }
+    }
+
+    /// Appends the data of a message: a JSON string, of [`DATA_BYTES`] bytes unless told otherwise.
     pub(crate) fn put_data(&self, out: &mut Vec<u8>, stamp: Stamp) {
-        let end = out.len() + DATA_BYTES;
+        let end = out.len() + self.data_bytes;
         out.extend_from_slice(&self.marker);
         put_hex(out, u64::from(stamp.sequence), SEQUENCE_DIGITS);
         put_hex(out, u64::try_from(stamp.sent.as_nanos()).unwrap_or(u64::MAX), SENT_DIGITS);
@@ -117,8 +124,8 @@ pub(crate) enum Start<'a> {
     Shared(&'a str),
 }
 
-/// The `subscribe` frame, always request 2.
-pub(crate) fn subscribe(topic: &str, start: Start<'_>) -> String {
+/// A `subscribe` frame.
+pub(crate) fn subscribe(id: u32, topic: &str, start: Start<'_>) -> String {
     let start = match start {
         Start::New => String::new(),
         Start::Durable(name) => format!(",\"durable\":{}", Value::from(name)),
@@ -127,7 +134,12 @@ pub(crate) fn subscribe(topic: &str, start: Start<'_>) -> String {
             format!(",\"after\":{{\"epoch\":{},\"offset\":{offset}}}", Value::from(epoch))
         }
     };
-    format!("{{\"id\":2,\"subscribe\":{{\"topic\":{}{start}}}}}", Value::from(topic))
+    format!("{{\"id\":{id},\"subscribe\":{{\"topic\":{}{start}}}}}", Value::from(topic))
+}
+
+/// The frame that ends the subscription to `topic`.
+pub(crate) fn unsubscribe(id: u32, topic: &str) -> String {
+    format!("{{\"id\":{id},\"unsubscribe\":{{\"sub\":{}}}}}", Value::from(topic))
 }
 
 /// The `ack` frame for everything up to `offset`.
@@ -287,6 +299,15 @@ mod tests {
     }
 
     #[test]
+    fn data_can_be_longer() {
+        let mut stamps = Stamps::new(7).with_data_bytes(5000);
+        let mut data = Vec::new();
+        stamps.put_data(&mut data, stamp(3));
+        assert_eq!(data.len(), 5000);
+        assert_eq!(stamps.find(&data), Some(stamp(3)));
+    }
+
+    #[test]
     fn messages_of_another_run_have_no_stamp() {
         let mut data = b"\"data\":".to_vec();
         Stamps::new(7).put_data(&mut data, stamp(1));
@@ -302,9 +323,10 @@ mod tests {
         for text in [
             connect("c\"", Some("t\\"), Some("s\"")),
             connect("c", None, None),
-            subscribe("x", Start::New),
-            subscribe("x", Start::Durable("d\"")),
-            subscribe("x", Start::After("e\"", 7)),
+            subscribe(2, "x", Start::New),
+            subscribe(2, "x", Start::Durable("d\"")),
+            subscribe(2, "x", Start::After("e\"", 7)),
+            unsubscribe(3, "x\""),
         ] {
             serde_json::from_str::<Value>(&text).expect("frames are JSON");
         }

@@ -1,19 +1,23 @@
 //! The work that servers are compared at.
 
+mod made;
+
+use std::fmt;
 use std::path::Path;
+use std::rc::Rc;
 
 use anyhow::bail;
 
 use crate::compare::peer::Peer;
-use crate::load::{
-    self, FanoutOptions, GroupOptions, GrowthOptions, IdleOptions, LaggingOptions, MixedOptions,
-    Pace, PairsOptions, PublishOptions, RedisCommand, ServerOptions, Sizes, StormOptions,
-};
+use crate::load::{Pace, ServerOptions, Sizes, Subscription};
 use crate::report::Report;
 use crate::target::Target;
 
+/// Does the work on a server, which verifies tokens with the secret in that file.
+type Work = dyn Fn(ServerOptions, Option<&Path>) -> anyhow::Result<Report>;
+
 /// One kind of work at one size.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Workload {
     pub(crate) name: String,
     /// The bare server that sets the limit, to which ratios are; `None` where the figure is a ratio
@@ -21,82 +25,32 @@ pub(crate) struct Workload {
     pub(crate) limit: Option<Peer>,
     /// The figures a table shows, the one that matters most first.
     pub(crate) shown: &'static [&'static str],
-    kind: Kind,
-    seconds: f64,
-    warmup: f64,
-    topic: String,
+    takers: Takers,
+    work: Rc<Work>,
 }
 
-#[derive(Clone, Debug)]
-enum Kind {
-    Fanout { subscribers: u32, pace: Pace },
-    Pairs { pairs: u32, rate: f64 },
-    Publish { publishers: u32, in_flight: u32 },
-    Idle { connections: u32, durable: bool },
-    Growth { sizes: Sizes, deliveries: f64 },
-    Storm { clients: u32 },
-    Overload { subscribers: u32 },
-    Mixed { subscribers: u32, turns: u32 },
-    Group { members: u32, turns: u32 },
-    Lagging { readers: u32, messages: u32, turns: u32 },
+impl fmt::Debug for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Workload").field(&self.name).finish()
+    }
 }
 
-const FANOUT: &[&str] =
-    &["server_cpu_s_per_million", "latency_p50_ms", "latency_p99_ms", "own_cpu_percent"];
-const FANOUT_MAX: &[&str] =
-    &["deliveries_per_s", "server_cpu_s_per_million", "latency_p99_ms", "own_cpu_percent"];
-const PAIRS: &[&str] =
-    &["server_cpu_us_per_message", "latency_p50_ms", "latency_p99_ms", "own_cpu_percent"];
-const PUBLISH: &[&str] =
-    &["acks_per_s", "latency_p50_ms", "latency_p99_ms", "server_cpu_us_per_publish"];
-const IDLE: &[&str] =
-    &["user_private_dirty_bytes_each", "user_pss_bytes_each", "server_cpu_us_per_open"];
-const GROWTH: &[&str] = &[
-    "delivery_cpu_growth_ratio",
-    "delivery_cpu_us_small",
-    "delivery_cpu_us_middle",
-    "delivery_cpu_us_large",
-    "open_cpu_growth_ratio",
-    "open_cpu_us_small",
-    "open_cpu_us_middle",
-    "open_cpu_us_large",
-    "memory_growth_ratio",
-    "memory_bytes_each_small",
-    "memory_bytes_each_middle",
-    "memory_bytes_each_large",
-];
-const MIXED: &[&str] = &[
-    "durable_to_live_cpu_ratio",
-    "live_cpu_s_per_million",
-    "durable_cpu_s_per_million",
-    "live_p99_ms",
-    "durable_p99_ms",
-];
-const GROUP: &[&str] = &[
-    "group_to_durable_rate_ratio",
-    "group_deliveries_per_s",
-    "durable_deliveries_per_s",
-    "group_server_cpu_us_per_message",
-    "durable_server_cpu_us_per_message",
-    "group_p99_ms",
-    "durable_p99_ms",
-];
-const LAGGING: &[&str] = &[
-    "live_p99_ratio",
-    "live_p99_alone_ms",
-    "live_p99_beside_ms",
-    "catch_up_deliveries_per_s",
-    "own_delay_max_ms_beside",
-];
-const OVERLOAD: &[&str] = &[
-    "delivered_least_ratio",
-    "delivered_per_s_closed_loop",
-    "delivered_per_s_x2",
-    "delivered_per_s_x4",
-    "delivered_per_s_x8",
-];
-const STORM: &[&str] =
-    &["server_cpu_us_per_connection", "ready_99_ms", "server_peak_rss_mib", "own_cpu_percent"];
+/// Which servers can do a work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Takers {
+    /// All that send what one publishes to many.
+    Fanout,
+    /// The bare one that answers, and keeps nothing.
+    Sockets,
+    /// The same, where what a connection costs by itself would hide behind TLS.
+    Growth,
+    /// The bare one that sends from one to one.
+    Pairs,
+    /// All that keep what is published.
+    Publish,
+    /// No other server.
+    Tidings,
+}
 
 /// Those of all workloads whose name contains one of `only`, or all.
 pub(crate) fn chosen(
@@ -126,9 +80,14 @@ fn full_ones(topic: &str) -> Vec<Workload> {
         Workload::publish(1, 1, 5.0),
         Workload::publish(64, 1, 10.0),
         Workload::publish(256, 1, 10.0),
-        Workload::idle(10_000, false, 5.0),
-        Workload::idle(10_000, true, 5.0),
+        Workload::idle(10_000, Subscription::Live, 5.0),
+        Workload::idle(10_000, Subscription::Durable, 5.0),
+        Workload::heartbeats(15_000, 60.0),
+        Workload::settle(10_000, 3.0, 10.0),
         Workload::growth(Sizes::CONNECTIONS, 50_000.0, 5.0),
+        Workload::topics(Sizes::MANY, 1000, 10_000.0, 5.0),
+        Workload::memory_topics(Sizes::MANY, 1000, 10_000.0, 5.0),
+        Workload::cursors(Sizes::MANY, 1000, 10_000.0, 5.0),
         Workload::storm(5000),
         Workload::overload(1000, 5.0),
         Workload::mixed(500, 3, 5.0),
@@ -145,9 +104,14 @@ fn quick_ones(topic: &str) -> Vec<Workload> {
         Workload::fanout(100, Pace::InFlight(16), 1.0, topic),
         Workload::pairs(50, 1000.0, 1.0),
         Workload::publish(16, 1, 1.0),
-        Workload::idle(2000, false, 0.5),
-        Workload::idle(2000, true, 0.5),
+        Workload::idle(2000, Subscription::Live, 0.5),
+        Workload::idle(2000, Subscription::Durable, 0.5),
+        Workload::heartbeats(500, 1.0),
+        Workload::settle(500, 0.5, 0.5),
         Workload::growth(Sizes::FEW, 2000.0, 0.5),
+        Workload::topics(Sizes::FEW, 50, 1000.0, 0.5),
+        Workload::memory_topics(Sizes::FEW, 50, 1000.0, 0.5),
+        Workload::cursors(Sizes::FEW, 50, 1000.0, 0.5),
         Workload::storm(500),
         Workload::overload(100, 1.0),
         Workload::mixed(50, 1, 1.0),
@@ -156,135 +120,19 @@ fn quick_ones(topic: &str) -> Vec<Workload> {
     ]
 }
 
+impl Takers {
+    /// The bare server among them.
+    const fn limit(self) -> Option<Peer> {
+        match self {
+            Self::Fanout | Self::Sockets | Self::Growth => Some(Peer::LimitCoalesced),
+            Self::Pairs => Some(Peer::LimitPairs),
+            Self::Publish => Some(Peer::LimitLog),
+            Self::Tidings => None,
+        }
+    }
+}
+
 impl Workload {
-    fn fanout(subscribers: u32, pace: Pace, seconds: f64, topic: &str) -> Self {
-        let (name, shown) = match pace {
-            Pace::Rate(rate) | Pace::Offered(rate) => {
-                (format!("fanout {subscribers} x {rate}/s"), FANOUT)
-            }
-            Pace::InFlight(_) => (format!("fanout-max {subscribers}"), FANOUT_MAX),
-        };
-        Self {
-            name,
-            limit: Some(Peer::LimitCoalesced),
-            shown,
-            kind: Kind::Fanout { subscribers, pace },
-            seconds,
-            warmup: seconds / 5.0,
-            topic: topic.to_owned(),
-        }
-    }
-
-    fn pairs(pairs: u32, rate: f64, seconds: f64) -> Self {
-        Self {
-            name: format!("pairs {pairs} at {rate}/s"),
-            limit: Some(Peer::LimitPairs),
-            shown: PAIRS,
-            kind: Kind::Pairs { pairs, rate },
-            seconds,
-            warmup: seconds / 5.0,
-            topic: "memory/bench".to_owned(),
-        }
-    }
-
-    fn publish(publishers: u32, in_flight: u32, seconds: f64) -> Self {
-        Self {
-            name: format!("publish {publishers}"),
-            limit: Some(Peer::LimitLog),
-            shown: PUBLISH,
-            kind: Kind::Publish { publishers, in_flight },
-            seconds,
-            warmup: seconds / 5.0,
-            topic: "bench".to_owned(),
-        }
-    }
-
-    fn idle(connections: u32, durable: bool, seconds: f64) -> Self {
-        let kind_name = if durable { "durable" } else { "live" };
-        Self {
-            name: format!("idle {connections} {kind_name}"),
-            limit: Some(Peer::LimitCoalesced),
-            shown: IDLE,
-            kind: Kind::Idle { connections, durable },
-            seconds,
-            warmup: 0.0,
-            topic: "bench".to_owned(),
-        }
-    }
-
-    /// To topics that keep nothing, so that writing fewer messages to more is no saving.
-    fn growth(sizes: Sizes, deliveries: f64, seconds: f64) -> Self {
-        Self {
-            name: format!("growth {sizes}"),
-            limit: Some(Peer::LimitCoalesced),
-            shown: GROWTH,
-            kind: Kind::Growth { sizes, deliveries },
-            seconds,
-            warmup: seconds / 5.0,
-            topic: "memory/bench".to_owned(),
-        }
-    }
-
-    fn storm(clients: u32) -> Self {
-        Self {
-            name: format!("storm {clients}"),
-            limit: Some(Peer::LimitCoalesced),
-            shown: STORM,
-            kind: Kind::Storm { clients },
-            seconds: 0.0,
-            warmup: 0.0,
-            topic: "bench".to_owned(),
-        }
-    }
-
-    fn overload(subscribers: u32, seconds: f64) -> Self {
-        Self {
-            name: format!("overload {subscribers}"),
-            limit: None,
-            shown: OVERLOAD,
-            kind: Kind::Overload { subscribers },
-            seconds,
-            warmup: seconds / 5.0,
-            topic: "bench".to_owned(),
-        }
-    }
-
-    fn mixed(subscribers: u32, turns: u32, seconds: f64) -> Self {
-        Self {
-            name: format!("mixed {subscribers} and {subscribers}"),
-            limit: None,
-            shown: MIXED,
-            kind: Kind::Mixed { subscribers, turns },
-            seconds,
-            warmup: seconds / 10.0,
-            topic: "bench".to_owned(),
-        }
-    }
-
-    fn group(members: u32, turns: u32, seconds: f64) -> Self {
-        Self {
-            name: format!("group {members}"),
-            limit: None,
-            shown: GROUP,
-            kind: Kind::Group { members, turns },
-            seconds,
-            warmup: seconds / 5.0,
-            topic: "bench".to_owned(),
-        }
-    }
-
-    fn lagging(readers: u32, messages: u32, turns: u32, seconds: f64) -> Self {
-        Self {
-            name: format!("lagging {readers} x {messages}"),
-            limit: None,
-            shown: LAGGING,
-            kind: Kind::Lagging { readers, messages, turns },
-            seconds,
-            warmup: 0.5,
-            topic: "bench".to_owned(),
-        }
-    }
-
     /// Whether this is work for `peer`.
     pub(crate) const fn takes(&self, peer: &Peer) -> bool {
         match peer {
@@ -292,19 +140,13 @@ impl Workload {
             Peer::LimitDirect
             | Peer::NatsCore { .. }
             | Peer::Mosquitto { .. }
-            | Peer::Ws { .. } => matches!(self.kind, Kind::Fanout { .. }),
+            | Peer::Ws { .. } => matches!(self.takers, Takers::Fanout),
             Peer::LimitCoalesced => {
-                matches!(
-                    self.kind,
-                    Kind::Fanout { .. }
-                        | Kind::Idle { .. }
-                        | Kind::Growth { .. }
-                        | Kind::Storm { .. }
-                )
+                matches!(self.takers, Takers::Fanout | Takers::Sockets | Takers::Growth)
             }
-            Peer::LimitPairs => matches!(self.kind, Kind::Pairs { .. }),
+            Peer::LimitPairs => matches!(self.takers, Takers::Pairs),
             Peer::LimitLog | Peer::Redis | Peer::JetStream { .. } => {
-                matches!(self.kind, Kind::Publish { .. })
+                matches!(self.takers, Takers::Publish)
             }
         }
     }
@@ -318,74 +160,7 @@ impl Workload {
         secret_file: Option<&Path>,
     ) -> anyhow::Result<Report> {
         let server = ServerOptions { url: url.clone(), token: None, server_pid: Some(pid) };
-        let topic = self.topic.clone();
-        let (seconds, warmup) = (self.seconds, self.warmup);
-        match self.kind {
-            Kind::Fanout { subscribers, pace } => {
-                load::fanout(&FanoutOptions { server, subscribers, seconds, warmup, topic }, pace)
-            }
-            Kind::Pairs { pairs, rate } => {
-                load::pairs(&PairsOptions { server, pairs, rate, seconds, warmup, topic })
-            }
-            Kind::Publish { publishers, in_flight } => load::publish(&PublishOptions {
-                server,
-                publishers,
-                in_flight,
-                topics: None,
-                seconds,
-                warmup,
-                topic,
-                redis_command: RedisCommand::Xadd,
-            }),
-            Kind::Overload { subscribers } => {
-                load::overload(&FanoutOptions { server, subscribers, seconds, warmup, topic })
-            }
-            Kind::Mixed { subscribers, turns } => load::mixed(&MixedOptions {
-                server,
-                subscribers,
-                rate: 50.0,
-                turns,
-                seconds,
-                warmup,
-                topic,
-            }),
-            Kind::Group { members, turns } => load::group(&GroupOptions {
-                server,
-                members,
-                publishers: 4,
-                in_flight: 64,
-                turns,
-                seconds,
-                warmup,
-                topic,
-            }),
-            Kind::Lagging { readers, messages, turns } => load::lagging(&LaggingOptions {
-                server,
-                readers,
-                messages,
-                subscribers: 100,
-                rate: 100.0,
-                turns,
-                seconds,
-                warmup,
-                topic,
-            }),
-            Kind::Growth { sizes, deliveries } => {
-                load::growth(&GrowthOptions { server, sizes, deliveries, seconds, warmup, topic })
-            }
-            Kind::Storm { clients } => {
-                let secret_file = secret_file.map(Path::to_owned);
-                load::storm(&StormOptions { server, clients, secret_file, topic })
-            }
-            Kind::Idle { connections, durable } => load::idle(&IdleOptions {
-                server,
-                connections,
-                durable,
-                seconds,
-                at_once: 256,
-                topic,
-            }),
-        }
+        (self.work)(server, secret_file)
     }
 }
 

@@ -80,7 +80,8 @@ impl Work for Fanout {
                     Writing::Coalesced => {}
                 }
             }
-            None => {}
+            // Nobody does that here.
+            Some(Request::Unsubscribe { .. }) | None => {}
         }
         Ok(())
     }

@@ -21,6 +21,11 @@ pub(crate) enum Request<'a> {
         id: u64,
         body: &'a [u8],
     },
+    /// `body` holds the fields.
+    Unsubscribe {
+        id: u64,
+        body: &'a [u8],
+    },
     /// `body` holds the fields, `data` among them.
     Publish {
         id: u64,
@@ -39,6 +44,9 @@ impl<'a> Request<'a> {
         if let Some(body) = rest.strip_prefix(b",\"subscribe\":{") {
             return Some(Self::Subscribe { id, body });
         }
+        if let Some(body) = rest.strip_prefix(b",\"unsubscribe\":{") {
+            return Some(Self::Unsubscribe { id, body });
+        }
         let body = rest.strip_prefix(b",\"connect\":{")?;
         let shown = position(body, b"\"session\":");
         Some(Self::Connect { id, session: shown.map_or(Session::New, |_| Session::Shown) })
@@ -48,6 +56,11 @@ impl<'a> Request<'a> {
 /// The JSON string, with its quotes, that is the `topic` in `body`, without escapes in it.
 pub(crate) fn topic(body: &[u8]) -> Option<&[u8]> {
     string(body, b"\"topic\":")
+}
+
+/// The JSON string, with its quotes, that is the `sub` in `body`: the topic of a subscription.
+pub(crate) fn subscription(body: &[u8]) -> Option<&[u8]> {
+    string(body, b"\"sub\":")
 }
 
 /// The JSON string, with its quotes, behind `name`, without escapes in it.
@@ -82,6 +95,11 @@ pub(crate) fn put_subscribed(out: &mut Vec<u8>, id: u64, last_offset: u64) {
     out.extend_from_slice(b",\"first\":1,\"recovered\":true,\"pending\":0}}");
 }
 
+pub(crate) fn put_unsubscribed(out: &mut Vec<u8>, id: u64) {
+    start(out, id);
+    out.extend_from_slice(b",\"unsubscribed\":{\"sub\":\"bench\"}}");
+}
+
 pub(crate) fn put_published(out: &mut Vec<u8>, id: u64, offset: u64) {
     start(out, id);
     out.extend_from_slice(b",\"published\":{\"id\":\"01ARZ3NDEKTSV4RRFFQ69G5FAV\",\"offset\":");
@@ -112,6 +130,7 @@ mod tests {
     use super::*;
     use crate::wire::{
         PublishForm, ServerFrame, Stamp, Stamps, Start, connect, read_server_frame, subscribe,
+        unsubscribe,
     };
 
     #[test]
@@ -121,7 +140,12 @@ mod tests {
             let expected = Some(Request::Connect { id: 1, session });
             assert_eq!(Request::read(frame.as_bytes()), expected);
         }
-        let frame = subscribe("bench/7", Start::New);
+        let frame = unsubscribe(9, "bench/7");
+        let Some(Request::Unsubscribe { id: 9, body }) = Request::read(frame.as_bytes()) else {
+            panic!("not read as an unsubscribe: {frame}");
+        };
+        assert_eq!(subscription(body), Some(&b"\"bench/7\""[..]));
+        let frame = subscribe(2, "bench/7", Start::New);
         let Some(Request::Subscribe { id: 2, body }) = Request::read(frame.as_bytes()) else {
             panic!("not read as a subscribe: {frame}");
         };

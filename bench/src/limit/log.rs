@@ -139,7 +139,8 @@ impl Work for Log {
                 }
                 return Ok(());
             }
-            None => return Ok(()),
+            // Nobody unsubscribes here.
+            Some(Request::Unsubscribe { .. }) | None => return Ok(()),
         }
         self.answer.clear();
         websocket::put_frame(&mut self.answer, Opcode::Text, &self.text);

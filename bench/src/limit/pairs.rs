@@ -78,6 +78,13 @@ impl Work for Pairs {
                 frames::put_subscribed(&mut self.text, id, 0);
                 self.send(sockets, from);
             }
+            Some(Request::Unsubscribe { id, body }) => {
+                if let Some(topic) = frames::subscription(body) {
+                    self.subscribers.remove(topic);
+                }
+                frames::put_unsubscribed(&mut self.text, id);
+                self.send(sockets, from);
+            }
             Some(Request::Publish { id, body, data }) => {
                 self.publish(sockets, from, id, body, data);
             }

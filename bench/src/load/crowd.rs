@@ -122,7 +122,8 @@ impl Members {
             (Subscription::Live, Some((epoch, offset))) => wire::Start::After(epoch, *offset),
             (Subscription::Live, None) => wire::Start::New,
         };
-        Some(wire::subscribe(&topic, start))
+        // The request after `connect`.
+        Some(wire::subscribe(2, &topic, start))
     }
 }
 
@@ -266,6 +267,15 @@ impl Crowd {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(self.links.len()), interest)?;
         self.links.push(Link::new(stream, self.target.dialect));
+        Ok(())
+    }
+
+    /// Is silent for so long, but for answers to heartbeats; fails when the server drops somebody.
+    pub(crate) fn stay(&mut self, time: Duration) -> anyhow::Result<()> {
+        let until = self.now() + time;
+        while self.now() < until {
+            self.turn(Duration::from_millis(50), &mut Silent)?;
+        }
         Ok(())
     }
 

@@ -37,6 +37,9 @@ pub(crate) struct FanoutOptions {
     /// Live subscribers, each with a connection of its own
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
     pub(crate) subscribers: u32,
+    /// The data of a message: a JSON string of so many bytes with its quotes
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(128..=65_536))]
+    pub(crate) data_bytes: u32,
     /// How long to publish, after the warm-up
     #[arg(long, default_value = "10", value_parser = seconds)]
     pub(crate) seconds: f64,
@@ -174,7 +177,7 @@ impl Fanout {
             measured_from,
             ends: measured_from + Duration::from_secs_f64(options.seconds),
             form: Form::fanout(options.server.url.dialect, &options.topic)?,
-            stamps: Stamps::of_this_run(),
+            stamps: Stamps::of_this_run().with_data_bytes(options.data_bytes as usize),
             line: Vec::new(),
             published: 0,
             answered: 0,
@@ -356,6 +359,7 @@ impl Fanout {
         });
         report.setting("url", options.server.url.to_string());
         report.setting("subscribers", options.subscribers);
+        report.setting("data_bytes", options.data_bytes);
         report.setting("seconds", options.seconds);
         match self.pace {
             Pace::Rate(rate) | Pace::Offered(rate) => report.setting("rate", rate),
@@ -388,7 +392,8 @@ mod tests {
     fn options(seconds: f64) -> FanoutOptions {
         let url = "ws://127.0.0.1:1".parse().expect("a url");
         let server = ServerOptions { url, token: None, server_pid: None };
-        FanoutOptions { server, subscribers: 2, seconds, warmup: 0.0, topic: "t".to_owned() }
+        let (subscribers, data_bytes, topic) = (2, 128, "t".to_owned());
+        FanoutOptions { server, subscribers, data_bytes, seconds, warmup: 0.0, topic }
     }
 
     /// Publishes what is due and returns each as the `message` frame of a server.

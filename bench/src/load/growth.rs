@@ -116,6 +116,7 @@ fn stage(
     let fanout = FanoutOptions {
         server: server.clone(),
         subscribers: size,
+        data_bytes: 128,
         seconds: options.seconds,
         warmup: options.warmup,
         topic: options.topic.clone(),

@@ -1,12 +1,12 @@
 //! Many subscribers that nobody publishes to: what a connection costs by being there.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
 
-use crate::load::crowd::{Crowd, Group, Members, Silent, Subscription, Topics};
-use crate::load::meter::Meter;
+use crate::load::crowd::{Crowd, Group, Members, Subscription, Topics};
+use crate::load::meter::{Meter, wait_for_calm};
 use crate::load::{ServerOptions, seconds};
 use crate::procfs::{self, KernelMemory, UserMemory};
 use crate::report::Report;
@@ -64,13 +64,16 @@ pub(crate) fn run(options: &IdleOptions) -> anyhow::Result<Report> {
     };
     let token = server.token.clone();
     let members = Members { publishers: 0, groups: vec![group], token, identities: Vec::new() };
+    let base_rss = server.server_pid.map(procfs::resident_memory).transpose()?;
     let before = Memory::now(server.server_pid)?;
     let opening = Meter::start(server.server_pid)?;
     let mut crowd = Crowd::open(&server.url, members, options.at_once as usize)?;
     let opened = opening.stop()?;
-    let waiting = Meter::start(server.server_pid)?;
-    stay(&mut crowd, Duration::from_secs_f64(options.seconds))?;
+    wait_for_calm(server.server_pid)?;
+    let (waiting, pings) = (Meter::start(server.server_pid)?, crowd.pings());
+    crowd.stay(Duration::from_secs_f64(options.seconds))?;
     let waited = waiting.stop()?;
+    let pings = crowd.pings() - pings;
     let after = Memory::now(server.server_pid)?;
 
     let mut report = Report::new("idle");
@@ -83,16 +86,11 @@ pub(crate) fn run(options: &IdleOptions) -> anyhow::Result<Report> {
     report.figure("open_s", opened.elapsed.as_secs_f64());
     opened.report_each(&mut report, "server_cpu_us_per_open", options.connections.into());
     waited.report_shares(&mut report);
-    Ok(report)
-}
-
-/// Keeps the crowd alive: it answers pings and fails when the server drops somebody.
-fn stay(crowd: &mut Crowd, time: Duration) -> anyhow::Result<()> {
-    let started = Instant::now();
-    while started.elapsed() < time {
-        crowd.turn(Duration::from_millis(50), &mut Silent)?;
+    report.figure("pings", pings as f64);
+    if let Some(base_rss) = base_rss {
+        report.figure("base_rss_mib", base_rss as f64 / f64::from(1 << 20));
     }
-    Ok(())
+    Ok(report)
 }
 
 fn report_memory(report: &mut Report, connections: f64, before: Memory, after: Memory) {

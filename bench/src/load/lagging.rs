@@ -99,6 +99,7 @@ fn fanout_options(options: &LaggingOptions, seconds: f64) -> FanoutOptions {
     FanoutOptions {
         server: options.server.clone(),
         subscribers: options.subscribers,
+        data_bytes: 128,
         seconds,
         warmup: options.warmup,
         topic: format!("{}/live", options.topic),

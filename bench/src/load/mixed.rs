@@ -63,6 +63,7 @@ pub(crate) fn run(options: &MixedOptions) -> anyhow::Result<Report> {
             let fanout = FanoutOptions {
                 server: server.clone(),
                 subscribers: options.subscribers,
+                data_bytes: 128,
                 seconds: options.seconds,
                 warmup: options.warmup,
                 topic: topic(name),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::histogram::Histogram;
@@ -37,6 +37,9 @@ pub(crate) struct PairsOptions {
     /// Messages a second of all pairs together, which take turns
     #[arg(long, default_value_t = 10_000.0, value_parser = rate)]
     pub(crate) rate: f64,
+    /// Messages that are due at once, less often
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) burst: u32,
     /// How long to publish, after the warm-up
     #[arg(long, default_value = "10", value_parser = seconds)]
     pub(crate) seconds: f64,
@@ -48,22 +51,22 @@ pub(crate) struct PairsOptions {
     pub(crate) topic: String,
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if (0.1..=1e6).contains(&rate) => Ok(rate),
         Ok(_) | Err(_) => Err("write a number of messages a second, 0.1 to 1000000".to_owned()),
     }
 }
 
-/// Runs the load and says what came of it.
-pub(crate) fn run(options: &PairsOptions) -> anyhow::Result<Report> {
+/// Runs the load with subscribers of this kind, and says what came of it.
+pub(crate) fn run(options: &PairsOptions, subscription: Subscription) -> anyhow::Result<Report> {
     if options.server.url.dialect != Dialect::Tidings {
         bail!("pairs are measured over WebSocket only, use a ws:// url");
     }
     let group = Group {
         count: options.pairs as usize,
         topics: Topics::Each(options.topic.clone()),
-        subscription: Subscription::Live,
+        subscription,
     };
     let members = Members {
         publishers: options.pairs as usize,
@@ -72,7 +75,7 @@ pub(crate) fn run(options: &PairsOptions) -> anyhow::Result<Report> {
         identities: Vec::new(),
     };
     let mut crowd = Crowd::open(&options.server.url, members, AT_ONCE)?;
-    let mut pairs = Pairs::new(options, crowd.now());
+    let mut pairs = Pairs::new(options, subscription, crowd.now());
     while !pairs.is_done(crowd.now()) {
         let wait = pairs.wait(crowd.now());
         crowd.turn(wait, &mut pairs)?;
@@ -85,8 +88,11 @@ pub(crate) fn run(options: &PairsOptions) -> anyhow::Result<Report> {
 /// `s / pairs` of pair `s % pairs`.
 #[derive(Debug)]
 struct Pairs {
+    subscription: Subscription,
+    topic: String,
     pairs: u32,
     rate: f64,
+    burst: u32,
     starts: Duration,
     forms: Vec<PublishForm>,
     stamps: Stamps,
@@ -102,13 +108,16 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn new(options: &PairsOptions, now: Duration) -> Self {
+    fn new(options: &PairsOptions, subscription: Subscription, now: Duration) -> Self {
         let stretch =
             Stretch::planned(now, options.warmup, options.seconds, options.server.server_pid);
         let form = |pair| PublishForm::new(&format!("{}/{pair}", options.topic));
         Self {
+            subscription,
+            topic: options.topic.clone(),
             pairs: options.pairs,
             rate: options.rate,
+            burst: options.burst,
             starts: now,
             forms: (0..options.pairs).map(form).collect(),
             stamps: Stamps::of_this_run(),
@@ -126,7 +135,8 @@ impl Pairs {
     /// When the next message is to be sent. The last turn is finished, so that all pairs get
     /// equally many.
     fn next_at(&self) -> Option<Duration> {
-        let at = self.starts + Duration::from_secs_f64(f64::from(self.published) / self.rate);
+        let with_it = self.published - self.published % self.burst;
+        let at = self.starts + Duration::from_secs_f64(f64::from(with_it) / self.rate);
         let between_turns = self.published.is_multiple_of(self.pairs);
         (at < self.stretch.until || !between_turns).then_some(at)
     }
@@ -145,14 +155,35 @@ impl Pairs {
         all_there || now > self.progress + PATIENCE || now > self.stretch.until + DRAIN_MAX
     }
 
-    fn message(&mut self, now: Duration, pair: u32, frame: &[u8]) -> anyhow::Result<()> {
+    /// Tells the server that the message in `frame` was taken, if its subscriber has to.
+    fn acknowledge(&self, pair: u32, frame: &[u8], out: &mut Vec<u8>) -> anyhow::Result<()> {
+        let ack: fn(&str, u64) -> String = match self.subscription {
+            Subscription::Live => return Ok(()),
+            Subscription::Durable => wire::ack,
+            Subscription::Shared => wire::ack_one,
+        };
+        let offset = wire::message_offset(frame).context("a message has no offset")?;
+        let ack = ack(&format!("{}/{pair}", self.topic), offset);
+        websocket::put_masked_frame(out, Opcode::Text, ack.as_bytes());
+        Ok(())
+    }
+
+    fn message(
+        &mut self,
+        now: Duration,
+        pair: u32,
+        frame: &[u8],
+        out: &mut Vec<u8>,
+    ) -> anyhow::Result<()> {
         let Some(stamp) = self.stamps.find(frame) else {
             let other = wire::read_server_frame(frame)?;
-            if other == ServerFrame::Message {
-                return Ok(()); // Of another run.
+            if other != ServerFrame::Message {
+                bail!("a subscriber got {other:?}");
             }
-            bail!("a subscriber got {other:?}");
+            // Of another run, and in the way of this one until it is taken.
+            return self.acknowledge(pair, frame, out);
         };
+        self.acknowledge(pair, frame, out)?;
         if stamp.sequence >= self.published {
             bail!("message {} arrived before it was published", stamp.sequence);
         }
@@ -180,6 +211,7 @@ impl Pairs {
         report.setting("url", options.server.url.to_string());
         report.setting("pairs", options.pairs);
         report.setting("rate", options.rate);
+        report.setting("burst", options.burst);
         report.setting("seconds", options.seconds);
         cost.report_each(&mut report, "server_cpu_us_per_message", self.delivered);
         report.latencies(&self.latencies);
@@ -203,13 +235,13 @@ impl Traffic for Pairs {
         now: Duration,
         from: usize,
         frame: &[u8],
-        _: &mut Vec<u8>,
+        out: &mut Vec<u8>,
     ) -> anyhow::Result<()> {
         self.progress = now;
         let from = u32::try_from(from).expect("there are at most 15 000 clients");
         match from.checked_sub(self.pairs) {
             None => self.answers.take(frame),
-            Some(pair) => self.message(now, pair, frame),
+            Some(pair) => self.message(now, pair, frame, out),
         }
     }
 
@@ -236,7 +268,8 @@ mod tests {
         let url = "ws://127.0.0.1:1".parse().expect("a url");
         let server = ServerOptions { url, token: None, server_pid: None };
         let topic = "t".to_owned();
-        PairsOptions { server, pairs: 2, rate: 5.0, seconds: 1.0, warmup: 0.0, topic }
+        let (pairs, rate, burst) = (2, 5.0, 1);
+        PairsOptions { server, pairs, rate, burst, seconds: 1.0, warmup: 0.0, topic }
     }
 
     /// Publishes what is due and returns each as the `message` frame of a server.
@@ -252,15 +285,48 @@ mod tests {
 
     #[test]
     fn pairs_take_turns_and_the_last_turn_is_finished() {
-        let mut pairs = Pairs::new(&options(), Duration::ZERO);
+        let mut pairs = Pairs::new(&options(), Subscription::Live, Duration::ZERO);
         let messages = publish(&mut pairs, Duration::from_secs(2));
         assert_eq!(messages.len(), 6, "five are due in a second, the sixth completes the turn");
         assert_eq!(pairs.next_at(), None);
     }
 
     #[test]
+    fn messages_of_a_burst_are_due_when_its_first_one_is() {
+        let options = PairsOptions { burst: 3, ..options() };
+        let mut pairs = Pairs::new(&options, Subscription::Live, Duration::ZERO);
+        assert_eq!(publish(&mut pairs, Duration::ZERO).len(), 3);
+        assert_eq!(pairs.next_at(), Some(Duration::from_millis(600)));
+        assert_eq!(publish(&mut pairs, Duration::from_secs(2)).len(), 3);
+        assert_eq!(pairs.next_at(), None, "the next burst is due after the end");
+    }
+
+    #[test]
+    fn a_durable_subscriber_acks_each_message_where_it_got_it() {
+        let mut pairs = Pairs::new(&options(), Subscription::Durable, Duration::ZERO);
+        let messages = publish(&mut pairs, Duration::from_secs(2));
+        for (pair, offset) in [(0, 7), (1, 8)] {
+            let mut out = Vec::new();
+            let place = format!("{{\"message\":{{\"offset\":{offset},");
+            let message = String::from_utf8_lossy(&messages[pair]).into_owned();
+            let message = message.replace("{\"message\":{", &place);
+            pairs
+                .frame(Duration::from_secs(2), 2 + pair, message.as_bytes(), &mut out)
+                .expect("one");
+            let mut ack = Vec::new();
+            websocket::put_masked_frame(
+                &mut ack,
+                Opcode::Text,
+                wire::ack(&format!("t/{pair}"), offset).as_bytes(),
+            );
+            assert_eq!(out, ack);
+        }
+        assert_eq!(pairs.tally.first, 2);
+    }
+
+    #[test]
     fn a_server_that_drops_repeats_swaps_or_misdirects_is_found_out() {
-        let mut pairs = Pairs::new(&options(), Duration::ZERO);
+        let mut pairs = Pairs::new(&options(), Subscription::Live, Duration::ZERO);
         pairs.stretch.keep_time(Duration::ZERO).expect("own figures are readable");
         let now = Duration::from_secs(2);
         let messages = publish(&mut pairs, now);

@@ -12,6 +12,8 @@ pub(crate) struct Sizes([u32; 3]);
 impl Sizes {
     /// Of connections: up to what `tidings` takes by default.
     pub(crate) const CONNECTIONS: Self = Self([1000, 5000, 15_000]);
+    /// Of what a server keeps.
+    pub(crate) const MANY: Self = Self([1000, 100_000, 1_000_000]);
     /// To see that everything works.
     pub(crate) const FEW: Self = Self([100, 300, 900]);
 

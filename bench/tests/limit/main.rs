@@ -6,6 +6,7 @@ mod stage;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::thread;
+use std::time::Duration;
 
 use stage::{Limit, run};
 
@@ -115,6 +116,67 @@ fn readers_that_lag_behind_a_server_that_keeps_nothing_fail_the_run() {
 }
 
 #[test]
+fn heartbeats_are_answered_and_counted() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("ws://{}", listener.local_addr().expect("a bound listener"));
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the generator connects");
+        let mut said = |text: &[u8]| {
+            stream.write_all(text).expect("the generator reads");
+            let mut answer = [0; 1024];
+            let read = stream.read(&mut answer).expect("the generator answers");
+            answer[..read].to_vec()
+        };
+        let text = |json: &str| [&[0x81, json.len() as u8], json.as_bytes()].concat();
+        said(b"");
+        // What a server answers to the one key that the generator uses.
+        said(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+              Sec-WebSocket-Accept: XsnargKUsfJyNR7QzwMvXM/CYdM=\r\n\r\n",
+        );
+        said(&text(r#"{"id":1,"connected":{}}"#));
+        stream.write_all(&text(r#"{"id":2,"subscribed":{}}"#)).expect("the generator reads");
+        thread::sleep(Duration::from_millis(600));
+        let pongs = ["{\"ping\":{}}", "{\"ping\":{}}"].map(|ping| {
+            stream.write_all(&text(ping)).expect("the generator reads");
+            let mut pong = [0; 64];
+            let read = stream.read(&mut pong).expect("a pong");
+            pong[..read].to_vec()
+        });
+        (stream, pongs)
+    });
+    let idle = ["idle", "--connections", "1", "--seconds", "2", "--url", &url];
+    let report = stage::report_of(&idle);
+    assert_eq!(report.figure("pings"), 2.0);
+    let (_, pongs) = server.join().expect("the server saw all of it");
+    // `{"pong":{}}`, masked.
+    assert!(pongs.iter().all(|pong| pong[..2] == [0x81, 0x80 | 11] && pong.len() == 17));
+}
+
+#[test]
+fn memory_is_told_after_traffic_that_everybody_got() {
+    let arguments = [
+        "settle",
+        "--connections",
+        "50",
+        "--large-bytes",
+        "20000",
+        "--own",
+        "3",
+        "--silence",
+        "0.3",
+    ];
+    let report = run(&arguments, &Limit::fanout(&["--coalesce"]));
+    report.assert_no_faults();
+    assert_eq!(report.figure("own_publishes"), 150.0);
+    let (small, large) = (report.figure("small_deliveries"), report.figure("large_deliveries"));
+    assert!(small > 1000.0 && large > 200.0, "{small} small and {large} large ones");
+    assert_eq!(report.figure("deliveries"), small + large);
+    assert!(report.figure("base_rss_mib") > 0.5);
+    assert!(report.figure("process_after_traffic_ratio") > 0.0);
+}
+
+#[test]
 fn growth_is_told_for_each_size_and_nobody_misses_anything() {
     let arguments = ["growth", "--sizes", "20,60,150", "--deliveries", "6000"];
     let report = run(&arguments, &Limit::fanout(&["--coalesce"]));
@@ -131,6 +193,24 @@ fn growth_is_told_for_each_size_and_nobody_misses_anything() {
     assert!(report.figure("delivery_cpu_growth_ratio") > 0.0);
     assert!(report.figure("open_cpu_growth_ratio") > 0.0);
     assert_eq!(report.figure("pings"), 0.0, "a bare server has no heartbeats");
+}
+
+#[test]
+fn what_is_kept_grows_and_pairs_beside_it_lose_nothing() {
+    for what in ["topics", "cursors"] {
+        let arguments = ["kept", what, "--sizes", "5,100,2500", "--pairs", "20", "--rate", "2000"];
+        let report = run(&arguments, &Limit::pairs());
+        report.assert_no_faults();
+        // 0.2 s of warm-up and 0.5 s, in which three bursts of 500 begin, three times.
+        let published = report.figure("published");
+        assert_eq!(published, 4500.0);
+        assert_eq!(report.figure("deliveries"), published);
+        for size in ["small", "middle", "large"] {
+            assert!(report.figure(&format!("message_cpu_us_{size}")) > 0.0, "{size}");
+            assert!(report.figure(&format!("make_cpu_us_{size}")) > 0.0, "{size}");
+        }
+        assert!(report.figure("message_cpu_growth_ratio") > 0.0);
+    }
 }
 
 #[test]

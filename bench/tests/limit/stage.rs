@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &[&str], limit: &Limit) -> Report {
     all.extend(["--url", &limit.url, "--server-pid", &pid]);
     match arguments[0] {
         "storm" => {}
-        "idle" => all.extend(["--seconds", "0.5"]),
+        "idle" | "settle" => all.extend(["--seconds", "0.5"]),
         _ => all.extend(["--seconds", "0.5", "--warmup", "0.2"]),
     }
     report_of(&all)

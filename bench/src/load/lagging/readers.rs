@@ -34,7 +34,7 @@ impl<'a> Readers<'a> {
     /// `count` readers, who are connected already and subscribe when their crowd is first served.
     pub(crate) fn new(backlog: &'a mut Backlog, count: usize) -> Self {
         let (epoch, offset) = &backlog.before;
-        let text = wire::subscribe(&backlog.topic, Start::After(epoch, *offset));
+        let text = wire::subscribe(2, &backlog.topic, Start::After(epoch, *offset));
         let mut subscribe = Vec::new();
         websocket::put_masked_frame(&mut subscribe, Opcode::Text, text.as_bytes());
         Self {
