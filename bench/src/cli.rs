@@ -12,6 +12,7 @@ use crate::load::{
     MixedOptions, Pace, PairsOptions, PublishOptions, SettleOptions, StormOptions, Subscription,
 };
 use crate::report::Report;
+use crate::stream::{CertificateFiles, ServerTls};
 use crate::{chart, compare, fsync, limit, load, machine};
 
 /// Measures Tidings, its peers and bare servers over the same work
@@ -95,6 +96,8 @@ enum Limit {
         /// Send all messages of one turn of the loop in one write per subscriber
         #[arg(long)]
         coalesce: bool,
+        #[command(flatten)]
+        tls: CertificateFiles,
     },
     /// Sends each publish to the one subscriber of its topic, keeps nothing
     Pairs {
@@ -130,9 +133,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         machine::pin(&[core])?;
     }
     let report = match cli.command {
-        Command::Limit(Limit::Fanout { listen, coalesce }) => {
+        Command::Limit(Limit::Fanout { listen, coalesce, tls }) => {
             let writing = if coalesce { Writing::Coalesced } else { Writing::Direct };
-            return limit::fanout(listen, writing);
+            return limit::fanout(listen, ServerTls::read(&tls)?, writing);
         }
         Command::Limit(Limit::Pairs { listen }) => return limit::pairs(listen),
         Command::Limit(Limit::Log { listen, options }) => return limit::log(listen, &options),

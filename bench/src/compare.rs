@@ -151,7 +151,7 @@ fn measure(peer: &Peer, workload: &Workload, cores: &Cores, data: &Path) -> anyh
     machine::pin(&cores.generator)?;
     let mut server = server?;
     server.wait_until_ready()?;
-    let outcome = workload.run(&server.url()?, server.pid(), server.secret_file());
+    let outcome = workload.run(server.options()?, server.secret_file());
     outcome.map_err(|error| server.explain(error))
 }
 

@@ -22,6 +22,9 @@ mod storm;
 mod tally;
 mod token;
 
+use std::path::PathBuf;
+
+use anyhow::bail;
 use clap::Args;
 
 pub(crate) use crowd::Subscription;
@@ -41,7 +44,8 @@ pub(crate) use settle::{SettleOptions, run as settle};
 pub(crate) use sizes::Sizes;
 pub(crate) use storm::{StormOptions, run as storm};
 
-use crate::target::Target;
+use crate::stream::ClientTls;
+use crate::target::{Target, Transport};
 
 /// Which server, and how it is watched.
 #[derive(Clone, Debug, Args)]
@@ -52,9 +56,25 @@ pub(crate) struct ServerOptions {
     /// The token to show when connecting
     #[arg(long, env = "TIDINGS_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
+    /// The certificate to trust, PEM: a wss:// server's own, or its root
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
     /// The server's process on this machine: its CPU time and memory are reported
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
+}
+
+impl ServerOptions {
+    /// What connections need for TLS, if the server speaks it.
+    fn tls(&self) -> anyhow::Result<Option<ClientTls>> {
+        match (self.url.transport, &self.certificate) {
+            (Transport::Plain, _) => Ok(None),
+            (Transport::Tls, Some(trusted)) => ClientTls::new(&self.url.host, trusted).map(Some),
+            (Transport::Tls, None) => {
+                bail!("a wss:// server needs --certificate, a file with the certificate to trust")
+            }
+        }
+    }
 }
 
 /// Reads a number of seconds above zero.

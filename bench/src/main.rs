@@ -16,6 +16,7 @@ mod nats;
 mod procfs;
 mod report;
 mod resp;
+mod stream;
 mod target;
 mod websocket;
 mod wire;

@@ -1,5 +1,6 @@
 //! The servers that are compared, and their processes.
 
+mod certificate;
 mod mosquitto;
 mod nats;
 mod ws;
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
-use crate::target::Target;
+use crate::compare::peer::certificate::Certificate;
+use crate::load::ServerOptions;
 
 /// How long a server may take to listen.
 const READY_MAX: Duration = Duration::from_secs(15);
@@ -37,8 +39,12 @@ pub(crate) enum Peer {
     LimitPairs,
     /// Bare, group commit on a prewritten file.
     LimitLog,
+    /// Bare, one write per turn and subscriber, with TLS.
+    LimitTls,
     /// What all this is about.
     Tidings { program: PathBuf, arguments: Vec<String> },
+    /// The same with TLS.
+    TidingsTls { program: PathBuf, arguments: Vec<String> },
     /// `appendfsync always`, so that it too answers only what is on the disk.
     Redis,
     /// Keeps nothing.
@@ -65,12 +71,20 @@ pub(crate) fn available(
     node_modules: Option<&Path>,
     notices: &mut Vec<String>,
 ) -> anyhow::Result<Vec<Peer>> {
-    let mut peers = vec![Peer::LimitDirect, Peer::LimitCoalesced, Peer::LimitPairs, Peer::LimitLog];
+    let mut peers = vec![
+        Peer::LimitDirect,
+        Peer::LimitCoalesced,
+        Peer::LimitTls,
+        Peer::LimitPairs,
+        Peer::LimitLog,
+    ];
     match tidings {
         Some(path) => {
             let program = fs::canonicalize(path)
                 .with_context(|| format!("there is no tidings at {}", path.display()))?;
-            peers.push(Peer::Tidings { program, arguments: tidings_arguments.to_vec() });
+            let arguments = tidings_arguments.to_vec();
+            peers.push(Peer::Tidings { program: program.clone(), arguments: arguments.clone() });
+            peers.push(Peer::TidingsTls { program, arguments });
         }
         None => notices.push("tidings is not measured: no --tidings was given".to_owned()),
     }
@@ -92,9 +106,11 @@ impl Peer {
         match self {
             Self::LimitDirect => "limit-direct",
             Self::LimitCoalesced => "limit-coalesced",
+            Self::LimitTls => "limit-tls",
             Self::LimitPairs => "limit-pairs",
             Self::LimitLog => "limit-log",
             Self::Tidings { .. } => "tidings",
+            Self::TidingsTls { .. } => "tidings-tls",
             Self::Redis => "redis-aof-always",
             Self::NatsCore { .. } => "nats-core",
             Self::JetStream { .. } => "jetstream-sync-always",
@@ -111,6 +127,7 @@ impl Peer {
             | Self::LimitLog
             | Self::Tidings { .. }
             | Self::Ws { .. } => "ws",
+            Self::LimitTls | Self::TidingsTls { .. } => "wss",
             Self::Redis => "redis",
             Self::NatsCore { .. } | Self::JetStream { .. } => "nats",
             Self::Mosquitto { .. } => "mqtt",
@@ -119,11 +136,17 @@ impl Peer {
 
     /// Made by `tidings dev` at its first start, for tokens to be signed with.
     fn secret_file(&self, data: &Path) -> Option<PathBuf> {
-        let verifies = matches!(self, Self::Tidings { .. });
+        let verifies = matches!(self, Self::Tidings { .. } | Self::TidingsTls { .. });
         verifies.then(|| data.join("tidings").join("dev-secret"))
     }
 
-    fn command(&self, listen: SocketAddr, data: &Path) -> anyhow::Result<Command> {
+    /// With a certificate where the server speaks TLS.
+    fn command(
+        &self,
+        listen: SocketAddr,
+        data: &Path,
+        certificate: Option<&Certificate>,
+    ) -> anyhow::Result<Command> {
         let (address, port) = (listen.to_string(), listen.port().to_string());
         let own = || env::current_exe().context("cannot find this program itself");
         let mut command;
@@ -145,15 +168,19 @@ impl Peer {
                 command.args(["limit", "log", "--listen", &address, "--file"]);
                 command.arg(data.join("log"));
             }
-            Self::Tidings { program, arguments } => {
-                command = Command::new(program);
-                command.args(["dev", "--listen", &address, "--data"]).arg(data.join("tidings"));
-                // In `dev` everybody is one user, who may not have so many cursors by default.
-                command.env("TIDINGS_LIMITS__CURSORS_PER_USER", "100000");
-                // One more than the largest crowd has subscribers, for the publisher.
-                command.env("TIDINGS_SERVER__CONNECTIONS_MAX", "15001");
-                command.env("TIDINGS_TOPIC", MEMORY_TOPICS);
-                command.args(["--operator", &free_address()?.to_string()]).args(arguments);
+            Self::LimitTls => {
+                command = Command::new(own()?);
+                command.args(["limit", "fanout", "--coalesce", "--listen", &address]);
+                if let Some(Certificate { certificate, key }) = certificate {
+                    command.arg("--certificate").arg(certificate).arg("--key").arg(key);
+                }
+            }
+            Self::Tidings { program, arguments } | Self::TidingsTls { program, arguments } => {
+                command = tidings(program, arguments, listen, data)?;
+                if let Some(Certificate { certificate, key }) = certificate {
+                    command.env("TIDINGS_TLS__CERTIFICATE_FILE", certificate);
+                    command.env("TIDINGS_TLS__KEY_FILE", key);
+                }
             }
             Self::Redis => {
                 command = Command::new("redis-server");
@@ -172,6 +199,23 @@ impl Peer {
     }
 }
 
+fn tidings(
+    program: &Path,
+    arguments: &[String],
+    listen: SocketAddr,
+    data: &Path,
+) -> anyhow::Result<Command> {
+    let mut command = Command::new(program);
+    command.args(["dev", "--listen", &listen.to_string(), "--data"]).arg(data.join("tidings"));
+    // In `dev` everybody is one user, who may not have so many cursors by default.
+    command.env("TIDINGS_LIMITS__CURSORS_PER_USER", "100000");
+    // One more than the largest crowd has subscribers, for the publisher.
+    command.env("TIDINGS_SERVER__CONNECTIONS_MAX", "15001");
+    command.env("TIDINGS_TOPIC", MEMORY_TOPICS);
+    command.args(["--operator", &free_address()?.to_string()]).args(arguments);
+    Ok(command)
+}
+
 /// A running server. It ends, and its data goes, when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -180,6 +224,7 @@ pub(crate) struct Server {
     scheme: &'static str,
     told: PathBuf,
     secret_file: Option<PathBuf>,
+    certificate: Option<Certificate>,
     _data: TempDir,
 }
 
@@ -194,7 +239,9 @@ impl Server {
         let told = data.path().join("told");
         let out = File::create(&told).context("cannot keep what the server says")?;
         let err = out.try_clone().context("cannot keep what the server says")?;
-        let mut command = peer.command(listen, data.path())?;
+        let with_tls = peer.scheme() == "wss";
+        let certificate = with_tls.then(|| Certificate::make(data.path())).transpose()?;
+        let mut command = peer.command(listen, data.path(), certificate.as_ref())?;
         let child = command
             .stdin(Stdio::null())
             .stdout(out)
@@ -202,7 +249,7 @@ impl Server {
             .spawn()
             .with_context(|| format!("cannot start {}", peer.name()))?;
         let (scheme, secret_file) = (peer.scheme(), peer.secret_file(data.path()));
-        Ok(Self { child, listen, scheme, told, secret_file, _data: data })
+        Ok(Self { child, listen, scheme, told, secret_file, certificate, _data: data })
     }
 
     /// Waits until the server takes connections.
@@ -220,17 +267,19 @@ impl Server {
         Ok(())
     }
 
-    pub(crate) fn url(&self) -> anyhow::Result<Target> {
-        format!("{}://{}", self.scheme, self.listen).parse()
+    /// How loads reach it.
+    pub(crate) fn options(&self) -> anyhow::Result<ServerOptions> {
+        Ok(ServerOptions {
+            url: format!("{}://{}", self.scheme, self.listen).parse()?,
+            token: None,
+            certificate: self.certificate.as_ref().map(|files| files.certificate.clone()),
+            server_pid: Some(self.child.id()),
+        })
     }
 
     /// What the server verifies tokens with, if it does.
     pub(crate) fn secret_file(&self) -> Option<&Path> {
         self.secret_file.as_deref()
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// Adds to `error` what the server said, if anything.

@@ -11,7 +11,6 @@ use anyhow::bail;
 use crate::compare::peer::Peer;
 use crate::load::{Pace, ServerOptions, Sizes, Subscription};
 use crate::report::Report;
-use crate::target::Target;
 
 /// Does the work on a server, which verifies tokens with the secret in that file.
 type Work = dyn Fn(ServerOptions, Option<&Path>) -> anyhow::Result<Report>;
@@ -38,11 +37,13 @@ impl fmt::Debug for Workload {
 /// Which servers can do a work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Takers {
-    /// All that send what one publishes to many.
+    /// All that send what one publishes to many, with TLS too.
     Fanout,
-    /// The bare one that answers, and keeps nothing.
+    /// All that send what one publishes to many as fast as they can.
+    FullLoad,
+    /// The bare ones that answer, and keep nothing, with TLS too.
     Sockets,
-    /// The same, where what a connection costs by itself would hide behind TLS.
+    /// The bare one that answers, and keeps nothing.
     Growth,
     /// The bare one that sends from one to one.
     Pairs,
@@ -124,7 +125,9 @@ impl Takers {
     /// The bare server among them.
     const fn limit(self) -> Option<Peer> {
         match self {
-            Self::Fanout | Self::Sockets | Self::Growth => Some(Peer::LimitCoalesced),
+            Self::Fanout | Self::FullLoad | Self::Sockets | Self::Growth => {
+                Some(Peer::LimitCoalesced)
+            }
             Self::Pairs => Some(Peer::LimitPairs),
             Self::Publish => Some(Peer::LimitLog),
             Self::Tidings => None,
@@ -140,9 +143,13 @@ impl Workload {
             Peer::LimitDirect
             | Peer::NatsCore { .. }
             | Peer::Mosquitto { .. }
-            | Peer::Ws { .. } => matches!(self.takers, Takers::Fanout),
-            Peer::LimitCoalesced => {
-                matches!(self.takers, Takers::Fanout | Takers::Sockets | Takers::Growth)
+            | Peer::Ws { .. } => matches!(self.takers, Takers::Fanout | Takers::FullLoad),
+            Peer::LimitCoalesced => matches!(
+                self.takers,
+                Takers::Fanout | Takers::FullLoad | Takers::Sockets | Takers::Growth
+            ),
+            Peer::LimitTls | Peer::TidingsTls { .. } => {
+                matches!(self.takers, Takers::Fanout | Takers::Sockets)
             }
             Peer::LimitPairs => matches!(self.takers, Takers::Pairs),
             Peer::LimitLog | Peer::Redis | Peer::JetStream { .. } => {
@@ -151,15 +158,12 @@ impl Workload {
         }
     }
 
-    /// Does the work on the server at `url`, whose process is `pid` and which verifies tokens with
-    /// the secret in `secret_file`.
+    /// Does the work on a server that verifies tokens with the secret in `secret_file`.
     pub(crate) fn run(
         &self,
-        url: &Target,
-        pid: u32,
+        server: ServerOptions,
         secret_file: Option<&Path>,
     ) -> anyhow::Result<Report> {
-        let server = ServerOptions { url: url.clone(), token: None, server_pid: Some(pid) };
         (self.work)(server, secret_file)
     }
 }

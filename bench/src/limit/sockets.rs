@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use mio::event::Event;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::stream::{ServerTls, Stream};
 use crate::websocket::{self, Opcode};
 
 /// The most a storm of connections may wait for `accept`; the kernel's own default maximum.
@@ -38,7 +39,7 @@ pub(crate) trait Work {
 /// One client. It owns no memory while nothing is partial or unsent.
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     upgraded: bool,
     partial: Vec<u8>,
     unsent: Vec<u8>,
@@ -49,15 +50,20 @@ struct Connection {
 pub(crate) struct Sockets {
     poll: Poll,
     listener: TcpListener,
+    tls: Option<ServerTls>,
     connections: Slab<Connection>,
     broken: Vec<usize>,
     unsent_bytes: usize,
 }
 
 /// Runs a bare server until the process ends or `work` fails.
-pub(crate) fn serve(listen: SocketAddr, work: &mut impl Work) -> anyhow::Result<()> {
+pub(crate) fn serve(
+    listen: SocketAddr,
+    tls: Option<ServerTls>,
+    work: &mut impl Work,
+) -> anyhow::Result<()> {
     let mut sockets =
-        Sockets::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+        Sockets::bind(listen, tls).with_context(|| format!("cannot listen on {listen}"))?;
     println!("listening on {}", sockets.listener.local_addr()?);
     let mut events = Events::with_capacity(EVENTS_MAX);
     let mut buffer = vec![0; READ_BUFFER_BYTES];
@@ -79,7 +85,7 @@ pub(crate) fn serve(listen: SocketAddr, work: &mut impl Work) -> anyhow::Result<
 }
 
 impl Sockets {
-    fn bind(listen: SocketAddr) -> anyhow::Result<Self> {
+    fn bind(listen: SocketAddr, tls: Option<ServerTls>) -> anyhow::Result<Self> {
         let socket = Socket::new(Domain::for_address(listen), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.bind(&listen.into())?;
@@ -88,7 +94,8 @@ impl Sockets {
         let mut listener = TcpListener::from_std(socket.into());
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        Ok(Self { poll, listener, connections: Slab::new(), broken: Vec::new(), unsent_bytes: 0 })
+        let (connections, broken) = (Slab::new(), Vec::new());
+        Ok(Self { poll, listener, tls, connections, broken, unsent_bytes: 0 })
     }
 
     fn accept_all(&mut self) -> anyhow::Result<()> {
@@ -103,6 +110,10 @@ impl Sockets {
             let entry = self.connections.vacant_entry();
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(entry.key()), interest)?;
+            let stream = match &self.tls {
+                None => Stream::Plain(stream),
+                Some(tls) => tls.accept(stream)?,
+            };
             entry.insert(Connection {
                 stream,
                 upgraded: false,
@@ -155,8 +166,10 @@ impl Sockets {
                 eprintln!("a frame has more than {READ_BUFFER_BYTES} bytes, its sender is cut off");
                 break;
             }
-            self.connections[key].partial.extend_from_slice(&buffer[used..filled]);
-            if filled < buffer.len() && !peer_closed {
+            let connection = &mut self.connections[key];
+            connection.partial.extend_from_slice(&buffer[used..filled]);
+            let is_last = filled < buffer.len() && connection.stream.short_reads_are_last();
+            if is_last && !peer_closed {
                 return Ok(());
             }
         }
@@ -226,6 +239,9 @@ impl Sockets {
 
     fn flush(&mut self, key: usize) {
         let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.stream.push().is_err() {
+            return self.broken.push(key);
+        }
         if connection.unsent.is_empty() {
             return;
         }
@@ -252,7 +268,7 @@ impl Sockets {
 }
 
 /// Writes as much as the kernel takes; 0 when it takes nothing now.
-fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn write(stream: &mut Stream, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
         match stream.write(&bytes[sent..]) {

@@ -8,8 +8,10 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::SockRef;
 
+use crate::load::ServerOptions;
 use crate::load::link::{Link, Place, TakeFrame};
 use crate::machine;
+use crate::stream::{ClientTls, Stream};
 use crate::target::Target;
 use crate::wire;
 
@@ -169,6 +171,7 @@ pub(crate) struct Crowd {
     buffer: Vec<u8>,
     out: Vec<u8>,
     target: Target,
+    tls: Option<ClientTls>,
     members: Members,
     started: Instant,
 }
@@ -188,7 +191,11 @@ impl<T: Traffic> TakeFrame for Inbox<'_, T> {
 
 impl Crowd {
     /// Connects all members, `at_once` at a time, and returns when each is ready.
-    pub(crate) fn open(target: &Target, members: Members, at_once: usize) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        server: &ServerOptions,
+        members: Members,
+        at_once: usize,
+    ) -> anyhow::Result<Self> {
         let mut crowd = Self {
             poll: Poll::new().context("cannot make an event loop")?,
             events: Events::with_capacity(EVENTS_MAX),
@@ -197,7 +204,8 @@ impl Crowd {
             ready_at: Vec::new(),
             buffer: vec![0; READ_BUFFER_BYTES],
             out: Vec::new(),
-            target: target.clone(),
+            target: server.url.clone(),
+            tls: server.tls()?,
             members,
             started: Instant::now(),
         };
@@ -266,6 +274,10 @@ impl Crowd {
         SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(self.links.len()), interest)?;
+        let stream = match &self.tls {
+            None => Stream::Plain(stream),
+            Some(tls) => tls.connect(stream)?,
+        };
         self.links.push(Link::new(stream, self.target.dialect));
         Ok(())
     }

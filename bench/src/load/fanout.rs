@@ -60,7 +60,7 @@ pub(crate) fn run(options: &FanoutOptions, pace: Pace) -> anyhow::Result<Report>
     };
     let token = options.server.token.clone();
     let members = Members { publishers: 1, groups: vec![group], token, identities: Vec::new() };
-    let mut crowd = Crowd::open(&options.server.url, members, AT_ONCE)?;
+    let mut crowd = Crowd::open(&options.server, members, AT_ONCE)?;
     Fanout::run(&mut crowd, options, pace, Audience::ALL)
 }
 
@@ -391,7 +391,7 @@ mod tests {
 
     fn options(seconds: f64) -> FanoutOptions {
         let url = "ws://127.0.0.1:1".parse().expect("a url");
-        let server = ServerOptions { url, token: None, server_pid: None };
+        let server = ServerOptions { url, token: None, certificate: None, server_pid: None };
         let (subscribers, data_bytes, topic) = (2, 128, "t".to_owned());
         FanoutOptions { server, subscribers, data_bytes, seconds, warmup: 0.0, topic }
     }

@@ -58,7 +58,7 @@ pub(crate) fn run(options: &GroupOptions) -> anyhow::Result<Report> {
     }
     let publishers = options.publishers as usize;
     let members = members(options, publishers, options.members as usize);
-    let mut crowd = Crowd::open(&server.url, members, AT_ONCE)?;
+    let mut crowd = Crowd::open(server, members, AT_ONCE)?;
     let durable = Takers {
         first: publishers,
         count: 1,
@@ -108,7 +108,7 @@ fn not_settled(options: &GroupOptions) -> anyhow::Result<u64> {
     // Each with an identity, so that messages before the answer to `subscribe` are kept as well.
     let identity = Identity { token: options.server.token.clone(), ..Identity::default() };
     members.identities = vec![identity; 2];
-    let mut crowd = Crowd::open(&options.server.url, members, AT_ONCE)?;
+    let mut crowd = Crowd::open(&options.server, members, AT_ONCE)?;
     let mut leftovers = Leftovers::default();
     let mut early = 0;
     for line in crowd.greetings().flat_map(|greeting| greeting.split(|byte| *byte == b'\n')) {
@@ -205,7 +205,7 @@ mod tests {
         };
         let url = "ws://127.0.0.1:1".parse().expect("a url");
         let options = GroupOptions {
-            server: ServerOptions { url, token: None, server_pid: None },
+            server: ServerOptions { url, token: None, certificate: None, server_pid: None },
             members: 2,
             publishers: 1,
             in_flight: 1,

@@ -79,7 +79,7 @@ pub(crate) fn run(options: &GrowthOptions) -> anyhow::Result<Report> {
         token: server.token.clone(),
         identities: Vec::new(),
     };
-    let mut crowd = Crowd::open(&server.url, members, AT_ONCE)?;
+    let mut crowd = Crowd::open(server, members, AT_ONCE)?;
     let mut stages = Vec::new();
     let mut connected = 0;
     for size in options.sizes.all() {

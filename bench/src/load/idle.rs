@@ -67,7 +67,7 @@ pub(crate) fn run(options: &IdleOptions) -> anyhow::Result<Report> {
     let base_rss = server.server_pid.map(procfs::resident_memory).transpose()?;
     let before = Memory::now(server.server_pid)?;
     let opening = Meter::start(server.server_pid)?;
-    let mut crowd = Crowd::open(&server.url, members, options.at_once as usize)?;
+    let mut crowd = Crowd::open(server, members, options.at_once as usize)?;
     let opened = opening.stop()?;
     wait_for_calm(server.server_pid)?;
     let (waiting, pings) = (Meter::start(server.server_pid)?, crowd.pings());

@@ -71,7 +71,7 @@ pub(crate) fn run(options: &LaggingOptions) -> anyhow::Result<Report> {
         topics: Topics::One(format!("{}/live", options.topic)),
         subscription: Subscription::Live,
     };
-    let mut live = Crowd::open(&server.url, members(options, 1, vec![live]), AT_ONCE)?;
+    let mut live = Crowd::open(server, members(options, 1, vec![live]), AT_ONCE)?;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..options.turns {
         wait_for_calm(server.server_pid)?;
@@ -79,7 +79,7 @@ pub(crate) fn run(options: &LaggingOptions) -> anyhow::Result<Report> {
         alone.push(Fanout::run(&mut live, &fanout, pace, Audience::ALL)?);
 
         let count = options.readers as usize;
-        let mut behind = Crowd::open(&server.url, members(options, count, Vec::new()), AT_ONCE)?;
+        let mut behind = Crowd::open(server, members(options, count, Vec::new()), AT_ONCE)?;
         behind.take_short_turns(SHORT_TURN);
         wait_for_calm(server.server_pid)?;
         let mut readers = Readers::new(&mut backlog, count);
@@ -199,7 +199,7 @@ mod tests {
         };
         let url = "ws://127.0.0.1:1".parse().expect("a url");
         let options = LaggingOptions {
-            server: ServerOptions { url, token: None, server_pid: None },
+            server: ServerOptions { url, token: None, certificate: None, server_pid: None },
             readers: 1,
             messages: 1,
             subscribers: 1,

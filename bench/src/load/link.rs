@@ -4,12 +4,12 @@ use std::io::{BufRead as _, ErrorKind, Read as _, Write as _};
 use std::mem;
 
 use anyhow::{Context as _, bail};
-use mio::net::TcpStream;
 
 use crate::load::crowd::Members;
 use crate::mqtt::{self, Packet};
 use crate::nats::{self, Said};
 use crate::resp::{self, Reply};
+use crate::stream::Stream;
 use crate::target::{Dialect, Target};
 use crate::websocket::{self, Opcode};
 use crate::wire::{self, ServerFrame};
@@ -30,7 +30,7 @@ enum Phase {
 /// One connection. It owns no memory while nothing is partial or unsent.
 #[derive(Debug)]
 pub(crate) struct Link {
-    stream: TcpStream,
+    stream: Stream,
     phase: Phase,
     dialect: Dialect,
     partial: Vec<u8>,
@@ -56,7 +56,7 @@ pub(crate) trait TakeFrame {
 }
 
 impl Link {
-    pub(crate) const fn new(stream: TcpStream, dialect: Dialect) -> Self {
+    pub(crate) const fn new(stream: Stream, dialect: Dialect) -> Self {
         Self {
             stream,
             phase: Phase::Dialing,
@@ -86,7 +86,7 @@ impl Link {
     pub(crate) fn writable(&mut self, place: Place<'_>) -> anyhow::Result<()> {
         match self.phase {
             Phase::Dialing => {
-                if let Some(error) = self.stream.take_error()? {
+                if let Some(error) = self.stream.socket().take_error()? {
                     return Err(error).context("cannot connect");
                 }
                 match self.dialect {
@@ -114,6 +114,7 @@ impl Link {
                 }
             }
             Phase::Upgrading | Phase::Connecting | Phase::Subscribing | Phase::Ready => {
+                self.stream.push().context("cannot write")?;
                 let left = mem::take(&mut self.unsent);
                 self.write(&left)
             }
@@ -166,7 +167,8 @@ impl Link {
             }
             self.partial.extend_from_slice(&buffer[used..filled]);
             self.write(out)?;
-            if filled < buffer.len() && !peer_closed {
+            let is_last = filled < buffer.len() && self.stream.short_reads_are_last();
+            if is_last && !peer_closed {
                 return Ok(());
             }
         }

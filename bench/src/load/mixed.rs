@@ -56,7 +56,7 @@ pub(crate) fn run(options: &MixedOptions) -> anyhow::Result<Report> {
         token: server.token.clone(),
         identities: Vec::new(),
     };
-    let mut crowd = Crowd::open(&server.url, members, AT_ONCE)?;
+    let mut crowd = Crowd::open(server, members, AT_ONCE)?;
     let mut reports = [Vec::new(), Vec::new()];
     for _ in 0..options.turns {
         for (kind, (name, subscription)) in kinds.into_iter().enumerate() {
@@ -124,7 +124,7 @@ mod tests {
         };
         let url = "ws://127.0.0.1:1".parse().expect("a url");
         let options = MixedOptions {
-            server: ServerOptions { url, token: None, server_pid: None },
+            server: ServerOptions { url, token: None, certificate: None, server_pid: None },
             subscribers: 1,
             rate: 1.0,
             turns: 2,

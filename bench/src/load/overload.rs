@@ -92,7 +92,7 @@ fn open(options: &FanoutOptions) -> anyhow::Result<Crowd> {
     };
     let token = options.server.token.clone();
     let members = Members { publishers: 1, groups: vec![group], token, identities: Vec::new() };
-    Crowd::open(&options.server.url, members, AT_ONCE)
+    Crowd::open(&options.server, members, AT_ONCE)
 }
 
 /// The smallest ratio of a rate to the best one before it.

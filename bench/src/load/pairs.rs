@@ -74,7 +74,7 @@ pub(crate) fn run(options: &PairsOptions, subscription: Subscription) -> anyhow:
         token: options.server.token.clone(),
         identities: Vec::new(),
     };
-    let mut crowd = Crowd::open(&options.server.url, members, AT_ONCE)?;
+    let mut crowd = Crowd::open(&options.server, members, AT_ONCE)?;
     let mut pairs = Pairs::new(options, subscription, crowd.now());
     while !pairs.is_done(crowd.now()) {
         let wait = pairs.wait(crowd.now());
@@ -266,7 +266,7 @@ mod tests {
 
     fn options() -> PairsOptions {
         let url = "ws://127.0.0.1:1".parse().expect("a url");
-        let server = ServerOptions { url, token: None, server_pid: None };
+        let server = ServerOptions { url, token: None, certificate: None, server_pid: None };
         let topic = "t".to_owned();
         let (pairs, rate, burst) = (2, 5.0, 1);
         PairsOptions { server, pairs, rate, burst, seconds: 1.0, warmup: 0.0, topic }

@@ -65,7 +65,7 @@ pub(crate) fn run(options: &PublishOptions) -> anyhow::Result<Report> {
         token: options.server.token.clone(),
         identities: Vec::new(),
     };
-    let mut crowd = Crowd::open(&options.server.url, members, AT_ONCE)?;
+    let mut crowd = Crowd::open(&options.server, members, AT_ONCE)?;
     let mut publishing = Publishing::new(options, crowd.now())?;
     while !publishing.is_done(crowd.now()) {
         publishing.stretch.keep_time(crowd.now())?;
@@ -327,6 +327,7 @@ mod tests {
             server: ServerOptions {
                 url: url.parse().expect("a url"),
                 token: None,
+                certificate: None,
                 server_pid: None,
             },
             publishers: 1,

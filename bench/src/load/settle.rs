@@ -92,7 +92,7 @@ pub(crate) fn run(options: &SettleOptions) -> anyhow::Result<Report> {
     };
     let base_rss = server.server_pid.map(procfs::resident_memory).transpose()?;
     let base = memory()?;
-    let mut crowd = Crowd::open(&server.url, members, AT_ONCE)?;
+    let mut crowd = Crowd::open(server, members, AT_ONCE)?;
     wait_for_calm(server.server_pid)?;
     crowd.stay(silence)?;
     let idle = memory()?;

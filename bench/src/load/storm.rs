@@ -47,7 +47,7 @@ pub(crate) fn run(options: &StormOptions) -> anyhow::Result<Report> {
         bail!("a storm is measured over WebSocket only, use a ws:// url");
     }
     let mut members = members(options)?;
-    let crowd = Crowd::open(&server.url, members.clone(), AT_ONCE)?;
+    let crowd = Crowd::open(server, members.clone(), AT_ONCE)?;
     for (identity, greeting) in members.identities.iter_mut().zip(crowd.greetings()) {
         Greeted::read(greeting)?.remember(identity);
     }
@@ -56,7 +56,7 @@ pub(crate) fn run(options: &StormOptions) -> anyhow::Result<Report> {
 
     let clients = options.clients as usize;
     let meter = Meter::start(server.server_pid)?;
-    let mut crowd = Crowd::open(&server.url, members, clients)?;
+    let mut crowd = Crowd::open(server, members, clients)?;
     let cost = meter.stop()?;
     let peak = server.server_pid.map(procfs::peak_memory).transpose()?;
 
@@ -245,7 +245,12 @@ mod tests {
     #[test]
     fn who_comes_back_shows_its_token_its_session_and_its_position() {
         let url = "ws://127.0.0.1:1".parse().expect("a url");
-        let server = ServerOptions { url, token: Some("mine".to_owned()), server_pid: None };
+        let server = ServerOptions {
+            url,
+            token: Some("mine".to_owned()),
+            certificate: None,
+            server_pid: None,
+        };
         let topic = "t".to_owned();
         let options = StormOptions { server, clients: 2, secret_file: None, topic };
         let mut members = members(&options).expect("no file is read");

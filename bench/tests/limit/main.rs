@@ -239,6 +239,43 @@ fn everybody_comes_back_from_a_storm() {
 }
 
 #[test]
+fn all_of_it_works_over_tls() {
+    let limit = Limit::fanout_with_tls();
+    let report = run(&["fanout", "--subscribers", "50", "--rate", "200"], &limit);
+    report.assert_no_faults();
+    assert_eq!(report.figure("deliveries"), report.figure("published") * 50.0);
+    // More than the kernel takes at once, in records that do not end where messages do.
+    let arguments = ["fanout-max", "--subscribers", "20", "--data-bytes", "60000"];
+    let report = run(&arguments, &limit);
+    report.assert_no_faults();
+    assert_eq!(report.figure("deliveries"), report.figure("published") * 20.0);
+    let report = run(&["storm", "--clients", "100"], &limit);
+    for fault in ["not_resumed", "not_recovered", "lost", "duplicates"] {
+        assert_eq!(report.figure(fault), 0.0, "{fault}");
+    }
+    let report = run(&["idle", "--connections", "500"], &Limit::fanout_with_tls());
+    // Keys and buffers, which a plain connection has none of.
+    assert!(report.figure("user_private_dirty_bytes_each") > 1000.0);
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_fails_the_run() {
+    let (limit, other) = (Limit::fanout_with_tls(), Limit::fanout_with_tls());
+    let certificate = other.certificate().expect("one of its own");
+    for (arguments, told) in [
+        (vec!["--certificate", &certificate], "invalid peer certificate"),
+        (vec!["--certificate", "no/such/file"], "no certificate in no/such/file"),
+        (vec![], "needs --certificate"),
+    ] {
+        let idle = ["idle", "--connections", "1", "--url", limit.url()];
+        let output = stage::bench(&[&idle[..], &arguments].concat());
+        assert!(!output.status.success());
+        let found = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(found.contains(told), "{found}");
+    }
+}
+
+#[test]
 fn a_storm_on_a_server_that_forgets_sessions_fails() {
     // The log knows nobody's subscription, so nobody hears the roll-call.
     let limit = Limit::log();

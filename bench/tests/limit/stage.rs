@@ -8,6 +8,8 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tidings-bench");
 
+const CERTIFICATE: &str = "certificate";
+
 /// A bare server. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Limit {
@@ -20,6 +22,27 @@ impl Limit {
     pub(crate) fn fanout(flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         Self::start(Command::new(PROGRAM).args(["limit", "fanout"]).args(flags), directory)
+    }
+
+    /// With TLS and a certificate of its own.
+    pub(crate) fn fanout_with_tls() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a pair");
+        let (certificate, key) = (directory.path().join(CERTIFICATE), directory.path().join("key"));
+        std::fs::write(&certificate, pair.cert.pem()).expect("a file");
+        std::fs::write(&key, pair.signing_key.serialize_pem()).expect("a file");
+        let mut command = Command::new(PROGRAM);
+        command.args(["limit", "fanout", "--coalesce"]);
+        command.arg("--certificate").arg(certificate).arg("--key").arg(key);
+        let mut limit = Self::start(&mut command, directory);
+        limit.url = limit.url.replace("ws://", "wss://");
+        limit
+    }
+
+    /// The certificate, if it has one.
+    pub(crate) fn certificate(&self) -> Option<String> {
+        let file = self.directory.path().join(CERTIFICATE);
+        file.is_file().then(|| file.to_str().expect("a plain path").to_owned())
     }
 
     pub(crate) fn pairs() -> Self {
@@ -91,6 +114,8 @@ pub(crate) fn run(arguments: &[&str], limit: &Limit) -> Report {
     let pid = limit.child.id().to_string();
     let mut all = arguments.to_vec();
     all.extend(["--url", &limit.url, "--server-pid", &pid]);
+    let certificate = limit.certificate();
+    all.extend(certificate.iter().flat_map(|file| ["--certificate", file]));
     match arguments[0] {
         "storm" => {}
         "idle" | "settle" => all.extend(["--seconds", "0.5"]),

@@ -112,7 +112,9 @@ impl Workload {
             Pace::Rate(rate) | Pace::Offered(rate) => {
                 (format!("fanout {subscribers} x {rate}/s"), Takers::Fanout, FANOUT)
             }
-            Pace::InFlight(_) => (format!("fanout-max {subscribers}"), Takers::Fanout, FANOUT_MAX),
+            Pace::InFlight(_) => {
+                (format!("fanout-max {subscribers}"), Takers::FullLoad, FANOUT_MAX)
+            }
         };
         let topic = topic.to_owned();
         Self::new(name, takers, shown, move |server, _| {

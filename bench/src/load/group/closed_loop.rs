@@ -212,7 +212,7 @@ mod tests {
     fn options() -> GroupOptions {
         let url = "ws://127.0.0.1:1".parse().expect("a url");
         GroupOptions {
-            server: ServerOptions { url, token: None, server_pid: None },
+            server: ServerOptions { url, token: None, certificate: None, server_pid: None },
             members: 2,
             publishers: 2,
             in_flight: 2,

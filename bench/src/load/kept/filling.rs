@@ -49,7 +49,7 @@ pub(super) fn fill(options: &KeptOptions, from: u32, until: u32) -> anyhow::Resu
         token: None,
         identities: (0..connections).map(identity).collect(),
     };
-    let mut crowd = Crowd::open(&options.server.url, members, AT_ONCE)?;
+    let mut crowd = Crowd::open(&options.server, members, AT_ONCE)?;
     let meter = Meter::start(options.server.server_pid)?;
     let mut filling = Filling::new(options, from, until, crowd.now());
     while filling.made < until - from {
@@ -214,7 +214,7 @@ mod tests {
     fn filling(what: Kept, from: u32, until: u32) -> Filling {
         let url = "ws://127.0.0.1:1".parse().expect("a url");
         let options = KeptOptions {
-            server: ServerOptions { url, token: None, server_pid: None },
+            server: ServerOptions { url, token: None, certificate: None, server_pid: None },
             what,
             sizes: "1,2,3".parse().expect("three sizes"),
             secret_file: None,

@@ -28,7 +28,7 @@ pub(crate) struct Backlog {
 impl Backlog {
     /// Publishes all of it to `topic`.
     pub(crate) fn publish(options: &LaggingOptions, topic: &str) -> anyhow::Result<Self> {
-        let mut crowd = Crowd::open(&options.server.url, members(options, 1, Vec::new()), 1)?;
+        let mut crowd = Crowd::open(&options.server, members(options, 1, Vec::new()), 1)?;
         let mut filling = Filling::new(topic, options.messages, crowd.now());
         while filling.answered < filling.messages {
             crowd.turn(Duration::from_millis(10), &mut filling)?;
