@@ -152,13 +152,16 @@ mod tests {
         assert_eq!(running_ns("920907 1711968 13\n"), Some(920_907));
         assert_eq!(running_ns(""), None);
         let pid = std::process::id();
+        let mut finer = 0;
         for _ in 0..20 {
             let before = cpu_time(pid).expect("own time is readable");
             let exact = exact_cpu_time(pid).expect("own time is readable");
             let after = cpu_time(pid).expect("own time is readable");
             // User and system time are rounded down to 10 ms each.
             assert!(before <= exact && exact <= after + Duration::from_millis(21), "{exact:?}");
+            finer += u32::from(!exact.as_nanos().is_multiple_of(10_000_000));
         }
+        assert!(finer > 0, "no figure was between two ticks");
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub(crate) fn run(options: &GrowthOptions) -> anyhow::Result<Report> {
         stages.push(stage(&mut crowd, options, connected, size)?);
         connected = size;
     }
-    Ok(report(options, &crowd, stages))
+    Ok(report(options, crowd.pings(), stages))
 }
 
 /// Lets `connected` subscribers become `size`, then publishes to all.
@@ -126,7 +126,7 @@ fn stage(
     Ok(Stage { opened, opening, memory, fanout })
 }
 
-fn report(options: &GrowthOptions, crowd: &Crowd, stages: Vec<Stage>) -> Report {
+fn report(options: &GrowthOptions, pings: u64, stages: Vec<Stage>) -> Report {
     let mut report = Report::new("growth");
     report.setting("url", options.server.url.to_string());
     report.setting("sizes", options.sizes.to_string());
@@ -146,10 +146,48 @@ fn report(options: &GrowthOptions, crowd: &Crowd, stages: Vec<Stage>) -> Report 
         *each = memory.map(|all| all / f64::from(size));
     }
     MEMORY.report(&mut report, each);
-    report.figure("pings", crowd.pings() as f64);
+    report.figure("pings", pings as f64);
     let fanouts: Vec<Report> = stages.into_iter().map(|stage| stage.fanout).collect();
     let own = fanouts.iter().filter_map(|fanout| fanout.value("own_cpu_percent"));
     report.figure("own_cpu_percent", own.fold(0.0, f64::max));
     report.sums(&fanouts);
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn memory_is_of_all_that_are_there_and_opening_of_those_that_came() {
+        let stage = |opened, memory, delivery| {
+            let mut fanout = Report::new("fanout");
+            fanout.figure("server_cpu_s_per_million", delivery);
+            fanout.figure("lost", 1.0);
+            let cpu = Duration::from_micros(100);
+            let opening = Cost { elapsed: cpu, server_cpu: Some(cpu), own_cpu: Duration::ZERO };
+            Stage { opened, opening, memory: Some(memory), fanout }
+        };
+        let url = "ws://127.0.0.1:1".parse().expect("a url");
+        let options = GrowthOptions {
+            server: ServerOptions { url, token: None, certificate: None, server_pid: None },
+            sizes: "10,20,100".parse().expect("three sizes"),
+            deliveries: 1.0,
+            seconds: 1.0,
+            warmup: 0.0,
+            topic: "t".to_owned(),
+        };
+        // The first ones left so much free that the next took nothing.
+        let stages = vec![stage(10, 1000.0, 4.0), stage(10, 0.0, 2.0), stage(80, 5000.0, 5.0)];
+        let report = report(&options, 7, stages);
+        let value = |name| report.value(name).unwrap_or_else(|| panic!("no {name}"));
+        assert_eq!(MEMORY.at.map(value), [100.0, 50.0, 60.0]);
+        assert_eq!(OPEN.at.map(value), [10.0, 10.0, 1.25]);
+        assert_eq!(DELIVERY.at.map(value), [4.0, 2.0, 5.0]);
+        assert_eq!(value("delivery_cpu_growth_ratio"), 1.25);
+        assert_eq!((value("lost"), value("pings")), (3.0, 7.0));
+        assert!(report.check().is_err());
+    }
 }
