@@ -356,3 +356,65 @@ fn told(payload: &[u8]) -> String {
         _ => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::{CertificateFiles, ClientTls, ServerTls};
+
+    /// Reads until the socket is empty.
+    fn drain(stream: &mut Stream) -> usize {
+        let (mut count, mut buffer) = (0, vec![0; 65_536]);
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(read) => count += read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return count,
+                Err(error) => panic!("cannot read: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_tls_holds_back_leaves_when_the_kernel_takes_more() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a pair");
+        let (certificate, key) = (directory.path().join("c"), directory.path().join("k"));
+        std::fs::write(&certificate, pair.cert.pem()).expect("a file");
+        std::fs::write(&key, pair.signing_key.serialize_pem()).expect("a file");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("a bound listener");
+        let url = format!("wss://{address}");
+        let target: Target = url.parse().expect("a url");
+        let socket = mio::net::TcpStream::connect(address).expect("it listens");
+        let (peer, _) = listener.accept().expect("somebody connects");
+        peer.set_nonblocking(true).expect("a socket");
+        let tls = ClientTls::new(&target.host, &certificate).expect("a certificate");
+        let mut link = Link::new(tls.connect(socket).expect("a name"), Dialect::Tidings);
+        let files = CertificateFiles { certificate: Some(certificate), key: Some(key) };
+        let tls = ServerTls::read(&files).expect("a pair").expect("files are named");
+        let mut peer = tls.accept(mio::net::TcpStream::from_std(peer)).expect("a configuration");
+        let (publishers, groups) = (1, Vec::new());
+        let members = Members { publishers, groups, token: None, identities: Vec::new() };
+        let place = Place { index: 0, target: &target, members: &members };
+
+        link.phase = Phase::Ready;
+        let (mut sent, mut received) = (0, 0);
+        link.write(b"first").expect("it waits for the handshake");
+        sent += 5;
+        while received < sent {
+            received += drain(&mut peer);
+            drain(&mut link.stream);
+        }
+        while link.unsent.is_empty() {
+            link.write(&[7; 30_000]).expect("what is too much is kept");
+            sent += 30_000;
+        }
+        // What is kept here would push out what TLS holds; that has to leave by itself.
+        sent -= mem::take(&mut link.unsent).len();
+        for _ in 0..10_000 {
+            received += drain(&mut peer);
+            link.writable(place).expect("the peer is there");
+        }
+        assert_eq!(received, sent);
+    }
+}

@@ -259,6 +259,39 @@ fn all_of_it_works_over_tls() {
 }
 
 #[test]
+fn a_reader_that_pauses_gets_the_rest_over_tls_too() {
+    const MESSAGES: usize = 300;
+    let limit = Limit::fanout_with_tls();
+    let mut client = stage::tls_client(&limit);
+    let mut send = |json: &str| {
+        // Not masked in effect: a mask of zeros.
+        let mut frame = vec![0x81, 0x80 | 127];
+        frame.extend_from_slice(&(json.len() as u64).to_be_bytes());
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(json.as_bytes());
+        client.write_all(&frame).expect("a bare server reads always");
+    };
+    send(r#"{"id":1,"connect":{}}"#);
+    send(r#"{"id":2,"subscribe":{"topic":"bench"}}"#);
+    let data = "x".repeat(60_000);
+    for id in 3..MESSAGES + 3 {
+        send(&format!(r#"{{"id":{id},"publish":{{"topic":"bench","data":"{data}"}}}}"#));
+    }
+    // All of it is more than sockets hold, so the end waits in the server for this to be read.
+    thread::sleep(Duration::from_millis(300));
+    client.sock.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    let (mut messages, mut unread, mut buffer) = (0, Vec::new(), vec![0; 65_536]);
+    while messages < MESSAGES {
+        let read = client.read(&mut buffer).expect("all of it comes");
+        unread.extend_from_slice(&buffer[..read]);
+        while let Some((payload, end)) = stage::next_frame(&unread) {
+            messages += usize::from(unread[payload..].starts_with(b"{\"message\""));
+            unread.drain(..end);
+        }
+    }
+}
+
+#[test]
 fn a_certificate_that_nobody_vouches_for_fails_the_run() {
     let (limit, other) = (Limit::fanout_with_tls(), Limit::fanout_with_tls());
     let certificate = other.certificate().expect("one of its own");

@@ -1,8 +1,14 @@
 //! Runs the program: a bare server for the length of a test, and loads against it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -89,6 +95,43 @@ impl Drop for Limit {
         self.child.kill().expect("the server runs until it is killed");
         self.child.wait().expect("a killed process ends");
     }
+}
+
+/// A client with TLS that is upgraded.
+pub(crate) fn tls_client(limit: &Limit) -> StreamOwned<ClientConnection, TcpStream> {
+    let file = limit.certificate().expect("one of its own");
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(file).expect("a certificate")).expect("it is one");
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let address: SocketAddr = limit.url.trim_start_matches("wss://").parse().expect("an address");
+    let connection =
+        ClientConnection::new(Arc::new(config), address.ip().into()).expect("a configuration");
+    let socket = TcpStream::connect(address).expect("it listens");
+    let mut client = StreamOwned::new(connection, socket);
+    let request = b"GET / HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    client.write_all(request).expect("the server reads");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).expect("the server answers");
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    client
+}
+
+/// Where the payload of the first whole frame of a server begins and ends.
+pub(crate) fn next_frame(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (start, length) = match bytes.get(1)? {
+        126 => (4, u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?).into()),
+        127 => (10, u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize),
+        short => (2, usize::from(*short)),
+    };
+    (bytes.len() >= start + length).then_some((start, start + length))
 }
 
 /// What a run reported.
