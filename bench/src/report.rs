@@ -64,11 +64,11 @@ impl Report {
     }
 
     /// Adds up over the parts of a run what they counted, faults among it, and takes over their notes.
-    pub(crate) fn sums(&mut self, parts: &[Self]) {
+    pub(crate) fn sums<'a>(&mut self, parts: impl Iterator<Item = &'a Self> + Clone) {
         for name in ["published", "deliveries", "lost", "duplicates", "order_errors", "refused"] {
-            self.figure(name, parts.iter().filter_map(|part| part.value(name)).sum());
+            self.figure(name, parts.clone().filter_map(|part| part.value(name)).sum());
         }
-        self.notes.extend(parts.iter().flat_map(|part| part.notes.clone()));
+        self.notes.extend(parts.flat_map(|part| part.notes.clone()));
     }
 
     pub(crate) fn value(&self, name: &str) -> Option<f64> {

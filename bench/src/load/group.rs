@@ -182,12 +182,8 @@ fn report(
         report.figures.extend(mean(group, of).map(|value| Figure { name: of_group, value }));
         report.figures.extend(mean(durable, of).map(|value| Figure { name: of_durable, value }));
     }
-    let all = || group.iter().chain(durable);
-    for name in ["published", "deliveries", "lost", "duplicates", "order_errors", "refused"] {
-        report.figure(name, all().filter_map(|report| report.value(name)).sum());
-    }
+    report.sums(group.iter().chain(durable));
     report.figure("not_settled", not_settled as f64);
-    report.notes.extend(all().flat_map(|report| report.notes.clone()));
     report
 }
 

@@ -150,7 +150,7 @@ fn report(options: &GrowthOptions, pings: u64, stages: Vec<Stage>) -> Report {
     let fanouts: Vec<Report> = stages.into_iter().map(|stage| stage.fanout).collect();
     let own = fanouts.iter().filter_map(|fanout| fanout.value("own_cpu_percent"));
     report.figure("own_cpu_percent", own.fold(0.0, f64::max));
-    report.sums(&fanouts);
+    report.sums(fanouts.iter());
     report
 }
 

@@ -102,11 +102,7 @@ fn report(options: &MixedOptions, live: &[Report], durable: &[Report]) -> Report
             }
         }
     }
-    for name in ["published", "deliveries", "lost", "duplicates", "order_errors", "refused"] {
-        let all = live.iter().chain(durable);
-        report.figure(name, all.filter_map(|report| report.value(name)).sum());
-    }
-    report.notes.extend(live.iter().chain(durable).flat_map(|report| report.notes.clone()));
+    report.sums(live.iter().chain(durable));
     report
 }
 

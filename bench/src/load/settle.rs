@@ -120,7 +120,7 @@ pub(crate) fn run(options: &SettleOptions) -> anyhow::Result<Report> {
         report.figure(name, of.value("deliveries").unwrap_or_default());
     }
     report.figure("own_publishes", f64::from(own));
-    report.sums(&[small, large]);
+    report.sums([&small, &large].into_iter());
     Ok(report)
 }
 
