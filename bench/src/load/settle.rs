@@ -46,7 +46,7 @@ pub(crate) struct SettleOptions {
     /// How long to be silent before memory is read, before the traffic and after it
     #[arg(long, default_value = "10", value_parser = seconds)]
     pub(crate) silence: f64,
-    /// The topic; each connection publishes to `/own/` and a number below it
+    /// The topic; each connection publishes to `/own` below it
     #[arg(long, default_value = "bench")]
     pub(crate) topic: String,
 }

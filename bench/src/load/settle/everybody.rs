@@ -1,4 +1,5 @@
-//! Every connection publishes, one message after the other, to a topic that nobody hears.
+//! Every connection publishes, one message after the other, to a topic that nobody hears. All to the
+//! same: what a server keeps of a topic is not what it keeps of a connection.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ const FIRST: usize = 1;
 pub(super) struct Everybody {
     connections: usize,
     own: u32,
-    topic: String,
+    form: PublishForm,
     /// The next one to begin, and how many may still.
     next: usize,
     may_begin: usize,
@@ -51,7 +52,7 @@ impl Everybody {
         Self {
             connections: options.connections as usize,
             own: options.own,
-            topic: options.topic.clone(),
+            form: PublishForm::new(&format!("{}/own", options.topic)),
             next: FIRST,
             may_begin: AT_ONCE.min(options.connections as usize),
             answered: 0,
@@ -61,11 +62,10 @@ impl Everybody {
         }
     }
 
-    fn put(&mut self, now: Duration, from: usize, id: u32, out: &mut Vec<u8>) {
+    fn put(&mut self, now: Duration, id: u32, out: &mut Vec<u8>) {
         self.line.clear();
         let stamp = Stamp { sequence: id, sent: now };
-        let form = PublishForm::new(&format!("{}/own/{from}", self.topic));
-        form.put(&mut self.line, id, &self.stamps, stamp);
+        self.form.put(&mut self.line, id, &self.stamps, stamp);
         websocket::put_masked_frame(out, Opcode::Text, &self.line);
     }
 }
@@ -74,7 +74,7 @@ impl Traffic for Everybody {
     fn frame(
         &mut self,
         now: Duration,
-        from: usize,
+        _: usize,
         frame: &[u8],
         out: &mut Vec<u8>,
     ) -> anyhow::Result<()> {
@@ -91,7 +91,7 @@ impl Traffic for Everybody {
         self.answered += 1;
         self.progress = now;
         if id + 1 < FIRST_ID + self.own {
-            self.put(now, from, id + 1, out);
+            self.put(now, id + 1, out);
         } else {
             self.may_begin += 1;
         }
@@ -106,7 +106,7 @@ impl Traffic for Everybody {
         let from = self.next;
         self.next += 1;
         self.may_begin -= 1;
-        self.put(now, from, FIRST_ID, out);
+        self.put(now, FIRST_ID, out);
         Ok(Some(from))
     }
 }
