@@ -11,10 +11,10 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const LARGE: libc::c_int = 128 * 1024;
 
-/// How much free memory at the end of a heap is kept: enough that nothing is given back while much
-/// comes and goes.
+/// How much free memory at the end of a heap is kept. [`return_free_pages`] leaves it alone, but in
+/// the first thread's heap.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const SPARE: libc::c_int = 16 * 1024 * 1024;
+const SPARE: libc::c_int = 512 * 1024;
 
 /// Has each large block come from the system and go back there. To be called once, before there is
 /// a second thread.
