@@ -317,6 +317,11 @@ impl DeliveryWindow {
         self.deadline
     }
 
+    /// How long a delivery may stay unacked.
+    pub fn ack_timeout(&self) -> Duration {
+        self.policy.ack_timeout
+    }
+
     /// The first offset not settled.
     pub const fn cursor(&self) -> Offset {
         self.cursor

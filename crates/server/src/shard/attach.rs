@@ -125,7 +125,7 @@ impl Shard {
         let attempts = self.env.attempts.take(&key.clone().into(), cursor.epoch);
         let reserved = cursor.reserved;
         let mut window =
-            DeliveryWindow::new(Arc::clone(&policy), *window, cursor, state.head, seed);
+            DeliveryWindow::new(policy, *window, cursor, state.head, seed);
         match begins {
             Begins::Now => window.begins(reserved),
             Begins::Anew => window.begins_anew(),
@@ -145,7 +145,6 @@ impl Shard {
             attempts,
             reader: None,
             client,
-            ack_timeout: policy.ack_timeout,
             by_policy,
             traced: TracedDeliveries::default(),
             index,

@@ -1,7 +1,6 @@
 //! One subscription of a connection.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use smallvec::SmallVec;
 use tidings_core::{
@@ -102,7 +101,6 @@ pub(super) struct Durable {
     pub(super) reader: Option<ReaderId>,
     /// Which device or process of the user reads it.
     pub(super) client: ClientId,
-    pub(super) ack_timeout: Duration,
     /// The server subscribed, by its policy: the client's own request for the same takes its place.
     pub(super) by_policy: bool,
     pub(super) traced: TracedDeliveries,
@@ -131,7 +129,7 @@ impl Durable {
         for wanted in &self.wanted {
             match wanted.purpose {
                 Purpose::Send { .. } => {
-                    self.window.extended(now, wanted.offset, self.ack_timeout);
+                    self.window.extended(now, wanted.offset, self.window.ack_timeout());
                 }
                 Purpose::DeadLetter { .. } => {}
             }
@@ -216,7 +214,6 @@ mod tests {
             attempts: AttemptLog::default(),
             client: "phone".parse().unwrap(),
             reader: None,
-            ack_timeout: policy.ack_timeout,
             index: 0,
         };
         while let Some(effect) = durable.window.next_effect(Instant::ORIGIN) {
