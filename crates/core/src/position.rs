@@ -77,9 +77,9 @@ impl Epoch {
     }
 }
 
-impl fmt::Display for Epoch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = [0u8; 11];
+impl Epoch {
+    /// The text, written into `digits`.
+    pub fn encode(self, digits: &mut [u8; 11]) -> &str {
         let mut at = digits.len();
         let mut rest = self.0;
         loop {
@@ -90,7 +90,13 @@ impl fmt::Display for Epoch {
                 break;
             }
         }
-        f.write_str(std::str::from_utf8(&digits[at..]).expect("base 62 digits are ASCII"))
+        std::str::from_utf8(&digits[at..]).expect("base 62 digits are ASCII")
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.encode(&mut [0; 11]))
     }
 }
 

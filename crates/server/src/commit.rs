@@ -116,11 +116,12 @@ pub(crate) fn append_frame(codec: Codec, out: &mut Vec<u8>, encode: impl FnOnce(
     out.extend_from_slice(&[0; HEADER_BYTES_MAX]);
     encode(out);
     let payload_bytes = out.len() - start - HEADER_BYTES_MAX;
-    let mut header = Vec::with_capacity(HEADER_BYTES_MAX);
-    write_header(opcode(codec), payload_bytes, &mut header);
-    let payload_at = start + header.len();
-    out[start..payload_at].copy_from_slice(&header);
-    out.copy_within(start + HEADER_BYTES_MAX.., payload_at);
+    // Written behind the payload first: there is no other place for it that is free.
+    let header_at = out.len();
+    write_header(opcode(codec), payload_bytes, out);
+    let payload_at = start + out.len() - header_at;
+    out.copy_within(header_at.., start);
+    out.copy_within(start + HEADER_BYTES_MAX..header_at, payload_at);
     out.truncate(payload_at + payload_bytes);
 }
 

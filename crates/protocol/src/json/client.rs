@@ -306,7 +306,7 @@ fn write_subscribe(subscribe: &Subscribe, out: &mut ObjectWriter<'_>) {
 
 fn write_position(position: Position, out: &mut ObjectWriter<'_>) {
     out.object("after", |after| {
-        after.text("epoch", &position.epoch.to_string());
+        after.plain("epoch", position.epoch.encode(&mut [0; 11]));
         after.number("offset", position.offset.get());
     });
 }

@@ -37,7 +37,7 @@ pub(crate) fn encode_delivery(view: &DeliveryView<'_>, out: &mut Vec<u8>) {
 pub(crate) fn write_delivery(view: &DeliveryView<'_>, out: &mut ObjectWriter<'_>) {
     out.text("topic", view.topic);
     out.number("offset", view.offset.get());
-    out.text("id", view.id.encode(&mut [0; 26]));
+    out.plain("id", view.id.encode(&mut [0; 26]));
     out.data(view.data);
     out.optional_text("content_type", view.content_type.map(|it| it.as_str()));
     out.headers(view.headers);

@@ -281,7 +281,7 @@ fn write_connected(connected: &Connected, out: &mut ObjectWriter<'_>) {
 fn write_subscribed(subscribed: &Subscribed, out: &mut ObjectWriter<'_>) {
     out.text("sub", subscribed.sub.as_str());
     if let Some(place) = &subscribed.place {
-        out.text("epoch", &place.epoch.to_string());
+        out.plain("epoch", place.epoch.encode(&mut [0; 11]));
         out.number("offset", place.offset.get());
         out.number("first", place.first.get());
         out.flag("recovered", place.recovered);
@@ -294,14 +294,14 @@ fn write_subscribed(subscribed: &Subscribed, out: &mut ObjectWriter<'_>) {
 }
 
 pub(crate) fn write_published(published: &Published, out: &mut ObjectWriter<'_>) {
-    out.text("id", published.id.encode(&mut [0; 26]));
+    out.plain("id", published.id.encode(&mut [0; 26]));
     out.number("offset", published.position.offset.get());
-    out.text("epoch", &published.position.epoch.to_string());
+    out.plain("epoch", published.position.epoch.encode(&mut [0; 11]));
     out.flag("duplicate", published.duplicate);
 }
 
 pub(crate) fn write_scheduled(scheduled: &Scheduled, out: &mut ObjectWriter<'_>) {
-    out.text("id", scheduled.id.encode(&mut [0; 26]));
+    out.plain("id", scheduled.id.encode(&mut [0; 26]));
     out.number("deliver_at", scheduled.deliver_at.as_ms());
     out.flag("duplicate", scheduled.duplicate);
 }
@@ -310,14 +310,14 @@ pub(crate) fn write_reset(reset: &Reset, out: &mut ObjectWriter<'_>) {
     out.text("sub", reset.sub.as_str());
     out.text("topic", reset.topic.as_str());
     out.text("reason", reset.reason.as_str());
-    out.text("epoch", &reset.epoch.to_string());
+    out.plain("epoch", reset.epoch.encode(&mut [0; 11]));
     out.number("first", reset.first.get());
     out.number("offset", reset.offset.get());
 }
 
 pub(crate) fn write_history(history: &History, out: &mut ObjectWriter<'_>) {
     out.text("topic", history.topic.as_str());
-    out.text("epoch", &history.epoch.to_string());
+    out.plain("epoch", history.epoch.encode(&mut [0; 11]));
     out.number("offset", history.offset.get());
     out.number("first", history.first.get());
     out.flag("recovered", history.recovered);

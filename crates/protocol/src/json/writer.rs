@@ -24,6 +24,14 @@ impl<'a> ObjectWriter<'a> {
         write_text(self.out, text);
     }
 
+    /// A text of ours that needs no escapes.
+    pub(crate) fn plain(&mut self, name: &str, text: &str) {
+        self.name(name);
+        self.out.push(b'"');
+        self.out.extend_from_slice(text.as_bytes());
+        self.out.push(b'"');
+    }
+
     pub(crate) fn optional_text(&mut self, name: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.text(name, text);

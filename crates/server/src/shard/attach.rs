@@ -124,8 +124,7 @@ impl Shard {
         let client = active.session.client.clone();
         let attempts = self.env.attempts.take(&key.clone().into(), cursor.epoch);
         let reserved = cursor.reserved;
-        let mut window =
-            DeliveryWindow::new(policy, *window, cursor, state.head, seed);
+        let mut window = DeliveryWindow::new(policy, *window, cursor, state.head, seed);
         match begins {
             Begins::Now => window.begins(reserved),
             Begins::Anew => window.begins_anew(),
