@@ -238,12 +238,6 @@ impl Crowd {
         Ok(())
     }
 
-    /// Looks at no more than `sockets` in one turn from now on, so that whoever else has to be
-    /// served by the same thread waits less long.
-    pub(crate) fn take_short_turns(&mut self, sockets: usize) {
-        self.events = Events::with_capacity(sockets);
-    }
-
     /// The time since the crowd was opened: the clock of the run.
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()

@@ -3,12 +3,12 @@
 mod backlog;
 mod readers;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 
-use crate::histogram::Histogram;
 use crate::load::crowd::{Crowd, Group, Members, Subscription, Topics};
 use crate::load::fanout::{Audience, Fanout, FanoutOptions};
 use crate::load::lagging::backlog::Backlog;
@@ -23,9 +23,10 @@ use crate::target::Dialect;
 const AT_ONCE: usize = 256;
 /// How long catching up may take.
 const CATCH_UP_SECONDS_MAX: f64 = 120.0;
-/// Sockets of lagging readers that are served before the live subscribers are looked at again. What
-/// those have to wait for here would count as the server's delay.
-const SHORT_TURN: usize = 2;
+/// How long a reader's thread sleeps before it looks whether it is to begin, or to stop.
+const GLANCE: Duration = Duration::from_millis(10);
+/// The priority of the readers' thread, as nice(1) counts: the lowest.
+const LOWEST: i32 = 19;
 
 /// Who lags behind, and who does not.
 #[derive(Clone, Debug, Args)]
@@ -80,7 +81,6 @@ pub(crate) fn run(options: &LaggingOptions) -> anyhow::Result<Report> {
 
         let count = options.readers as usize;
         let mut behind = Crowd::open(server, members(options, count, Vec::new()), AT_ONCE)?;
-        behind.take_short_turns(SHORT_TURN);
         wait_for_calm(server.server_pid)?;
         let mut readers = Readers::new(&mut backlog, count);
         let mut report = side_by_side(&mut live, &mut behind, options, pace, &mut readers)?;
@@ -107,7 +107,8 @@ fn fanout_options(options: &LaggingOptions, seconds: f64) -> FanoutOptions {
 }
 
 /// Publishes to the live subscribers until the readers, who start when the warm-up is over, have
-/// caught up or get nothing more.
+/// caught up or get nothing more. They are served by a thread of their own, which has the core only when
+/// the live ones have nothing to do: what these had to wait for here would count as the server's delay.
 fn side_by_side(
     live: &mut Crowd,
     behind: &mut Crowd,
@@ -117,24 +118,55 @@ fn side_by_side(
 ) -> anyhow::Result<Report> {
     let fanout_options = fanout_options(options, CATCH_UP_SECONDS_MAX);
     let mut fanout = Fanout::new(&fanout_options, pace, Audience::ALL, live.now())?;
-    // How long live subscribers have to wait for the generator.
-    let mut away = Histogram::new();
+    let (begun, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let catching_up = scope.spawn(|| catch_up(behind, readers, &begun, &ended));
+        let lived = publish(live, &mut fanout, &begun, || catching_up.is_finished());
+        ended.store(true, Ordering::Relaxed);
+        catching_up.join().expect("the readers' thread does not panic")?;
+        lived
+    })?;
+    fanout.report(&fanout_options)
+}
+
+/// The live subscribers' side of it.
+fn publish(
+    live: &mut Crowd,
+    fanout: &mut Fanout,
+    begun: &AtomicBool,
+    caught_up: impl Fn() -> bool,
+) -> anyhow::Result<()> {
     while !fanout.is_done(live.now()) {
-        let begun = fanout.is_measured(live.now());
-        let reading = begun && !readers.are_done(behind.now());
-        let wait = if reading { Duration::ZERO } else { fanout.wait(live.now()) };
-        live.turn(wait, &mut fanout)?;
-        if reading {
-            let served = live.now();
-            behind.turn(Duration::ZERO, readers)?;
-            away.record(live.now() - served);
-        } else if begun {
-            fanout.end(live.now());
+        live.turn(fanout.wait(live.now()), fanout)?;
+        if fanout.is_measured(live.now()) {
+            begun.store(true, Ordering::Relaxed);
+            if caught_up() {
+                fanout.end(live.now());
+            }
         }
     }
-    let mut report = fanout.report(&fanout_options)?;
-    report.figure("own_delay_max_ms", away.max().as_secs_f64() * 1e3);
-    Ok(report)
+    Ok(())
+}
+
+/// The readers' side of it.
+fn catch_up(
+    behind: &mut Crowd,
+    readers: &mut Readers<'_>,
+    begun: &AtomicBool,
+    ended: &AtomicBool,
+) -> anyhow::Result<()> {
+    // Of this thread alone, on Linux.
+    rustix::process::setpriority_process(None, LOWEST).context("cannot lower a priority")?;
+    while !ended.load(Ordering::Relaxed) {
+        if !begun.load(Ordering::Relaxed) {
+            std::thread::sleep(GLANCE);
+        } else if readers.are_done(behind.now()) {
+            break;
+        } else {
+            behind.turn(GLANCE, readers)?;
+        }
+    }
+    Ok(())
 }
 
 fn report(options: &LaggingOptions, alone: &[Report], beside: &[Report]) -> Report {
@@ -160,7 +192,6 @@ fn report(options: &LaggingOptions, alone: &[Report], beside: &[Report]) -> Repo
         (beside, "catch_up_s", "catch_up_s"),
         (beside, "server_cpu_percent_beside", "server_cpu_percent"),
         (beside, "own_cpu_percent_beside", "own_cpu_percent"),
-        (beside, "own_delay_max_ms_beside", "own_delay_max_ms"),
     ] {
         if let Some(mean) = mean(reports, of) {
             report.figure(name, mean);

@@ -80,7 +80,7 @@ const LAGGING: &[&str] = &[
     "live_p99_alone_ms",
     "live_p99_beside_ms",
     "catch_up_deliveries_per_s",
-    "own_delay_max_ms_beside",
+    "own_cpu_percent_beside",
 ];
 const OVERLOAD: &[&str] = &[
     "delivered_least_ratio",
