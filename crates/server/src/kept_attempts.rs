@@ -1,10 +1,9 @@
 //! What failed on a durable subscription's last connection, or with the last members of a group, kept
 //! for the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustc_hash::FxHashMap;
 use tidings_core::{AttemptLog, CursorKey, Epoch};
 
 /// Most memory for all subscriptions without a connection, bytes. The oldest go first: what is lost
@@ -17,7 +16,7 @@ pub(crate) struct KeptAttempts(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    logs: FxHashMap<CursorKey, Entry>,
+    logs: HashMap<CursorKey, Entry>,
     /// By age.
     order: BTreeMap<u64, CursorKey>,
     bytes: usize,

@@ -1,10 +1,9 @@
 //! A hash table of things that have their key within. A map would keep the key twice, and of each of
 //! its entries there are up to two.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, Hash, RandomState};
 
 use hashbrown::HashTable;
-use rustc_hash::FxBuildHasher;
 
 /// What can be found by a part of itself.
 pub(crate) trait Keyed {
@@ -21,23 +20,27 @@ impl<T: Keyed> Keyed for Box<T> {
     }
 }
 
-/// Things with a key each. Whoever changes one leaves its key as it is.
+/// Things with a key each. Whoever changes one leaves its key as it is. Clients choose keys, so the
+/// hash is drawn anew for each table: nobody can choose many that collide.
 #[derive(Debug)]
-pub(crate) struct KeyedTable<T>(HashTable<T>);
+pub(crate) struct KeyedTable<T> {
+    table: HashTable<T>,
+    hash: RandomState,
+}
 
 impl<T> Default for KeyedTable<T> {
     fn default() -> Self {
-        Self(HashTable::new())
+        Self { table: HashTable::new(), hash: RandomState::new() }
     }
 }
 
 impl<T: Keyed> KeyedTable<T> {
     pub(crate) fn get(&self, key: &T::Key) -> Option<&T> {
-        self.0.find(hash(key), |each| each.key() == key)
+        self.table.find(self.hash.hash_one(key), |each| each.key() == key)
     }
 
     pub(crate) fn get_mut(&mut self, key: &T::Key) -> Option<&mut T> {
-        self.0.find_mut(hash(key), |each| each.key() == key)
+        self.table.find_mut(self.hash.hash_one(key), |each| each.key() == key)
     }
 
     /// Puts it in, in place of what has the same key.
@@ -45,23 +48,22 @@ impl<T: Keyed> KeyedTable<T> {
         if let Some(before) = self.get_mut(new.key()) {
             return Some(std::mem::replace(before, new));
         }
-        self.0.insert_unique(hash(new.key()), new, |each| hash(each.key()));
+        let hash = |each: &T| self.hash.hash_one(each.key());
+        self.table.insert_unique(hash(&new), new, hash);
         None
     }
 
     pub(crate) fn remove(&mut self, key: &T::Key) -> Option<T> {
-        let found = self.0.find_entry(hash(key), |each| each.key() == key).ok()?;
+        let found =
+            self.table.find_entry(self.hash.hash_one(key), |each| each.key() == key).ok()?;
         let (removed, _) = found.remove();
         // What a crowd needed is given back once it has gone.
-        if self.0.len() < self.0.capacity() / 4 {
-            self.0.shrink_to(self.0.len() * 2, |each| hash(each.key()));
+        if self.table.len() < self.table.capacity() / 4 {
+            let room = self.table.len() * 2;
+            self.table.shrink_to(room, |each| self.hash.hash_one(each.key()));
         }
         Some(removed)
     }
-}
-
-fn hash<K: Hash>(key: &K) -> u64 {
-    FxBuildHasher.hash_one(key)
 }
 
 #[cfg(test)]
@@ -101,7 +103,7 @@ mod tests {
         for key in 10..10_000 {
             table.remove(&key);
         }
-        assert!(table.0.capacity() < 100, "room for {} is left", table.0.capacity());
+        assert!(table.table.capacity() < 100, "room for {} is left", table.table.capacity());
         assert!((0..10).all(|key| table.get(&key).is_some()), "they moved along");
     }
 }

@@ -4,9 +4,9 @@
 //! woken by whatever came since: nothing is asked for again and again, and nothing is missed. While
 //! nobody waits, a commit costs a look at an empty table.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustc_hash::FxHashMap;
 use slab::Slab;
 use tidings_core::{Principal, Topic, UserId};
 use tidings_storage::{Commit, Outcome};
@@ -47,7 +47,7 @@ pub(crate) struct Watchers {
 #[derive(Debug, Default)]
 struct Table {
     watchers: Slab<Watcher>,
-    topics: FxHashMap<Topic, Watched>,
+    topics: HashMap<Topic, Watched>,
     /// Topics that have grown since the bells were last rung.
     due: Vec<Topic>,
     is_draining: bool,

@@ -3,10 +3,10 @@
 //! A revocation is a message in a topic of the server's own: durable before it is confirmed, read
 //! back at the start. In force is the latest one of each user; it removes the one before.
 
+use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tidings_core::{Data, Durability, NewMessage, Offset, Priority, Timestamp, Topic, UserId};
 use tidings_storage::{Outcome, ReadFrom, ReadLimit, Store, StoreError, Write, fault_point};
@@ -42,7 +42,7 @@ struct Revocation {
 /// The revocations in force. Written when one is made, read at each check of a token.
 #[derive(Debug, Default)]
 pub(crate) struct Revocations {
-    users: RwLock<FxHashMap<UserId, InForce>>,
+    users: RwLock<HashMap<UserId, InForce>>,
 }
 
 /// The latest revocation of a user, and where it lies.

@@ -4,10 +4,9 @@
 //! A topic with a log needs nothing for it: the subscription reads on from further ahead. For a
 //! topic without one, the newest messages are kept here as long as somebody lags in it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
 use tidings_core::{Backlog, Filter, Message, Offset, ResetReason, Topic, limits};
 
 use super::Shard;
@@ -17,7 +16,7 @@ use crate::commit::SharedMessage;
 /// is no space for more, the topic goes that has been silent longest.
 #[derive(Debug, Default)]
 pub(super) struct Backlogs {
-    topics: FxHashMap<Topic, Newest>,
+    topics: HashMap<Topic, Newest>,
     /// The same topics by the moment of their last message.
     by_pushed: BTreeMap<u64, Topic>,
     /// Counts messages, to have moments.

@@ -13,11 +13,11 @@ mod settling;
 mod story;
 mod survey;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::FxBuildHasher;
 use slab::Slab;
 use tidings_core::{
     AttemptLog, FilterTrie, GiveUp, Group, GroupKey, Instant, MemberId, Message, Offset, Recovery,
@@ -44,7 +44,7 @@ pub(super) fn owner_of(key: &GroupKey, shards: usize) -> usize {
 #[derive(Debug)]
 pub(super) struct Groups {
     slots: Slab<OwnedGroup>,
-    by_key: FxHashMap<GroupKey, u32>,
+    by_key: HashMap<GroupKey, u32>,
     /// Finds the groups that a message is for.
     filters: FilterTrie<GroupSlot>,
     timers: TimerWheel<GroupSlot>,
@@ -146,7 +146,7 @@ impl Groups {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             slots: Slab::new(),
-            by_key: FxHashMap::default(),
+            by_key: HashMap::default(),
             filters: FilterTrie::default(),
             timers: TimerWheel::new(now, TIMER_SLOT),
             unsaved: Vec::new(),

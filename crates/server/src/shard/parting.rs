@@ -2,7 +2,7 @@
 //! their way to the dead letters. They stay until these are durable: a last cursor that is saved
 //! before would bring the messages again.
 
-use rustc_hash::FxHashMap;
+use std::collections::HashMap;
 use tidings_core::{CursorState, Departure, DurableKey, Message, Offset};
 use tidings_storage::{ReadBatch, StoreError, Write};
 
@@ -17,7 +17,7 @@ use crate::inbox::{Asker, Want};
 
 /// The subscriptions that are parting. Nobody else can hold one meanwhile, so a key names one.
 #[derive(Debug, Default)]
-pub(super) struct Partings(FxHashMap<DurableKey, Parting>);
+pub(super) struct Partings(HashMap<DurableKey, Parting>);
 
 #[derive(Debug)]
 struct Parting {

@@ -3,9 +3,8 @@
 //! What has to be known of a connection is kept here, by topic and slot, so that connections on
 //! other topics pay nothing for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use rustc_hash::{FxHashMap, FxHashSet};
 use tidings_core::{
     Admission, Capabilities, Departure, Filter, KeepsPresence, Member, Operation, Topic,
 };
@@ -20,9 +19,9 @@ use crate::problem::keeps_no_presence;
 #[derive(Debug, Default)]
 pub(super) struct Attendance {
     /// Who is told of changes.
-    watchers: FxHashMap<Topic, BTreeSet<u32>>,
+    watchers: HashMap<Topic, BTreeSet<u32>>,
     /// Who is counted without a name.
-    unlisted: FxHashSet<(u32, Topic)>,
+    unlisted: HashSet<(u32, Topic)>,
     /// Who had no room for what was told: it is told so once there is.
     missed: BTreeMap<u32, BTreeSet<Topic>>,
 }

@@ -1,7 +1,7 @@
 //! Who on this shard is subscribed to what.
 
-use rustc_hash::FxHashMap;
 use slab::Slab;
+use std::collections::HashMap;
 use tidings_core::{Filter, FilterTrie, LiveCursor, Offset, Topic};
 
 use super::ConnectionKey;
@@ -12,7 +12,7 @@ use super::subscription::{Kind, Subscriptions};
 /// The subscriptions of a shard, by topic.
 #[derive(Debug, Default)]
 pub(super) struct Topics {
-    pub(super) exact: FxHashMap<Topic, TopicEntry>,
+    pub(super) exact: HashMap<Topic, TopicEntry>,
     pub(super) filters: FilterTrie<FilterSubscriber>,
     /// The newest messages of topics without a log that somebody lags in.
     pub(super) backlogs: Backlogs,
