@@ -80,7 +80,8 @@ impl<K: Copy> TimerWheel<K> {
     }
 }
 
-/// Which turn of the wheel `tick` is in; the last one for those in some thousand years.
+/// Which turn of the wheel `tick` is in. The last one is in 69 years with slots of a millisecond, in 3 000
+/// with those of 50.
 fn turn_of(tick: u64) -> u32 {
     u32::try_from(tick / SLOTS as u64).unwrap_or(u32::MAX)
 }

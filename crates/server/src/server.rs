@@ -235,7 +235,7 @@ pub struct RunningServer {
     operator_addr: SocketAddr,
     env: Arc<Env>,
     shards: Vec<JoinHandle<()>>,
-    pub(crate) readers: Vec<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
     /// Spans on their way to a collector.
     export: Option<Export>,
     tasks: TaskTracker,

@@ -30,9 +30,6 @@ pub(crate) enum Reading {
 /// Fields with their names.
 type Values<'a> = Vec<(&'static str, JsonText<'a>)>;
 
-/// Fields that find room at once: few objects have more.
-const FIELDS: usize = 4;
-
 /// The known fields of an object as they were met. Holds at most one value for each.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
@@ -61,7 +58,6 @@ impl<'a> Fields<'a> {
         known: impl Fn(&str) -> Option<&'static str>,
     ) -> bool {
         let Some(members) = value.members() else { return false };
-        self.values.reserve(FIELDS);
         for (name, value) in members {
             let Some(text) = string(name) else { return false };
             match known(&text) {

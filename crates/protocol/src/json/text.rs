@@ -54,7 +54,11 @@ impl<'a> Iterator for Members<'a> {
     type Item = (JsonText<'a>, JsonText<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some((self.value(b',')?, self.value(b':')?))
+        let Some(name) = self.value(b',') else {
+            debug_assert_eq!(self.0.trim_start(), "}", "the object was checked");
+            return None;
+        };
+        Some((name, self.value(b':')?))
     }
 }
 
