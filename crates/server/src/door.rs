@@ -5,6 +5,7 @@ mod admission;
 mod listener;
 mod patience;
 mod tls;
+mod tls_socket;
 mod turnstile;
 mod unsent;
 mod upgrade;
@@ -19,10 +20,10 @@ use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::Sender;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -31,7 +32,8 @@ use admission::Admission;
 pub use listener::ListenError;
 pub(crate) use listener::listen;
 pub use tls::TlsError;
-pub(crate) use tls::tls_acceptor;
+pub(crate) use tls::tls_config;
+use tls_socket::TlsSocket;
 use turnstile::{Arrival, Turn, Turnstile};
 pub(crate) use upgrade::upgrade;
 
@@ -57,7 +59,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 pub(crate) struct Door {
     pub(crate) env: Arc<Env>,
     pub(crate) listener: TcpListener,
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) router: Router,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -131,9 +133,9 @@ impl Door {
         unsent::bound(&socket, self.env.settings.outbound_bytes);
         match &self.tls {
             None => self.answer(socket, peer, (seat, turn)).await,
-            Some(acceptor) => {
+            Some(config) => {
                 let limit = self.env.settings.connection.handshake_timeout;
-                match tokio::time::timeout(limit, acceptor.accept(socket)).await {
+                match tokio::time::timeout(limit, TlsSocket::accept(config, socket)).await {
                     Ok(Ok(stream)) => self.answer(stream, peer, (seat, turn)).await,
                     Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                     Err(_) => tracing::debug!("TLS handshake took too long"),

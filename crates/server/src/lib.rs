@@ -37,6 +37,7 @@ mod server;
 mod shard;
 mod spans;
 mod task;
+mod tls;
 mod trace_log;
 mod watchers;
 pub mod websocket;

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::commit::CommitFanOut;
 use crate::config::{Config, ConfigError};
 use crate::directory::Directory;
-use crate::door::{Door, ListenError, TlsError, listen, tls_acceptor};
+use crate::door::{Door, ListenError, TlsError, listen, tls_config};
 use crate::door_lane::DoorLane;
 use crate::door_reads::DoorReads;
 use crate::env::{Env, Seats, Seeds, Settings};
@@ -133,7 +133,7 @@ impl ServerBuilder {
     pub async fn start(self) -> Result<RunningServer, StartError> {
         let Self { config, engine } = self;
         config.validate()?;
-        let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
+        let tls = config.tls.as_ref().map(tls_config).transpose()?;
         let public = listen(config.server.listen, "server.listen")?;
         let operator = listen(config.server.operator, "server.operator")?;
         let Parts { env, seats, readers, exporter } = parts(&config, engine).await?;
@@ -320,7 +320,7 @@ impl RunningServer {
         &self,
         config: &Config,
         listener: TcpListener,
-        tls: Option<tokio_rustls::TlsAcceptor>,
+        tls: Option<Arc<rustls::ServerConfig>>,
     ) {
         let door = Door {
             env: Arc::clone(&self.env),

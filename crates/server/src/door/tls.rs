@@ -6,7 +6,6 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsSection;
 
@@ -29,7 +28,7 @@ pub enum TlsError {
 }
 
 /// Reads certificate and key.
-pub(crate) fn tls_acceptor(tls: &TlsSection) -> Result<TlsAcceptor, TlsError> {
+pub(crate) fn tls_config(tls: &TlsSection) -> Result<Arc<ServerConfig>, TlsError> {
     let file_error =
         |key, file: &Path, problem: String| TlsError::File { key, file: file.to_owned(), problem };
     let certificates = CertificateDer::pem_file_iter(&tls.certificate_file)
@@ -46,5 +45,5 @@ pub(crate) fn tls_acceptor(tls: &TlsSection) -> Result<TlsAcceptor, TlsError> {
     // pays far more for its round trips than for the handshake they save.
     config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Arc::new(config))
 }

@@ -17,9 +17,8 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tidings_protocol::ErrorCode;
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
-use super::{Admission, patience};
+use super::{Admission, TlsSocket, patience};
 use crate::env::{Env, Seat};
 use crate::inbox::Letter;
 use crate::problem::{HttpError, draining};
@@ -141,9 +140,9 @@ fn take_apart(upgraded: Upgraded, patience: Duration) -> std::io::Result<(Stream
         }
         Err(upgraded) => {
             let parts = upgraded
-                .downcast::<TokioIo<TlsStream<TcpStream>>>()
+                .downcast::<TokioIo<TlsSocket>>()
                 .map_err(|_| std::io::Error::other("a socket of an unknown kind"))?;
-            let (socket, session) = parts.io.into_inner().into_inner();
+            let (socket, session) = parts.io.into_inner().into_parts();
             let socket = socket.into_std()?;
             patience::bound(&socket, patience);
             let stream = Stream::tls(mio::net::TcpStream::from_std(socket), session);

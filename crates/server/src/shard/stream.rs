@@ -4,10 +4,10 @@ use std::io::{self, IoSlice, Read, Write};
 
 use bytes::Bytes;
 use mio::net::TcpStream;
-use rustls::ServerConnection;
 use tidings_protocol::Codec;
 
 use crate::env::Seat;
+use crate::tls::TlsSession;
 use crate::websocket::Agreement;
 
 /// What the door hands over once a connection is upgraded.
@@ -44,15 +44,11 @@ pub(crate) enum Stream {
 #[derive(Debug)]
 pub(crate) struct Tls {
     socket: TcpStream,
-    session: ServerConnection,
+    session: TlsSession,
 }
 
-/// Encrypted bytes that rustls may hold for one connection before they are written.
-const TLS_BUFFER_BYTES: usize = 64 * 1024;
-
 impl Stream {
-    pub(crate) fn tls(socket: TcpStream, mut session: ServerConnection) -> Self {
-        session.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+    pub(crate) fn tls(socket: TcpStream, session: TlsSession) -> Self {
         Self::Tls(Box::new(Tls { socket, session }))
     }
 
@@ -68,7 +64,7 @@ impl Stream {
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.read(buffer),
-            Self::Tls(tls) => tls.read(buffer),
+            Self::Tls(tls) => tls.session.read(&mut tls.socket, buffer),
         }
     }
 
@@ -78,7 +74,7 @@ impl Stream {
     pub(super) fn may_have_more(&self, bytes: usize, room: usize) -> bool {
         match self {
             Self::Plain(_) => bytes == room,
-            Self::Tls(_) => true,
+            Self::Tls(tls) => tls.session.may_have_more(),
         }
     }
 
@@ -90,7 +86,7 @@ impl Stream {
                 [only] => socket.write(only),
                 many => socket.write_vectored(many),
             },
-            Self::Tls(tls) => tls.write(slices),
+            Self::Tls(tls) => tls.session.write(&mut tls.socket, slices),
         }
     }
 
@@ -106,58 +102,17 @@ impl Stream {
     pub(super) fn push(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),
-            Self::Tls(tls) => tls.push(),
+            Self::Tls(tls) => tls.session.push(&mut tls.socket),
         }
     }
 
     /// Says that nothing more will be written.
     pub(super) fn finish(&mut self) {
         if let Self::Tls(tls) = self {
-            tls.session.send_close_notify();
+            tls.session.finish();
             // Best effort: the peer may be gone.
-            let _ = tls.push();
+            let _ = tls.session.push(&mut tls.socket);
         }
         let _ = self.source().shutdown(std::net::Shutdown::Write);
-    }
-}
-
-impl Tls {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.session.reader().read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // A peer that ends without close_notify has ended all the same; the frames
-                // carry their own lengths, so nothing can have been cut off unseen.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
-                other => return other,
-            }
-            if self.session.read_tls(&mut self.socket)? == 0 {
-                return Ok(0);
-            }
-            let processed = self.session.process_new_packets();
-            // Also after an error: rustls has queued an alert for the peer.
-            let pushed = self.push();
-            processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            pushed?;
-        }
-    }
-
-    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.push()?;
-        let taken = self.session.writer().write_vectored(slices)?;
-        self.push()?;
-        if taken == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(taken) }
-    }
-
-    fn push(&mut self) -> io::Result<()> {
-        while self.session.wants_write() {
-            match self.session.write_tls(&mut self.socket) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 }

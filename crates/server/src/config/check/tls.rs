@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Problems;
 use crate::config::TlsSection;
-use crate::door::{TlsError, tls_acceptor};
+use crate::door::{TlsError, tls_config};
 
 pub(super) fn check(tls: &TlsSection, found: &mut Problems) {
     let files = [
@@ -17,7 +17,7 @@ pub(super) fn check(tls: &TlsSection, found: &mut Problems) {
     if faults.iter().any(Option::is_some) {
         return;
     }
-    match tls_acceptor(tls) {
+    match tls_config(tls) {
         Ok(_) => {}
         Err(TlsError::File { key, file, problem }) => {
             found.add_value(key, &format!("{file:?}"), format!("cannot be used: {problem}"));
