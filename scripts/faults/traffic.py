@@ -20,6 +20,9 @@ class Traffic:
 
     def __init__(self, server, publishers=2, pause=0.0, size=40, topic="faults"):
         self.server, self.pause, self.topic = server, pause, topic
+        # One after the other where there is a pause, also after a cut: what is sent again then must not
+        # stay in front of what follows, or each message waits for the pauses of others.
+        self.in_flight = 1 if pause else IN_FLIGHT
         self.filler = "x" * size
         self.stop, self.done = threading.Event(), threading.Event()
         self.acknowledged = {}  # number -> offset
@@ -66,14 +69,12 @@ class Traffic:
                     waiting[each] = time.monotonic()
                     peer.send(self._frame(each))
                 while waiting or not self.stop.is_set():
-                    while len(waiting) < IN_FLIGHT and not self.stop.is_set():
+                    while len(waiting) < self.in_flight and not self.stop.is_set():
                         each = f"{publisher}-{number}"
                         number += 1
                         waiting[each] = time.monotonic()
                         peer.send({**self._frame(each), "id": number})
-                        if self.pause:
-                            time.sleep(self.pause)
-                            break
+                        time.sleep(self.pause)
                     self._answer(peer, waiting)
                 return
             except (Ended, OSError):
