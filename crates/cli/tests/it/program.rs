@@ -102,6 +102,9 @@ impl Dice {
     }
 }
 
+/// How often a server is started at most whose port is taken.
+const PORTS_TRIED: usize = 5;
+
 /// A port that is free, below those the system gives out by itself: a client that looks for a
 /// server that is down must not be given the server's own port and meet itself.
 pub(crate) fn free_port() -> u16 {
@@ -255,16 +258,43 @@ impl Server {
 
     /// Starts it, and waits until it is ready.
     pub(crate) fn start(&mut self) {
+        // Who comes back looks for it where it was.
+        let is_new = !self.path("data").exists();
+        for _ in 0..PORTS_TRIED {
+            match self.try_start() {
+                Ok(process) => {
+                    self.process = Some(process);
+                    return;
+                }
+                // Another test has taken the port since, or looks whether it is free.
+                Err(told) if told.contains("Address already in use") => {
+                    if is_new {
+                        (self.port, self.operator_port) = (free_port(), free_port());
+                    } else {
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                }
+                Err(told) => panic!("the server ended: {told}"),
+            }
+        }
+        panic!("no port was free in {PORTS_TRIED} tries");
+    }
+
+    /// Fails with what it wrote to standard error if it ends at once.
+    fn try_start(&self) -> Result<Process, String> {
         let mut command = self.command();
         command.stdout(File::create(self.path("server.stdout")).unwrap());
+        let earlier = std::fs::metadata(self.path("server.stderr"));
+        let before = earlier.map_or(0, |file| file.len() as usize);
         let mut process = Process::start(command, self.directory.path(), "server");
         wait_for("the server", || {
-            if let Some(status) = process.child.try_wait().unwrap() {
-                panic!("the server ended: {status}");
+            if process.child.try_wait().unwrap().is_some() {
+                let told = process.stderr();
+                return Some(Err(told.get(before..).unwrap_or(&told).to_owned()));
             }
-            self.is_ready().then_some(())
-        });
-        self.process = Some(process);
+            self.is_ready().then_some(Ok(()))
+        })?;
+        Ok(process)
     }
 
     /// Asks the operator port. That somebody listens is not enough: the server listens before it
