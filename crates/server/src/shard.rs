@@ -2,8 +2,7 @@
 //!
 //! Nothing in here waits for anything but the poll: reads of the log go to the readers, writes to
 //! the store's queue, and their outcomes come back through the inbox. A turn of the loop gathers
-//! all that has arrived and writes to each connection once; or twice, if it is also given what it
-//! lacked of the log.
+//! all that has arrived and writes to each connection once.
 
 mod attach;
 mod backlog;
@@ -319,11 +318,6 @@ impl Shard {
         for news in &waiting.news {
             self.tell_news(news);
         }
-        let catches_up = waiting.letters.iter().any(|letter| matches!(letter, Letter::Read(_)));
-        if catches_up {
-            // Who lacks nothing need not wait for what others catch up with.
-            self.flush_all();
-        }
         while let Some(letter) = waiting.letters.pop_front() {
             self.open(letter);
         }
@@ -332,16 +326,11 @@ impl Shard {
         self.save_cursors_if_due();
         self.submit();
         fault_point("answers-unsent");
-        self.flush_all();
-        fault_point("answers-sent");
-        self.submit();
-    }
-
-    /// Writes what this turn has queued so far.
-    fn flush_all(&mut self) {
         for slot in std::mem::take(&mut self.unflushed) {
             self.flush(slot);
         }
+        fault_point("answers-sent");
+        self.submit();
     }
 
     fn open(&mut self, letter: Letter) {
