@@ -193,7 +193,10 @@ impl Queue {
         }
         inner.bytes += bytes;
         inner.unlogged += unlogged;
-        if inner.writer_waits {
+        let writer_waits = inner.writer_waits;
+        // A writer woken earlier would only wait again, for the lock.
+        drop(inner);
+        if writer_waits {
             self.arrived.notify_one();
         }
     }
