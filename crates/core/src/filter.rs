@@ -71,7 +71,11 @@ impl Filter {
 
     /// Whether `topic` is one this filter stands for.
     pub fn matches(&self, topic: &Topic) -> bool {
-        covers_levels(self.levels(), topic.levels(), topic.is_reserved())
+        // Most filters and topics differ in their first byte already, and a message is held against
+        // every rule of a configuration.
+        let (wide, narrow) = (self.0.as_bytes().first(), topic.as_str().as_bytes().first());
+        let may_match = wide == narrow || matches!(wide, Some(b'+' | b'#'));
+        may_match && covers_levels(self.levels(), topic.levels(), topic.is_reserved())
     }
 
     /// Whether every topic that `other` can match is one this filter matches: what decides

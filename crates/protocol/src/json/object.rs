@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 use tidings_core::Headers;
 
 use crate::error_code::ErrorCode;
@@ -27,8 +28,8 @@ pub(crate) enum Reading {
     Tolerant,
 }
 
-/// Fields with their names.
-type Values<'a> = Vec<(&'static str, JsonText<'a>)>;
+/// Fields with their names: most objects have no more than have their place here.
+type Values<'a> = SmallVec<[(&'static str, JsonText<'a>); 4]>;
 
 /// The known fields of an object as they were met. Holds at most one value for each.
 #[derive(Debug, Default)]
@@ -197,7 +198,10 @@ impl<'a> Object<'a> {
     }
 
     /// The place of the field `name`, for errors.
-    pub(crate) fn at(&self, name: &'a str) -> Field<'a> {
+    pub(crate) fn at<'n>(&self, name: &'n str) -> Field<'n>
+    where
+        'a: 'n,
+    {
         Field::new(self.path, name)
     }
 

@@ -25,12 +25,14 @@ pub(super) struct Output {
     blocked: bool,
 }
 
-/// What waits to be written. Most of the time that is nothing, or one frame for the length of a
-/// turn, which needs no memory beyond the frame.
+/// What waits to be written. Most of the time that is nothing, or for the length of a turn one
+/// frame that others get too, or an answer: they need no memory beyond their own.
 #[derive(Debug)]
 enum Waiting {
     /// A frame that others get too, of which nothing is written; or nothing, if it is empty.
     One(Bytes),
+    /// Frames of this connection alone, of which nothing is written.
+    Own(Vec<u8>),
     Queue(Box<Queue>),
 }
 
@@ -58,6 +60,7 @@ impl Output {
     pub(super) fn unsent(&self) -> usize {
         match &self.waiting {
             Waiting::One(frame) => frame.len(),
+            Waiting::Own(own) => own.len(),
             Waiting::Queue(queue) => queue.unsent,
         }
     }
@@ -71,7 +74,9 @@ impl Output {
     pub(super) fn push_shared(&mut self, frame: &Bytes) {
         match &mut self.waiting {
             Waiting::One(nothing) if nothing.is_empty() => *nothing = frame.clone(),
-            Waiting::One(_) | Waiting::Queue(_) => self.queue().push(frame.clone()),
+            Waiting::One(_) | Waiting::Own(_) | Waiting::Queue(_) => {
+                self.queue().push(frame.clone())
+            }
         }
     }
 
@@ -87,32 +92,52 @@ impl Output {
 
     /// Adds frames of this connection's own, written by `write`.
     pub(super) fn push_own(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.queue().push_own(write);
+        if let Waiting::One(nothing) = &self.waiting
+            && nothing.is_empty()
+        {
+            // Room for an answer or two, so that the first one is not copied as it grows.
+            self.waiting = Waiting::Own(Vec::with_capacity(OWN_BYTES));
+        }
+        match &mut self.waiting {
+            Waiting::Own(own) if own.len() < GATHER_BYTES => write(own),
+            Waiting::One(_) | Waiting::Own(_) | Waiting::Queue(_) => self.queue().push_own(write),
+        }
     }
 
     fn queue(&mut self) -> &mut Queue {
-        if let Waiting::One(frame) = &mut self.waiting {
-            let frame = std::mem::take(frame);
+        if !matches!(self.waiting, Waiting::Queue(_)) {
             let mut queue = Box::<Queue>::default();
-            if !frame.is_empty() {
-                queue.push(frame);
+            match std::mem::take(&mut self.waiting) {
+                Waiting::One(nothing) if nothing.is_empty() => {}
+                Waiting::One(frame) => queue.push(frame),
+                Waiting::Own(own) => queue.push(own.into()),
+                Waiting::Queue(_) => unreachable!("it is none"),
             }
             self.waiting = Waiting::Queue(queue);
         }
         match &mut self.waiting {
             Waiting::Queue(queue) => queue,
-            Waiting::One(_) => unreachable!("it was made a queue"),
+            Waiting::One(_) | Waiting::Own(_) => unreachable!("it was made a queue"),
+        }
+    }
+
+    /// What is to be written with nothing before or behind it.
+    fn lone(&self) -> Option<&[u8]> {
+        match &self.waiting {
+            Waiting::One(frame) => {
+                Some(frame).filter(|frame| !frame.is_empty()).map(|frame| &**frame)
+            }
+            Waiting::Own(own) => Some(own),
+            Waiting::Queue(_) => None,
         }
     }
 
     /// Writes as much as the socket takes.
     pub(super) fn flush(&mut self, stream: &mut Stream) -> io::Result<Flushed> {
         self.blocked = true;
-        if let Waiting::One(frame) = &self.waiting
-            && !frame.is_empty()
-        {
-            match stream.write(&[IoSlice::new(frame)]) {
-                Ok(written) if written == frame.len() => self.waiting = Waiting::NOTHING,
+        if let Some(bytes) = self.lone() {
+            match stream.write(&[IoSlice::new(bytes)]) {
+                Ok(written) if written == bytes.len() => self.waiting = Waiting::NOTHING,
                 Ok(written) => self.queue().advance(written),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
@@ -184,10 +209,6 @@ impl Queue {
 
     fn push_own(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.own.len();
-        // Room for an answer or two, so that the first one is not copied as it grows.
-        if self.own.capacity() == 0 {
-            self.own.reserve(OWN_BYTES);
-        }
         write(&mut self.own);
         self.unsent += self.own.len() - before;
         if self.own.len() >= GATHER_BYTES {
@@ -202,25 +223,6 @@ impl Queue {
     }
 
     fn flush(&mut self, stream: &mut Stream) -> io::Result<Flushed> {
-        if self.chunks.is_empty() && !self.own.is_empty() {
-            // Nothing but answers: they need not be made a chunk to be written.
-            match stream.write(&[IoSlice::new(&self.own)]) {
-                Ok(written) if written == self.own.len() => {
-                    self.own.clear();
-                    self.unsent = 0;
-                    return Ok(Flushed::All);
-                }
-                Ok(written) => {
-                    self.seal();
-                    self.advance(written);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Flushed::Blocked);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
         self.seal();
         while !self.chunks.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];

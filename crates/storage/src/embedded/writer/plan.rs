@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 use tidings_core::{
     Durability, Message, MessageId, NewMessage, Offset, Position, Timestamp, Topic,
 };
@@ -46,9 +47,9 @@ pub(super) enum What {
 pub(super) struct Group {
     pub(super) slot: Slot,
     pub(super) appended: Appended,
-    pub(super) messages: Vec<(Arc<Message>, Waited)>,
+    pub(super) messages: SmallVec<[(Arc<Message>, Waited); 1]>,
     /// Where they lie, once written.
-    pub(super) runs: Vec<Run>,
+    pub(super) runs: SmallVec<[Run; 1]>,
 }
 
 /// What one batch will do.
@@ -358,7 +359,12 @@ impl Writer {
         let group = *plan.by_slot.entry(slot).or_insert(next);
         if group == next {
             let appended = Appended::New;
-            plan.groups.push(Group { slot, appended, messages: Vec::new(), runs: Vec::new() });
+            plan.groups.push(Group {
+                slot,
+                appended,
+                messages: SmallVec::new(),
+                runs: SmallVec::new(),
+            });
         }
         (slot, group)
     }
@@ -391,7 +397,12 @@ impl Writer {
         let topic = messages.first().map(|message| message.topic().clone());
         if let Some(slot) = topic.and_then(|topic| self.shared.index().slot(topic.as_str())) {
             let messages = messages.into_iter().map(|message| (message, Waited::ForSync)).collect();
-            plan.groups.push(Group { slot, appended: Appended::Moved, messages, runs: Vec::new() });
+            plan.groups.push(Group {
+                slot,
+                appended: Appended::Moved,
+                messages,
+                runs: SmallVec::new(),
+            });
         }
         plan.add(None, What::Moved(done));
     }
