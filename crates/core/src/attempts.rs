@@ -96,9 +96,13 @@ impl Attempt {
     }
 }
 
-/// The failed deliveries of a subscription's unsettled messages. Bounded: see the limits it uses.
+/// The failed deliveries of a subscription's unsettled messages. Bounded: see the limits it uses. Most
+/// subscriptions have none, and then it is one word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AttemptLog {
+pub struct AttemptLog(Option<Box<Failed>>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Failed {
     messages: BTreeMap<Offset, Attempts>,
     /// Of all reasons kept.
     reason_bytes: usize,
@@ -107,7 +111,47 @@ pub struct AttemptLog {
 impl AttemptLog {
     /// A delivery failed. Its reason is left out where the reasons kept are too long in all, and
     /// the delivery itself where those of too many messages are kept.
-    pub fn failed(&mut self, offset: Offset, mut attempt: Attempt) {
+    pub fn failed(&mut self, offset: Offset, attempt: Attempt) {
+        self.0.get_or_insert_default().add(offset, attempt);
+    }
+
+    /// A message is settled: how it came to that no longer matters.
+    pub fn settled(&mut self, offset: Offset) {
+        self.forget(|failed| failed.settled(offset));
+    }
+
+    /// Every message before `cursor` is settled.
+    pub fn settled_before(&mut self, cursor: Offset) {
+        self.forget(|failed| failed.settled_before(cursor));
+    }
+
+    fn forget(&mut self, forget: impl FnOnce(&mut Failed)) {
+        if let Some(failed) = &mut self.0 {
+            forget(failed);
+            if failed.messages.is_empty() {
+                self.0 = None;
+            }
+        }
+    }
+
+    /// The failed deliveries of a message, if any is known.
+    pub fn of(&self, offset: Offset) -> Option<&Attempts> {
+        self.0.as_ref()?.messages.get(&offset)
+    }
+
+    /// Whether nothing is kept.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// About how much memory it takes, bytes.
+    pub fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |failed| failed.bytes())
+    }
+}
+
+impl Failed {
+    fn add(&mut self, offset: Offset, mut attempt: Attempt) {
         // A window has no more in flight; what an earlier one left may come on top.
         let messages_max = 2 * WINDOW_MAX as usize;
         if self.messages.len() >= messages_max && !self.messages.contains_key(&offset) {
@@ -121,14 +165,12 @@ impl AttemptLog {
         self.reason_bytes -= left_out.map_or(0, |attempt| attempt.reason_bytes());
     }
 
-    /// A message is settled: how it came to that no longer matters.
-    pub fn settled(&mut self, offset: Offset) {
+    fn settled(&mut self, offset: Offset) {
         let settled = self.messages.remove(&offset);
         self.reason_bytes -= settled.map_or(0, |attempts| attempts.reason_bytes());
     }
 
-    /// Every message before `cursor` is settled.
-    pub fn settled_before(&mut self, cursor: Offset) {
+    fn settled_before(&mut self, cursor: Offset) {
         while let Some(first) = self.messages.first_entry()
             && *first.key() < cursor
         {
@@ -136,18 +178,7 @@ impl AttemptLog {
         }
     }
 
-    /// The failed deliveries of a message, if any is known.
-    pub fn of(&self, offset: Offset) -> Option<&Attempts> {
-        self.messages.get(&offset)
-    }
-
-    /// Whether nothing is kept.
-    pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
-    }
-
-    /// About how much memory it takes, bytes.
-    pub fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         let attempts: usize = self.messages.values().map(|a| a.first.len() + a.last.len()).sum();
         let entries = self.messages.len() * size_of::<Attempts>();
         entries + attempts * size_of::<Attempt>() + self.reason_bytes
@@ -169,6 +200,10 @@ mod tests {
         }
     }
 
+    fn failed(log: &AttemptLog) -> &Failed {
+        log.0.as_ref().unwrap()
+    }
+
     #[test]
     fn keeps_the_first_and_the_last_attempts_and_counts_the_others() {
         let mut log = AttemptLog::default();
@@ -181,7 +216,7 @@ mod tests {
         let expected: Vec<_> = (1..=4).chain(989..=1000).collect();
         assert_eq!(numbers, expected);
         assert_eq!(kept.left_out(), 984);
-        assert_eq!(log.reason_bytes, numbers.len() * 3);
+        assert_eq!(failed(&log).reason_bytes, numbers.len() * 3);
         log.settled(offset);
         assert_eq!(log, AttemptLog::default());
     }
@@ -196,7 +231,7 @@ mod tests {
         log.settled_before(Offset::new(3));
         let left: Vec<_> = (1..=5).filter(|o| log.of(Offset::new(*o)).is_some()).collect();
         assert_eq!(left, [3, 4]);
-        assert_eq!(log.reason_bytes, 2);
+        assert_eq!(failed(&log).reason_bytes, 2);
     }
 
     #[test]
@@ -206,6 +241,7 @@ mod tests {
         for offset in 0..4000 {
             log.failed(Offset::new(offset), attempt(1, &words));
         }
+        let log = failed(&log);
         assert_eq!(log.reason_bytes, ATTEMPT_REASONS_BYTES_MAX);
         assert_eq!(log.messages.len(), 2048);
         let without = log.messages.values().flat_map(Attempts::kept).filter(|a| a.reason.is_none());

@@ -11,9 +11,10 @@ use super::subscription::Durable;
 use crate::spans::{OpenSpan, Outcome, Recipient, Spans};
 
 /// Deliveries of one subscription, or of one topic of a group, that have a span and no answer, at most
-/// as many as may be in flight. What is left when the subscription ends was interrupted.
+/// as many as may be in flight. What is left when the subscription ends was interrupted. Where spans
+/// are off it is one word.
 #[derive(Debug, Default)]
-pub(super) struct TracedDeliveries(BTreeMap<Offset, OpenSpan>);
+pub(super) struct TracedDeliveries(Option<Box<BTreeMap<Offset, OpenSpan>>>);
 
 /// What may have ended deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +32,14 @@ pub(super) enum Cause {
 impl TracedDeliveries {
     /// The delivery of a message begins.
     pub(super) fn begin(&mut self, offset: Offset, span: OpenSpan) {
-        self.0.insert(offset, span);
+        self.0.get_or_insert_default().insert(offset, span);
     }
 
     /// Ends the span of one delivery, if `cause` has ended it. `standing` is that of its message.
     pub(super) fn end_one(&mut self, offset: Offset, cause: Cause, standing: Option<Standing>) {
         let Some((outcome, finality)) = outcome(standing, cause) else { return };
-        let Some(span) = self.0.remove(&offset) else { return };
+        let Some(open) = &mut self.0 else { return };
+        let Some(span) = open.remove(&offset) else { return };
         match finality {
             Finality::Again => span.end(outcome),
             Finality::GivenUp => span.end_for_good(outcome),
@@ -46,7 +48,8 @@ impl TracedDeliveries {
 
     /// Ends the spans of all deliveries that `cause` has ended.
     pub(super) fn end_all(&mut self, cause: Cause, standing: impl Fn(Offset) -> Option<Standing>) {
-        let offsets: Vec<_> = self.0.keys().copied().collect();
+        let Some(open) = &self.0 else { return };
+        let offsets: Vec<_> = open.keys().copied().collect();
         for offset in offsets {
             self.end_one(offset, cause, standing(offset));
         }
