@@ -12,6 +12,7 @@ mod upgrade;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -131,16 +132,26 @@ impl Door {
         // Whoever leaves an answer untaken keeps a seat from others.
         patience::bound(&socket, self.env.settings.request_timeout);
         unsent::bound(&socket, self.env.settings.outbound_bytes);
+        // In boxes: a task has room for the largest of what it may become, and is copied whole when
+        // it begins and when it ends.
         match &self.tls {
-            None => self.answer(socket, peer, (seat, turn)).await,
-            Some(config) => {
-                let limit = self.env.settings.connection.handshake_timeout;
-                match tokio::time::timeout(limit, TlsSocket::accept(config, socket)).await {
-                    Ok(Ok(stream)) => self.answer(stream, peer, (seat, turn)).await,
-                    Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                    Err(_) => tracing::debug!("TLS handshake took too long"),
-                }
-            }
+            None => Box::pin(self.answer(socket, peer, (seat, turn))).await,
+            Some(config) => Box::pin(self.answer_tls(config, socket, peer, (seat, turn))).await,
+        }
+    }
+
+    async fn answer_tls(
+        &self,
+        config: &Arc<ServerConfig>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        place: (Seat, Turn),
+    ) {
+        let limit = self.env.settings.connection.handshake_timeout;
+        match tokio::time::timeout(limit, TlsSocket::accept(config, socket)).await {
+            Ok(Ok(stream)) => Box::pin(self.answer(stream, peer, place)).await,
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) => tracing::debug!("TLS handshake took too long"),
         }
     }
 
@@ -184,26 +195,27 @@ impl Door {
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
-        finish(connection, &self.stop).await;
+        finish(pin!(connection), &self.stop).await;
     }
 }
 
 /// Runs a connection to its end; once told to stop, to the end of the request it is in.
 async fn finish<S>(
-    connection: hyper::server::conn::http1::UpgradeableConnection<
-        TokioIo<S>,
-        impl hyper::service::Service<
-            Request<Incoming>,
-            Response = axum::response::Response,
-            Error = std::convert::Infallible,
-            Future: Future + Send,
+    mut connection: Pin<
+        &mut hyper::server::conn::http1::UpgradeableConnection<
+            TokioIo<S>,
+            impl hyper::service::Service<
+                Request<Incoming>,
+                Response = axum::response::Response,
+                Error = std::convert::Infallible,
+                Future: Future + Send,
+            >,
         >,
     >,
     stop: &CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {
