@@ -233,6 +233,14 @@ impl Shard {
         }
     }
 
+    /// Goes on writing where the socket took no more. What was queued since is for the turn's end.
+    pub(super) fn flush_if_blocked(&mut self, slot: u32) {
+        // Any event says that a socket can be written to, which it nearly always can.
+        if self.connections.get(slot as usize).is_some_and(|c| c.output.is_blocked()) {
+            self.flush(slot);
+        }
+    }
+
     fn resume_if_room(&mut self, slot: u32) {
         let outbound_bytes = self.env.settings.outbound_bytes;
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };

@@ -14,6 +14,7 @@ use crate::spans::{OpenSpan, Outcome, Recipient, Spans};
 /// as many as may be in flight. What is left when the subscription ends was interrupted. Where spans
 /// are off it is one word.
 #[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "an empty map takes three words, in every subscription")]
 pub(super) struct TracedDeliveries(Option<Box<BTreeMap<Offset, OpenSpan>>>);
 
 /// What may have ended deliveries.
