@@ -235,8 +235,9 @@ impl Shard {
 
     /// Goes on writing where the socket took no more. What was queued since is for the turn's end.
     pub(super) fn flush_if_blocked(&mut self, slot: u32) {
+        let Some(connection) = self.connections.get(slot as usize) else { return };
         // Any event says that a socket can be written to, which it nearly always can.
-        if self.connections.get(slot as usize).is_some_and(|c| c.output.is_blocked()) {
+        if connection.output.is_blocked() || connection.stream.wants_write() {
             self.flush(slot);
         }
     }

@@ -328,4 +328,39 @@ mod tests {
         assert!(!line.contains(&"!".repeat(17)), "{line}");
         assert_eq!(line.len(), 260);
     }
+
+    /// A peer that reads late gets every byte in its order, whichever frame the socket cut.
+    #[test]
+    fn what_the_socket_cuts_goes_on_where_it_was_cut() {
+        use std::io::Read as _;
+        use std::net::{TcpListener, TcpStream};
+
+        let large = |byte: u8| vec![byte; 8 * 1024 * 1024];
+        let first: [fn(&mut Output, Vec<u8>); 2] = [
+            |output, bytes| output.push_own(|out| out.extend_from_slice(&bytes)),
+            |output, bytes| output.push_shared(&bytes.into()),
+        ];
+        for push in first {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (socket, _) = listener.accept().unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let mut stream = Stream::Plain(mio::net::TcpStream::from_std(socket));
+            let mut output = Output::default();
+            push(&mut output, large(b'a'));
+            let mut expected = large(b'a');
+            assert_eq!(output.flush(&mut stream).unwrap(), Flushed::Blocked);
+            assert!(output.is_blocked() && output.unsent() < expected.len());
+            own(&mut output, "(own)");
+            shared(&mut output, "(shared)");
+            expected.extend_from_slice(b"(own)(shared)");
+            let mut got = vec![0; expected.len()];
+            let reader = std::thread::spawn(move || peer.read_exact(&mut got).map(|()| got));
+            while output.flush(&mut stream).unwrap() == Flushed::Blocked {
+                std::thread::yield_now();
+            }
+            assert_eq!((output.unsent(), output.is_blocked()), (0, false));
+            assert!(reader.join().unwrap().unwrap() == expected, "bytes were lost or moved");
+        }
+    }
 }
