@@ -1,5 +1,7 @@
 //! `tidings dev`: a server to try things out, and what to do next.
 
+mod chat;
+
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -11,11 +13,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
 use tidings_core::Filter;
 use tidings_server::{
-    Config, ConfigFlag, ConfigSources, RunningServer, TokenAlgorithm, TokenKey, TopicSection,
+    Config, ConfigFlag, ConfigSources, RunningServer, Server, TokenAlgorithm, TokenKey,
+    TopicSection,
 };
 
 use crate::configuration::ServerFlags;
-use crate::{logging, open_files, running};
+use crate::{logging, open_files, running, token};
 
 /// Where `dev` keeps everything unless told otherwise; as in the reference configuration.
 pub(crate) const DATA_DEFAULT: &str = "./tidings-data";
@@ -41,7 +44,9 @@ impl Dev {
         logging::start(&config.log);
         open_files::raise(config.server.connections_max);
         let data = config.storage.directory.clone();
-        running::as_server(config, |server| {
+        let signer = token::secret_signer(&secret_file(&data))?;
+        let builder = Server::builder(config).routes(chat::routes(signer));
+        running::as_server(builder, |server| {
             // Nobody may be reading, which is no reason to end.
             let _ = std::io::stdout().write_all(banner(server, &data).as_bytes());
         })

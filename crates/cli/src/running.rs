@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tidings_server::{Config, RunningServer, Server};
+use tidings_server::{RunningServer, ServerBuilder};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -32,21 +32,21 @@ pub(crate) fn as_client(command: impl Future<Output = anyhow::Result<()>>) -> an
 
 /// Starts a server, calls `started`, and serves until asked to stop; then drains.
 pub(crate) fn as_server(
-    config: Config,
+    server: ServerBuilder,
     started: impl FnOnce(&RunningServer),
 ) -> anyhow::Result<()> {
     tidings_memory::keep_large_blocks_apart();
     let runtime = Runtime::new().context("the runtime cannot start")?;
-    let result = runtime.block_on(serve(config, started));
+    let result = runtime.block_on(serve(server, started));
     runtime.shutdown_timeout(FAREWELL);
     result
 }
 
-async fn serve(config: Config, started: impl FnOnce(&RunningServer)) -> anyhow::Result<()> {
+async fn serve(server: ServerBuilder, started: impl FnOnce(&RunningServer)) -> anyhow::Result<()> {
     // Before the server, so that no request to stop finds the default action.
     let mut stop = Stop::listen().context("cannot listen for signals")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let server = Server::start(config).await?;
+    let server = server.start().await?;
     started(&server);
     let returning = tokio::spawn(memory::return_when_quiet());
     loop {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tidings_server::Server;
 
 use crate::configuration::{ServerFlags, load};
 use crate::{logging, open_files, running};
@@ -24,6 +25,6 @@ impl Serve {
         logging::start(&config.log);
         open_files::raise(config.server.connections_max);
         // The server's own log says where it listens.
-        running::as_server(config, |_server| {})
+        running::as_server(Server::builder(config), |_server| {})
     }
 }

@@ -85,15 +85,15 @@ struct Claims<'a> {
     iat: u64,
     exp: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    aud: Option<String>,
+    aud: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    iss: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    caps: &'a Vec<Cap>,
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    caps: &'a [Cap],
 }
 
 /// What signs, and what the server expects besides.
-struct Signer {
+pub(crate) struct Signer {
     algorithm: Algorithm,
     key: EncodingKey,
     kid: Option<String>,
@@ -105,6 +105,27 @@ impl Signer {
     const fn new(algorithm: Algorithm, key: EncodingKey) -> Self {
         Self { algorithm, key, kid: None, audience: None, issuer: None }
     }
+
+    /// A token from `now` (seconds since 1970) on.
+    pub(crate) fn sign(
+        &self,
+        user: &UserId,
+        caps: &[Cap],
+        now: u64,
+        ttl: Duration,
+    ) -> anyhow::Result<String> {
+        let mut header = Header::new(self.algorithm);
+        header.kid.clone_from(&self.kid);
+        let claims = Claims {
+            sub: user.as_str(),
+            iat: now,
+            exp: now.saturating_add(ttl.as_secs()),
+            aud: self.audience.as_deref(),
+            iss: self.issuer.as_deref(),
+            caps,
+        };
+        jsonwebtoken::encode(&header, &claims, &self.key).context("the token cannot be signed")
+    }
 }
 
 impl Token {
@@ -115,18 +136,9 @@ impl Token {
     }
 
     fn make(&self, now: u64) -> anyhow::Result<String> {
-        let signer = self.signer()?;
-        let mut header = Header::new(signer.algorithm);
-        header.kid = self.kid.clone().or(signer.kid);
-        let claims = Claims {
-            sub: self.user.as_str(),
-            iat: now,
-            exp: now.saturating_add(self.ttl.as_secs()),
-            aud: signer.audience,
-            iss: signer.issuer,
-            caps: &self.caps,
-        };
-        jsonwebtoken::encode(&header, &claims, &signer.key).context("the token cannot be signed")
+        let mut signer = self.signer()?;
+        signer.kid = self.kid.clone().or(signer.kid);
+        signer.sign(&self.user, &self.caps, now, self.ttl)
     }
 
     fn signer(&self) -> anyhow::Result<Signer> {
@@ -157,7 +169,8 @@ fn read(file: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-fn secret_signer(file: &Path) -> anyhow::Result<Signer> {
+/// Signs with the secret in a file.
+pub(crate) fn secret_signer(file: &Path) -> anyhow::Result<Signer> {
     let text = read(file)?;
     let secret = text.trim_end_matches(['\r', '\n']);
     ensure!(

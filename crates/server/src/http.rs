@@ -30,8 +30,8 @@ const WEBSOCKET_PATH: &str = "/v1/ws";
 /// Where a topic's past is read, and its future waited for.
 const HISTORY_PATH: &str = "/v1/history";
 
-/// Every public route.
-pub(crate) fn router(env: &Arc<Env>, origins: OriginRules) -> Router {
+/// Every public route, and `further` ones of the program that embeds the server.
+pub(crate) fn router(env: &Arc<Env>, origins: OriginRules, further: Router) -> Router {
     let around = frame_around::Around { env: Arc::clone(env), origins: Arc::new(origins) };
     Router::new()
         // `get` would also take HEAD, which cannot be upgraded.
@@ -47,6 +47,7 @@ pub(crate) fn router(env: &Arc<Env>, origins: OriginRules) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(env))
+        .merge(further)
         .layer(from_fn_with_state(around, frame_around::around))
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use axum::Router;
 use tidings_core::{ConnectionSettings, Epoch, PolicyTable, PresenceSettings, limits};
 use tidings_protocol::ConnectionLimits;
 use tidings_storage::{
@@ -87,6 +88,7 @@ pub enum StartError {
 pub struct ServerBuilder {
     config: Config,
     engine: Engine,
+    routes: Router,
 }
 
 /// A server to be. See [`Server::builder`].
@@ -108,8 +110,8 @@ impl Server {
     /// # Ok(())
     /// # }
     /// ```
-    pub const fn builder(config: Config) -> ServerBuilder {
-        ServerBuilder { config, engine: Engine::Embedded }
+    pub fn builder(config: Config) -> ServerBuilder {
+        ServerBuilder { config, engine: Engine::Embedded, routes: Router::new() }
     }
 
     /// Starts a server with `config`, over the embedded store.
@@ -126,12 +128,24 @@ impl ServerBuilder {
         self
     }
 
+    /// Serves `routes` on the public port beside the server's own, behind the same rules for
+    /// origins, with the same deadline, and with a line in the log for each request.
+    ///
+    /// # Panics
+    ///
+    /// [`start`](Self::start) does if one of them is a route of the server's own.
+    #[must_use]
+    pub fn routes(mut self, routes: Router) -> Self {
+        self.routes = routes;
+        self
+    }
+
     /// Checks the configuration, opens the store, and listens. Port 0 takes a free port.
     ///
     /// Must be called within a tokio runtime. Opening the store reads the end of the log and may
     /// take seconds after a crash.
     pub async fn start(self) -> Result<RunningServer, StartError> {
-        let Self { config, engine } = self;
+        let Self { config, engine, routes } = self;
         config.validate()?;
         let tls = config.tls.as_ref().map(tls_config).transpose()?;
         let public = listen(config.server.listen, "server.listen")?;
@@ -151,7 +165,8 @@ impl ServerBuilder {
             stopped: CancellationToken::new(),
             failed,
         };
-        running.open_door(&config, public, tls);
+        let router = http::router(&env, OriginRules::new(&config), routes);
+        running.open_door(public, tls, router);
         running.open_operator(operator);
         running.tasks.spawn(crate::schedule::run(env.clone(), running.draining.clone()));
         running.wake_watchers();
@@ -318,15 +333,15 @@ impl RunningServer {
 
     fn open_door(
         &self,
-        config: &Config,
         listener: TcpListener,
         tls: Option<Arc<rustls::ServerConfig>>,
+        router: Router,
     ) {
         let door = Door {
             env: Arc::clone(&self.env),
             listener,
             tls,
-            router: http::router(&self.env, OriginRules::new(config)),
+            router,
             tasks: self.tasks.clone(),
             stop: self.draining.clone(),
             refusals: AtomicUsize::new(0),

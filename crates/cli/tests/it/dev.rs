@@ -1,5 +1,7 @@
 //! `tidings dev`: the first minute.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::program::{Server, fail, finish, succeed, text, tidings};
@@ -104,4 +106,36 @@ fn the_tour_plays_to_its_end() {
     let trace = told.find("$ tidings trace 0").expect(&told);
     assert!(told[trace..].contains("acked by dev/phone"), "{told}");
     assert!(told[trace..].contains("Nothing was lost"), "{told}");
+}
+
+#[test]
+fn dev_says_who_somebody_is() {
+    let server = Server::dev();
+    // A token lets its user into the chat, and nowhere else.
+    let answer = ask_for_token(&server, r#"{"user":"alice"}"#);
+    let body = answer.split("\r\n\r\n").last().unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).expect(&answer);
+    let token = body["token"].as_str().unwrap();
+    server.client(&["pub", "chat/room/lobby", "hi", "--token", token]);
+    let refused = server.client_fails(1, &["pub", "room/1", "x", "--token", token]);
+    assert!(refused.contains("permission_denied"), "{refused}");
+    // What is no name is refused, with the reason.
+    for body in [r#"{"user":""}"#, "{}", "alice"] {
+        let answer = ask_for_token(&server, body);
+        assert!(answer.starts_with("HTTP/1.0 400"), "{answer}");
+        assert!(answer.contains("bad_field"), "{answer}");
+    }
+}
+
+fn ask_for_token(server: &Server, body: &str) -> String {
+    ask(server, "POST /dev/token HTTP/1.0\r\ncontent-type: application/json\r\n", body)
+}
+
+/// The whole answer to a request of HTTP/1.0, which ends with its connection.
+fn ask(server: &Server, head: &str, body: &str) -> String {
+    let mut socket = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    write!(socket, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
 }
