@@ -7,7 +7,8 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 
 const ROOT = resolve(import.meta.dirname, "../..");
@@ -29,10 +30,19 @@ function run([title, program, told]) {
   return status === 0;
 }
 
-if (!existsSync(resolve(ROOT, "node_modules/.package-lock.json"))) {
-  console.error("the packages are missing: npm ci");
-  process.exit(1);
+/** Gets the packages of package-lock.json, unless they are here. */
+function install() {
+  const wanted = createHash("sha256")
+    .update(readFileSync(resolve(ROOT, "package-lock.json")))
+    .digest("hex");
+  const mark = resolve(ROOT, "node_modules/.tidings-lock");
+  if (existsSync(mark) && readFileSync(mark, "utf8") === wanted) return true;
+  const done = run(["packages", "npm", ["ci", "--prefer-offline", "--no-audit", "--no-fund"]]);
+  if (done) writeFileSync(mark, wanted);
+  return done;
 }
+
+if (!install()) process.exit(1);
 const failed = STEPS.find((step) => !run(step));
 if (failed) {
   console.error(`\n${failed[0]} failed; to repeat it: ${failed[1]} ${failed[2].join(" ")}`);

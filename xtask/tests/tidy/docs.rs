@@ -2,16 +2,20 @@
 
 use super::project::{Breach, Project};
 
-/// Rust files that do not start with a module comment.
+/// Rust and TypeScript files that do not start with a module comment.
 pub(crate) fn modules_without_docs(project: &Project) -> Vec<Breach> {
     let silent = |text: &str| {
         let first = text.lines().next().unwrap_or_default();
         first.strip_prefix("//!").is_none_or(|says| says.trim().is_empty())
     };
-    project
-        .rust()
-        .filter(|(_, text)| silent(text))
-        .map(|(path, _)| Breach::new(path, 1, "does not start with `//!` and what it is for"))
+    let rust = project.rust().filter(|(_, text)| silent(text));
+    let typescript = project.typescript().filter(|(_, text)| !text.starts_with("/**"));
+    rust.map(|(path, _)| Breach::new(path, 1, "does not start with `//!` and what it is for"))
+        .chain(
+            typescript.map(|(path, _)| {
+                Breach::new(path, 1, "does not start with `/**` and what it is for")
+            }),
+        )
         .collect()
 }
 
@@ -55,10 +59,12 @@ fn a_module_without_words_is_found() {
         ("late.rs", "use x;\n//! Late.\n"),
         ("empty.rs", ""),
         ("wordless.rs", "//!\nfn f() {}\n"),
+        ("good.ts", "/** Good. */\n"),
+        ("silent.tsx", "import x from \"y\";\n"),
     ]);
     let paths: Vec<String> =
         modules_without_docs(&project).into_iter().map(|breach| breach.path).collect();
-    assert_eq!(paths, ["empty.rs", "late.rs", "wordless.rs"]);
+    assert_eq!(paths, ["empty.rs", "late.rs", "wordless.rs", "silent.tsx"]);
 }
 
 #[test]

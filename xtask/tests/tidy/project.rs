@@ -89,6 +89,12 @@ impl Project {
     pub(crate) fn rust(&self) -> impl Iterator<Item = (&str, &str)> {
         self.texts().filter(|(path, text)| path.ends_with(".rs") && !is_generated(text))
     }
+
+    /// Every TypeScript file written by people: its path and its text.
+    pub(crate) fn typescript(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_ours = |path: &str| path.ends_with(".ts") || path.ends_with(".tsx");
+        self.texts().filter(move |(path, text)| is_ours(path) && !is_generated(text))
+    }
 }
 
 /// Generated files say so in their first lines.

@@ -7,10 +7,10 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 const ARCHITECTURE_LINES_MAX: usize = 300;
 
-/// Rust files that are too long, tests included.
+/// Files of code that are too long, tests included.
 pub(crate) fn long_files(project: &Project) -> Vec<Breach> {
     let long = |(path, text): (&str, &str)| too_long(path, text, FILE_LINES_MAX);
-    project.rust().filter_map(long).collect()
+    project.rust().chain(project.typescript()).filter_map(long).collect()
 }
 
 /// Functions that are too long.
@@ -47,8 +47,10 @@ fn too_long(path: &str, text: &str, lines_max: usize) -> Option<Breach> {
 fn a_file_of_501_lines_is_too_long() {
     let fits = "//! x\n".repeat(FILE_LINES_MAX);
     let long = "//! x\n".repeat(FILE_LINES_MAX + 1);
-    let project = Project::of(&[("a.rs", &fits), ("b.rs", &long), ("c.md", &long)]);
-    assert_eq!(long_files(&project), [Breach::new("b.rs", 0, "has 501 lines, 500 at most")]);
+    let files = [("a.rs", &fits), ("b.rs", &long), ("c.md", &long), ("d.tsx", &long)];
+    let project = Project::of(&files.map(|(path, text)| (path, text.as_str())));
+    let expected = ["b.rs", "d.tsx"].map(|path| Breach::new(path, 0, "has 501 lines, 500 at most"));
+    assert_eq!(long_files(&project), expected);
 }
 
 #[test]
