@@ -8,6 +8,9 @@ export interface Storage {
   /** Every entry whose name starts with `prefix`, by name. */
   list(prefix: string): Promise<ReadonlyArray<readonly [name: string, value: unknown]>>;
   /** Puts and removes entries together: all of them or none. */
-  change(puts: ReadonlyArray<readonly [name: string, value: unknown]>, removes: readonly string[]): Promise<void>;
+  change(
+    puts: ReadonlyArray<readonly [name: string, value: unknown]>,
+    removes: readonly string[],
+  ): Promise<void>;
   close(): void;
 }

@@ -9,7 +9,13 @@ import type { CloseReason, TidingsError } from "./errors.ts";
 import type { Storage } from "./storage.ts";
 
 /** Any value that JSON can say. */
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
+export type Json =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly Json[]
+  | { readonly [name: string]: Json };
 
 /** A place in a topic: the life of its log, and the offset there. */
 export interface Position {
@@ -107,9 +113,19 @@ export type State =
       readonly hint: string;
     }
   /** The server no longer takes the token, or sent the user away: sign in, then `connect()`. */
-  | { readonly status: "signedOut"; readonly cause: TidingsError; readonly waiting: number; readonly hint: string }
+  | {
+      readonly status: "signedOut";
+      readonly cause: TidingsError;
+      readonly waiting: number;
+      readonly hint: string;
+    }
   /** Coming back by itself would not help; `cause` says why. `connect()` tries again. */
-  | { readonly status: "failed"; readonly cause: TidingsError; readonly waiting: number; readonly hint: string }
+  | {
+      readonly status: "failed";
+      readonly cause: TidingsError;
+      readonly waiting: number;
+      readonly hint: string;
+    }
   /** The application closed it. */
   | { readonly status: "closed"; readonly hint: string };
 
@@ -229,7 +245,13 @@ export interface SharedOptions extends SubscribeBase {
 export type SubscribeOptions = LiveOptions | DurableOptions | SharedOptions;
 
 /** Why messages are missing. Take an unknown one for `epoch_changed`. */
-export type ResetReason = "epoch_changed" | "trimmed" | "ahead_of_head" | "skipped" | "damaged" | (string & {});
+export type ResetReason =
+  | "epoch_changed"
+  | "trimmed"
+  | "ahead_of_head"
+  | "skipped"
+  | "damaged"
+  | (string & {});
 
 /** Messages are missing: delivery goes on with `first`. */
 export interface Reset {
@@ -294,7 +316,11 @@ export interface ClientEvents {
   /** How many messages wait to be published. */
   waiting: number;
   /** A message of a reload before that waited has been published, or was refused for good. */
-  published: { readonly key: string; readonly topic: string; readonly result: Published | Scheduled };
+  published: {
+    readonly key: string;
+    readonly topic: string;
+    readonly result: Published | Scheduled;
+  };
   refused: { readonly key: string; readonly topic: string; readonly error: TidingsError };
   /** The server started an inbox subscription by itself. */
   inbox: { readonly topic: string; readonly durable: string };

@@ -1,0 +1,107 @@
+/** What goes wrong, with a stable code, whether trying again can help, and where to read on. */
+
+import type { ErrorBody } from "./frames.ts";
+
+/** Codes of the server: docs/errors.md. */
+export type ServerCode =
+  | "bad_frame"
+  | "unknown_frame"
+  | "unknown_field"
+  | "bad_field"
+  | "bad_topic"
+  | "bad_filter"
+  | "not_connected"
+  | "already_connected"
+  | "unauthenticated"
+  | "token_expired"
+  | "token_revoked"
+  | "permission_denied"
+  | "origin_denied"
+  | "session_denied"
+  | "not_found"
+  | "method_not_allowed"
+  | "not_subscribed"
+  | "already_subscribed"
+  | "already_due"
+  | "key_used"
+  | "epoch_changed"
+  | "offset_ahead"
+  | "trimmed"
+  | "too_large"
+  | "unsupported_media_type"
+  | "unsupported"
+  | "limit_reached"
+  | "overloaded"
+  | "draining"
+  | "storage_full"
+  | "storage_unavailable"
+  | "internal";
+
+/** Codes of this client: sdk/typescript/docs/errors.md. */
+export type ClientCode =
+  | "aborted"
+  | "attempts_exhausted"
+  | "bad_option"
+  | "bad_server_frame"
+  | "closed"
+  | "connect_timeout"
+  | "connection_lost"
+  | "forbidden"
+  | "outbox_full"
+  | "storage_failed"
+  | "taken_over"
+  | "token_failed";
+
+/** A code of the server or of this client; new ones may come with newer servers. */
+export type Code = ServerCode | ClientCode | (string & {});
+
+/** Why a client is closed. */
+export type CloseReason = "application" | "failed" | "signedOut";
+
+/** What a `TidingsError` may say beside its code and message. */
+export interface ErrorDetails {
+  readonly temporary?: boolean;
+  readonly retryAfterMs?: number | undefined;
+  readonly cause?: unknown;
+  /** Whether the server said it. */
+  readonly fromServer?: boolean;
+  /** The WebSocket's close code, if it was a close. */
+  readonly closeCode?: number;
+}
+
+/** An error of the server or of this client. */
+export class TidingsError extends Error {
+  override readonly name = "TidingsError";
+  /** Which error: stable, for programs. */
+  readonly code: Code;
+  /** Whether the same may succeed later. */
+  readonly temporary: boolean;
+  /** How long to wait before that, if the server said. */
+  readonly retryAfterMs?: number;
+  /** The code that the WebSocket was closed with. */
+  readonly closeCode?: number;
+  /** Where it is explained: a path in the repository of Tidings. */
+  readonly help: string;
+
+  constructor(code: Code, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.temporary = details.temporary ?? false;
+    if (details.retryAfterMs !== undefined) {
+      this.retryAfterMs = details.retryAfterMs;
+    }
+    if (details.closeCode !== undefined) {
+      this.closeCode = details.closeCode;
+    }
+    this.help = `${details.fromServer === true ? "" : "sdk/typescript/"}docs/errors.md#${code}`;
+  }
+}
+
+/** The error that the server answered with. */
+export function serverError(body: ErrorBody): TidingsError {
+  return new TidingsError(body.code, body.message, {
+    temporary: body.temporary,
+    retryAfterMs: body.retry_after_ms,
+    fromServer: true,
+  });
+}
