@@ -46,6 +46,7 @@ export type ClientCode =
   | "closed"
   | "connect_timeout"
   | "connection_lost"
+  | "delivery_failed"
   | "forbidden"
   | "outbox_full"
   | "storage_failed"

@@ -1,5 +1,6 @@
 /** Ways to a server: a WebSocket, or what stands in where none can be opened. */
 
+import type { Codec } from "./codec.ts";
 import type { ClientFrame, ServerFrame } from "./frames.ts";
 
 /** What a link tells. Nothing after `closed`. */
@@ -24,6 +25,9 @@ export interface Link {
 /** Opens links. */
 export interface Transport {
   readonly via: "websocket" | "fallback";
-  /** Begins to connect; `events` hears how it goes. Never throws. */
-  open(url: URL, events: LinkEvents): Link;
+  /**
+   * Begins to connect; `events` hears how it goes, never before this has returned. Throws only if
+   * trying again would not help.
+   */
+  open(url: URL, events: LinkEvents, codec: Codec): Link;
 }

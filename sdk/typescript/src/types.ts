@@ -267,7 +267,10 @@ export interface Subscribed {
   /** Where the topic stands; absent for filters with wildcards. */
   readonly position?: Position;
   readonly first?: number;
-  /** Whether everything after the place of before comes. If not, a `reset` event says why. */
+  /**
+   * Whether everything after the place of before comes. If not, a `reset` event says why; but of a
+   * live filter with wildcards nobody knows what it missed while it was away.
+   */
   readonly recovered: boolean;
   /** Messages that wait to be delivered. */
   readonly pending: number;
@@ -303,7 +306,10 @@ export interface SubscriptionEvents {
   recovered: Subscribed;
   /** Messages are missing, and why. */
   reset: Reset;
-  /** Offsets that never came, of a `memory` topic that keeps none: from `after` to before `next`. */
+  /**
+   * Offsets of a live subscription that did not come: those between `after` and `next`. They have
+   * expired, or were missed while the application was slow, on a `memory` topic or a filter with wildcards.
+   */
   gap: { readonly topic: string; readonly after: number; readonly next: number };
   presence: PresenceChange;
   /** The end: unsubscribed, taken over, or refused. */
@@ -322,7 +328,12 @@ export interface ClientEvents {
     readonly result: Published | Scheduled;
   };
   refused: { readonly key: string; readonly topic: string; readonly error: TidingsError };
-  /** The server started an inbox subscription by itself. */
+  /** Something that the client gets over, worth a line in a log. */
+  problem: TidingsError;
+  /**
+   * The server started an inbox subscription by itself. Who wants its messages calls
+   * `subscribe(topic, { durable })` in the listener; else it is ended, and its cursor stays.
+   */
   inbox: { readonly topic: string; readonly durable: string };
 }
 

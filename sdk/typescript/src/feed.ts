@@ -1,0 +1,459 @@
+/** One subscription: what the application has of it, and how far the server is with it. */
+
+import { Alarm } from "./alarm.ts";
+import { serverError, TidingsError } from "./errors.ts";
+import type {
+  ClientBodies,
+  MessageBody,
+  PresenceBody,
+  ResetBody,
+  ServerFrame,
+  SubscribedBody,
+} from "./frames.ts";
+import { BACKOFF_BASE_MS, BACKOFF_MAX_MS } from "./limits.ts";
+import type { Line } from "./line.ts";
+import { Listeners } from "./listeners.ts";
+import { HandedDelivery, type Verdict } from "./message.ts";
+import type { Held, Place } from "./place.ts";
+import { Queue } from "./queue.ts";
+import { backoffMs } from "./reconnect.ts";
+import type { Delivery, Subscribed, Subscription, SubscriptionEvents } from "./types.ts";
+import type { Wish } from "./wish.ts";
+
+/** What a subscription needs of those who keep it. */
+export interface FeedOwner {
+  /** The connection, while there is one. */
+  line(): Line | undefined;
+  /** Acks are due: call `sayAcks`, at once if many are. */
+  acksDue(feed: Feed, isUrgent: boolean): void;
+  /** Its place has moved: worth keeping. */
+  moved(feed: Feed): void;
+  /** It is over. */
+  ended(feed: Feed): void;
+  problem(error: TidingsError): void;
+}
+
+type Phase =
+  /** To be asked for with the next connection, or when its alarm rings. */
+  | { readonly kind: "waiting" }
+  /** Asked for. What still comes belongs to one before it. `isNews`: whether it was told as away. */
+  | { readonly kind: "asked"; readonly isNews: boolean }
+  | { readonly kind: "active" }
+  /** The application is slow: left quietly, to be taken up from its place. */
+  | { readonly kind: "full" }
+  | { readonly kind: "ending"; readonly isKnown: boolean }
+  | { readonly kind: "ended" };
+
+/** Who waits for the server to take it first. */
+interface Opening {
+  readonly resolve: (subscribed: Subscribed) => void;
+  readonly reject: (error: TidingsError) => void;
+}
+
+/** A subscription, as the application and as the connection see it. */
+export class Feed implements Subscription {
+  readonly wish: Wish;
+  readonly place: Place;
+  readonly ready: Promise<Subscribed>;
+  readonly #listeners = new Listeners<SubscriptionEvents>();
+  readonly on = this.#listeners.on;
+  readonly #owner: FeedOwner;
+  readonly #queue = new Queue();
+  readonly #alarm = new Alarm();
+  readonly #opening: Opening;
+  #phase: Phase = { kind: "waiting" };
+  #wasTaken = false;
+  #refusals = 0;
+  #acksDue = 0;
+  #ending: Promise<void> | undefined;
+  /** What `onDelivery` works on. */
+  #work: Promise<void> | undefined;
+
+  constructor(wish: Wish, place: Place, owner: FeedOwner) {
+    this.wish = wish;
+    this.place = place;
+    this.#owner = owner;
+    let opening: Opening | undefined;
+    this.ready = new Promise((resolve, reject) => {
+      opening = { resolve, reject };
+    });
+    if (opening === undefined) {
+      throw new Error("a promise calls what it is made with");
+    }
+    this.#opening = opening;
+    // Who does not wait for it hears of a refusal by the `ended` event and the iteration.
+    this.ready.catch(() => {});
+    if (wish.onDelivery !== undefined) {
+      void this.#run(wish.onDelivery);
+    }
+  }
+
+  get sub(): string {
+    return this.wish.sub;
+  }
+
+  get isLive(): boolean {
+    return this.wish.kind === "live";
+  }
+
+  // What the application does.
+
+  [Symbol.asyncIterator](): AsyncIterator<Delivery> {
+    if (this.wish.onDelivery !== undefined) {
+      throw new TidingsError("bad_option", "this subscription gives its messages to onDelivery");
+    }
+    let inHand: HandedDelivery | undefined;
+    return {
+      next: async () => {
+        this.#finish(inHand);
+        inHand = undefined;
+        inHand = await this.#take();
+        return inHand === undefined
+          ? { done: true, value: inHand }
+          : { done: false, value: inHand };
+      },
+      return: async () => {
+        // Whether the loop was done with it nobody knows: the next loop gets it first.
+        if (inHand?.isAnswered === false && !this.isLive && this.wish.isAcked) {
+          this.#queue.put(inHand, "front");
+        } else {
+          this.#finish(inHand);
+        }
+        inHand = undefined;
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  unsubscribe(): Promise<void> {
+    this.#ending ??= this.#end();
+    return this.#ending;
+  }
+
+  async #end(): Promise<void> {
+    const { kind } = this.#phase;
+    if (kind === "ended") {
+      return;
+    }
+    this.#phase = { kind: "ending", isKnown: kind === "asked" || kind === "active" };
+    this.#queue.end(undefined, "drop");
+    await this.#work;
+    const line = this.#owner.line();
+    this.sayAcks();
+    if (this.#isKnown() && line !== undefined) {
+      const { sub } = this;
+      await new Promise((resolve) => line.ask({ kind: "unsubscribe", body: { sub } }, resolve));
+    }
+    this.#over("unsubscribed", undefined);
+  }
+
+  async #run(onDelivery: (delivery: Delivery) => void | Promise<void>): Promise<void> {
+    try {
+      for (let next = await this.#take(); next !== undefined; next = await this.#take()) {
+        this.#work = this.#handle(next, onDelivery);
+        await this.#work;
+      }
+    } catch {
+      // The `ended` event has told why.
+    }
+  }
+
+  async #handle(
+    delivery: HandedDelivery,
+    onDelivery: (delivery: Delivery) => void | Promise<void>,
+  ): Promise<void> {
+    try {
+      await onDelivery(delivery);
+      this.#finish(delivery);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      if (this.isLive) {
+        delivery.finish();
+      } else {
+        delivery.nack({ reason });
+      }
+      const words = `onDelivery of ${this.sub} failed at offset ${delivery.offset}: ${reason}`;
+      this.#owner.problem(new TidingsError("delivery_failed", words, { cause }));
+    }
+  }
+
+  #finish(delivery: HandedDelivery | undefined): void {
+    if (this.wish.isAcked) {
+      delivery?.finish();
+    }
+  }
+
+  #take(): Promise<HandedDelivery | undefined> {
+    const delivery = this.#queue.take();
+    if (this.#phase.kind === "full" && this.#queue.size * 2 <= this.wish.queue) {
+      this.#phase = { kind: "waiting" };
+      this.#ask(false);
+    }
+    return delivery;
+  }
+
+  #answered(held: Held, verdict: Verdict): void {
+    const line = this.#isKnown() ? this.#owner.line() : undefined;
+    switch (verdict.kind) {
+      case "acked":
+        if (this.isLive) {
+          return;
+        }
+        break;
+      case "finished":
+        break;
+      case "nacked": {
+        const { delayMs: delay_ms, reason } = verdict;
+        const body = this.#naming(this.place.released(held));
+        if (body !== undefined) {
+          const more = {
+            ...(delay_ms === undefined ? {} : { delay_ms }),
+            ...(reason === undefined ? {} : { reason }),
+          };
+          line?.say({ kind: "nack", body: { ...body, ...more } }, 1024);
+        }
+        return;
+      }
+      case "givenUp": {
+        const { reason } = verdict;
+        const body = this.#naming(this.place.givenUp(held));
+        if (body !== undefined && line !== undefined) {
+          const more = { dead: true, ...(reason === undefined ? {} : { reason }) };
+          line.ask(
+            { kind: "nack", body: { ...body, ...more } },
+            (reply) => {
+              if (reply !== undefined) {
+                this.place.giveUpAnswered(held, reply.kind === "settled");
+              }
+            },
+            1024,
+          );
+        }
+        return;
+      }
+      case "extended": {
+        const body = this.#naming(this.place.target(held));
+        if (body !== undefined) {
+          line?.say({ kind: "extend", body: { ...body, by_ms: verdict.byMs } });
+        }
+        return;
+      }
+    }
+    this.place.acked(held);
+    if (this.isLive) {
+      this.#owner.moved(this);
+    } else {
+      this.#acksDue += 1;
+      this.#owner.acksDue(this, this.#acksDue * 4 >= this.wish.window);
+    }
+  }
+
+  /** How an answer names a delivery: with its topic where there may be many. */
+  #naming(
+    target: { readonly topic: string; readonly offset: number } | undefined,
+  ): { readonly sub: string; readonly topic?: string; readonly offset: number } | undefined {
+    if (target === undefined) {
+      return undefined;
+    }
+    const { topic, offset } = target;
+    return this.wish.hasWildcards ? { sub: this.sub, topic, offset } : { sub: this.sub, offset };
+  }
+
+  // What the connection does.
+
+  /** There is a connection. */
+  connected(): void {
+    this.#ask(true);
+  }
+
+  disconnected(): void {
+    const { kind } = this.#phase;
+    this.place.disconnected();
+    this.#alarm.clear();
+    this.#acksDue = 0;
+    if (kind === "ending") {
+      this.#phase = { kind: "ending", isKnown: false };
+    } else if (kind === "asked" || kind === "active") {
+      this.#phase = { kind: "waiting" };
+    }
+  }
+
+  #isKnown(): boolean {
+    const phase = this.#phase;
+    return (
+      phase.kind === "active" ||
+      phase.kind === "asked" ||
+      (phase.kind === "ending" && phase.isKnown)
+    );
+  }
+
+  #ask(isNews: boolean): void {
+    const line = this.#owner.line();
+    if (line === undefined || this.#phase.kind !== "waiting") {
+      return;
+    }
+    this.#phase = { kind: "asked", isNews };
+    const body: ClientBodies["subscribe"] = { ...this.wish.body, ...this.place.start() };
+    line.ask({ kind: "subscribe", body }, (reply) => this.#replied(reply), 1024);
+  }
+
+  #replied(reply: ServerFrame | undefined): void {
+    const phase = this.#phase;
+    if (phase.kind !== "asked" || reply === undefined) {
+      return;
+    }
+    if (reply.kind === "subscribed") {
+      this.#taken(reply.body, phase.isNews);
+      return;
+    }
+    const error =
+      reply.kind === "error"
+        ? serverError(reply.body)
+        : new TidingsError("bad_server_frame", `the server answered with "${reply.kind}"`);
+    if (error.temporary) {
+      this.#refusals += 1;
+      this.#phase = { kind: "waiting" };
+      const wait =
+        error.retryAfterMs ??
+        backoffMs(this.#refusals, BACKOFF_BASE_MS, BACKOFF_MAX_MS, Math.random());
+      this.#alarm.set(Date.now() + wait, () => this.#ask(phase.isNews));
+      this.#owner.problem(error);
+    } else {
+      this.#over("refused", error);
+    }
+  }
+
+  #taken(body: SubscribedBody, isNews: boolean): void {
+    const { epoch, offset = 0, first = 1, reason = "epoch_changed", pending = 0 } = body;
+    const isAgain = this.#wasTaken;
+    this.#wasTaken = true;
+    this.#refusals = 0;
+    this.#phase = { kind: "active" };
+    this.place.subscribed(body);
+    // Of a live filter with wildcards nobody knows what it missed between two connections.
+    const recovered = body.recovered ?? (!this.isLive || !isAgain);
+    const subscribed: Subscribed = {
+      recovered,
+      pending,
+      ...(epoch === undefined ? {} : { position: { epoch, offset }, first }),
+    };
+    this.#opening.resolve(subscribed);
+    if (isNews) {
+      this.#listeners.tell("subscribed", subscribed);
+    }
+    if (!recovered && epoch !== undefined) {
+      const reset = { topic: this.sub, reason, epoch, first, offset };
+      this.#queue.tell(() => this.#listeners.tell("reset", reset));
+    } else if (isAgain && isNews && recovered) {
+      this.#queue.tell(() => this.#listeners.tell("recovered", subscribed));
+    }
+    if (isAgain && this.wish.body.presence === true) {
+      this.presence({ topic: this.sub, joined: [], left: [], reset: true });
+    }
+    if (this.isLive) {
+      this.#owner.moved(this);
+    }
+  }
+
+  /** A message that may be for it. */
+  message(body: MessageBody): void {
+    if (this.#phase.kind !== "active") {
+      return;
+    }
+    if (this.#queue.size >= this.wish.queue) {
+      this.place.missed(body);
+      this.#leaveQuietly();
+      return;
+    }
+    const last = this.place.lastOffset(body.topic);
+    if (!this.place.received(body)) {
+      // The server does not know that it is done with: it hears the ack again.
+      if (!this.isLive) {
+        this.#owner.acksDue(this, false);
+      }
+      return;
+    }
+    if (last !== undefined && body.offset > last + 1) {
+      const gap = { topic: body.topic, after: last, next: body.offset };
+      this.#queue.tell(() => this.#listeners.tell("gap", gap));
+    }
+    const answer = (held: Held, verdict: Verdict) => this.#answered(held, verdict);
+    this.#queue.put(new HandedDelivery(body, this.place.epoch, answer));
+  }
+
+  /**
+   * A browser cannot stop reading a WebSocket. So a live subscription to a topic is left when its
+   * queue is full, and taken up from its place when there is room: the log is the queue.
+   */
+  #leaveQuietly(): void {
+    if (this.isLive && this.place.canResume) {
+      this.#phase = { kind: "full" };
+      this.#owner.line()?.ask({ kind: "unsubscribe", body: { sub: this.sub } }, () => {});
+    }
+  }
+
+  reset(body: ResetBody): void {
+    // One that is asked for again shows its place, and hears then that it is gone.
+    if (this.#phase.kind === "active") {
+      this.place.reset(body);
+      const { topic, reason, epoch, first, offset } = body;
+      this.#queue.tell(() =>
+        this.#listeners.tell("reset", { topic, reason, epoch, first, offset }),
+      );
+      this.#owner.moved(this);
+    }
+  }
+
+  presence({ topic, joined, left, reset }: PresenceBody): void {
+    this.#listeners.tell("presence", { topic, joined, left, reset: reset === true });
+  }
+
+  /** The server has ended it. */
+  endedByServer(reason: string): void {
+    if (this.#phase.kind !== "active" && this.#phase.kind !== "asked") {
+      return;
+    }
+    if (reason === "too_far_behind") {
+      this.#phase = { kind: "waiting" };
+      this.place.disconnected();
+      this.#ask(true);
+    } else if (reason === "taken_over") {
+      const words = `another connection has taken over the durable subscription to ${this.sub}`;
+      this.#over(reason, new TidingsError("taken_over", words));
+    } else {
+      const words = `the token does not allow ${this.sub} any more (${reason})`;
+      this.#over(reason, new TidingsError("forbidden", words));
+    }
+  }
+
+  /** Says the acks that are due. */
+  sayAcks(): void {
+    const line = this.#owner.line();
+    const { kind } = this.#phase;
+    if (line === undefined || !(kind === "active" || (kind === "ending" && this.#isKnown()))) {
+      return;
+    }
+    this.#acksDue = 0;
+    for (const { topic, ...which } of this.place.takeAcks()) {
+      const named = this.wish.hasWildcards ? { topic } : {};
+      line.say({ kind: "ack", body: { sub: this.sub, ...named, ...which } }, 8192);
+    }
+  }
+
+  /** The client is closed. */
+  close(error: TidingsError | undefined): void {
+    this.#over("closed", error);
+  }
+
+  #over(reason: string, error: TidingsError | undefined): void {
+    if (this.#phase.kind === "ended") {
+      return;
+    }
+    this.#phase = { kind: "ended" };
+    this.#alarm.clear();
+    this.#queue.end(error, this.isLive && error !== undefined ? "keep" : "drop");
+    this.#opening.reject(error ?? new TidingsError("closed", `${this.sub} was unsubscribed`));
+    this.#owner.ended(this);
+    this.#listeners.tell("ended", error === undefined ? { reason } : { reason, error });
+  }
+}
