@@ -2,7 +2,7 @@
 
 import { Alarm } from "./alarm.ts";
 import type { Codec } from "./codec.ts";
-import { causeOfEnd } from "./end-of-connection.ts";
+import { causeOfEnd, codeOfEnd } from "./end-of-connection.ts";
 import { serverError, TidingsError } from "./errors.ts";
 import type { ConnectBody, ConnectedBody, ServerBodies, ServerFrame } from "./frames.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -239,8 +239,7 @@ export class Connection {
       },
       closed: (code, reason) => {
         if (this.#isCurrent(attempt)) {
-          const cause = attempt.refused ?? causeOfEnd(code, reason, attempt.goaway?.reason);
-          this.#ended(attempt, cause, code);
+          this.#ended(attempt, undefined, code, reason);
         }
       },
     };
@@ -285,9 +284,7 @@ export class Connection {
     } else if (frame.kind === "goaway") {
       attempt.goaway = frame.body;
       this.#events.goingAway();
-      this.#alarm.set(Date.now() + GOAWAY_PATIENCE_MS, () => {
-        this.#cut(attempt, causeOfEnd(1006, "", frame.body.reason));
-      });
+      this.#alarm.set(Date.now() + GOAWAY_PATIENCE_MS, () => this.#cut(attempt, undefined));
     } else if (!line.answered(frame)) {
       this.#events.frame(frame);
     }
@@ -321,14 +318,17 @@ export class Connection {
   }
 
   /** Ends it from this side. */
-  #cut(attempt: Attempt, cause: TidingsError): void {
+  #cut(attempt: Attempt, cause: TidingsError | undefined): void {
     if (this.#isCurrent(attempt)) {
       attempt.link?.close();
-      this.#ended(attempt, attempt.refused ?? cause, 1006);
+      this.#ended(attempt, cause, 1006, "");
     }
   }
 
-  #ended(attempt: Attempt, cause: TidingsError, code: number): void {
+  #ended(attempt: Attempt, cut: TidingsError | undefined, closed: number, reason: string): void {
+    const goaway = attempt.goaway?.reason;
+    const code = codeOfEnd(closed, goaway);
+    const cause = attempt.refused ?? cut ?? causeOfEnd(code, reason, goaway);
     const lasted = this.#phase.kind === "open" ? Date.now() - this.#phase.since : 0;
     this.#over(cause, this.#advice(attempt, code), lasted);
   }

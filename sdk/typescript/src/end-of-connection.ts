@@ -14,6 +14,13 @@ const ends: ReadonlyMap<number, readonly [Code, string]> = new Map([
   [4403, ["overloaded", "the server has more to do than it can"]],
 ]);
 
+/** The close code: where it was lost on the way, the goodbye's word stands for it. */
+export function codeOfEnd(code: number, goaway: string | undefined): number {
+  const isLost = code === 1005 || code === 1006;
+  const said = isLost ? [...ends].find(([, [word]]) => word === goaway) : undefined;
+  return said?.[0] ?? code;
+}
+
 /** The error that a close code means, with what the server said before. */
 export function causeOfEnd(code: number, reason: string, goaway: string | undefined): TidingsError {
   const said = goaway ?? reason;

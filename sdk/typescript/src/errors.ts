@@ -38,20 +38,24 @@ export type ServerCode =
   | "internal";
 
 /** Codes of this client: sdk/typescript/docs/errors.md. */
-export type ClientCode =
-  | "aborted"
-  | "attempts_exhausted"
-  | "bad_option"
-  | "bad_server_frame"
-  | "closed"
-  | "connect_timeout"
-  | "connection_lost"
-  | "delivery_failed"
-  | "forbidden"
-  | "outbox_full"
-  | "storage_failed"
-  | "taken_over"
-  | "token_failed";
+const clientCodes = [
+  "aborted",
+  "attempts_exhausted",
+  "bad_option",
+  "bad_server_frame",
+  "closed",
+  "connect_timeout",
+  "connection_lost",
+  "delivery_failed",
+  "forbidden",
+  "outbox_full",
+  "storage_failed",
+  "taken_over",
+  "token_failed",
+] as const;
+
+/** A code of this client. */
+export type ClientCode = (typeof clientCodes)[number];
 
 /** A code of the server or of this client; new ones may come with newer servers. */
 export type Code = ServerCode | ClientCode | (string & {});
@@ -64,8 +68,6 @@ export interface ErrorDetails {
   readonly temporary?: boolean;
   readonly retryAfterMs?: number | undefined;
   readonly cause?: unknown;
-  /** Whether the server said it. */
-  readonly fromServer?: boolean;
   /** The WebSocket's close code, if it was a close. */
   readonly closeCode?: number;
 }
@@ -94,7 +96,8 @@ export class TidingsError extends Error {
     if (details.closeCode !== undefined) {
       this.closeCode = details.closeCode;
     }
-    this.help = `${details.fromServer === true ? "" : "sdk/typescript/"}docs/errors.md#${code}`;
+    const isOwn = clientCodes.some((own) => own === code);
+    this.help = `${isOwn ? "sdk/typescript/" : ""}docs/errors.md#${code}`;
   }
 }
 
@@ -103,6 +106,5 @@ export function serverError(body: ErrorBody): TidingsError {
   return new TidingsError(body.code, body.message, {
     temporary: body.temporary,
     retryAfterMs: body.retry_after_ms,
-    fromServer: true,
   });
 }

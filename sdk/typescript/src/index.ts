@@ -12,3 +12,4 @@ export {
 export type { Storage } from "./storage.ts";
 export type { Link, LinkEvents, Transport } from "./transport.ts";
 export type * from "./types.ts";
+export { type WebSocketClass, webSocketTransport } from "./websocket.ts";

@@ -22,6 +22,11 @@ abstract class Unanswered {
   }
 }
 
+/** A position without what else an application's object may have: the server refuses unknown fields. */
+function bare({ epoch, offset }: Position): Position {
+  return { epoch, offset };
+}
+
 /** The place in one topic. */
 export class TopicPlace extends Unanswered implements Place {
   readonly canResume = true;
@@ -34,7 +39,7 @@ export class TopicPlace extends Unanswered implements Place {
   constructor(from: "new" | "first" | "last", after: Position | undefined) {
     super();
     this.#from = from;
-    this.#last = after;
+    this.#last = after && bare(after);
   }
 
   get epoch(): string | undefined {
@@ -43,8 +48,8 @@ export class TopicPlace extends Unanswered implements Place {
 
   /** Where an earlier page was; counts if nothing else was asked for. */
   goOnFrom(kept: Position): void {
-    this.#last ??= kept;
-    this.#done ??= kept;
+    this.#last ??= bare(kept);
+    this.#done ??= this.#last;
   }
 
   /** What to keep. */

@@ -1,6 +1,6 @@
 /** All subscriptions of a client: finds those that a frame is for. */
 
-import { TidingsError } from "./errors.ts";
+import { serverError, TidingsError } from "./errors.ts";
 import { Feed, type FeedOwner } from "./feed.ts";
 import { matches } from "./filter.ts";
 import type { MessageBody, ServerFrame, SubscribedBody } from "./frames.ts";
@@ -114,11 +114,9 @@ export class Subscriptions implements FeedOwner {
       case "subscribed":
         this.#announced(frame.body);
         break;
-      case "error": {
-        const { code, message } = frame.body;
-        this.#events.problem(new TidingsError(code, message, { fromServer: true }));
+      case "error":
+        this.#events.problem(serverError(frame.body));
         break;
-      }
       default:
       // A reply to something that nobody waits for any more.
     }

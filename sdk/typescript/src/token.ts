@@ -1,7 +1,7 @@
 /** Tokens: asked for before each connection, and again before they end. */
 
 import { Alarm } from "./alarm.ts";
-import { TidingsError } from "./errors.ts";
+import { serverError, TidingsError } from "./errors.ts";
 import { REFRESH_LEAD_MS, TOKEN_TIMEOUT_MS } from "./limits.ts";
 import type { Line } from "./line.ts";
 import { backoffMs } from "./reconnect.ts";
@@ -95,8 +95,7 @@ export class Refresh {
             this.#failures = isLater ? 0 : this.#failures + 1;
             this.schedule(reply.body.expires_at);
           } else if (reply?.kind === "error") {
-            const { code, message } = reply.body;
-            this.#again(expiresAt, new TidingsError(code, message, { fromServer: true }));
+            this.#again(expiresAt, serverError(reply.body));
           }
         },
         token.length,
