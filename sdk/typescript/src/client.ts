@@ -20,6 +20,7 @@ import { messageOf } from "./message.ts";
 import { watchSurroundings } from "./platform.ts";
 import { Publishing } from "./publishing.ts";
 import { Questions } from "./questions.ts";
+import { randomName } from "./random.ts";
 import { type Kept, openKept } from "./startup.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import { tokenSource } from "./token.ts";
@@ -45,7 +46,7 @@ import { webSocketTransport } from "./websocket.ts";
 type Life =
   | { readonly kind: "new" }
   | { readonly kind: "starting" }
-  | { readonly kind: "running"; readonly kept: Kept; readonly unwatch: () => void }
+  | { readonly kind: "running"; readonly unwatch: () => void }
   | { readonly kind: "closed"; readonly closed: Promise<Closed> };
 
 /** A client of one server. It connects when it is asked to, or has something to say. */
@@ -58,12 +59,14 @@ class TidingsClient implements Client {
   readonly #listeners = new Listeners<ClientEvents>();
   readonly on = this.#listeners.on;
   /** The name of this life of the client, under which its outbox is kept. */
-  readonly #instance = crypto.randomUUID();
+  readonly #instance = randomName();
   readonly #connection: Connection;
   readonly #publishing: Publishing;
   readonly #subscriptions: Subscriptions;
   readonly #questions = new Questions();
   #life: Life = { kind: "new" };
+  /** What outlives the client, once it is open. */
+  #kept: Kept | undefined;
   #session: string | undefined;
   #orphans: Promise<void> | undefined;
 
@@ -89,10 +92,11 @@ class TidingsClient implements Client {
       inbox: (event) => this.#listeners.tell("inbox", event),
       problem,
     });
+    const websocket = options.transport ?? webSocketTransport();
     this.#connection = new Connection(
       {
         url: addressOf(options.url),
-        transport: options.transport ?? webSocketTransport(),
+        transport: options.fallback?.(websocket) ?? websocket,
         codec: options.codec ?? json,
         token: tokenSource(options),
         canRenewToken: options.getToken !== undefined,
@@ -108,8 +112,8 @@ class TidingsClient implements Client {
   #connectionEvents(problem: (error: TidingsError) => void): ConnectionEvents {
     return {
       identity: () => ({
-        ...(this.#life.kind === "running" ? { client: this.#life.kept.client } : {}),
-        ...(this.#session === undefined ? {} : { session: this.#session }),
+        client: this.#kept?.client,
+        session: this.#session,
       }),
       forgetSession: () => this.#keepSession(undefined),
       connected: (line, body) => this.#connected(line, body),
@@ -231,9 +235,9 @@ class TidingsClient implements Client {
     const { after, since, limit } = options;
     const body = {
       topic,
-      ...(after === undefined ? {} : { after: { epoch: after.epoch, offset: after.offset } }),
-      ...(since === undefined ? {} : { since: Number(since) }),
-      ...(limit === undefined ? {} : { limit }),
+      after: after && { epoch: after.epoch, offset: after.offset },
+      since: since === undefined ? undefined : Number(since),
+      limit,
     };
     const reply = await this.#questions.ask({ kind: "history", body });
     if (reply.kind !== "history") {
@@ -282,7 +286,7 @@ class TidingsClient implements Client {
     this.#questions.close(closedError());
     if (life.kind === "running") {
       life.unwatch();
-      await life.kept.close();
+      await this.#kept?.close();
     }
     return { reason: "application", waiting };
   }
@@ -318,7 +322,8 @@ class TidingsClient implements Client {
       },
       leaving: () => void kept.keep.flush(),
     });
-    this.#life = { kind: "running", kept, unwatch };
+    this.#life = { kind: "running", unwatch };
+    this.#kept = kept;
     this.#session = kept.session;
     this.#subscriptions.attach(kept.keep, kept.places);
     this.#publishing.attach(kept.keep);
@@ -338,13 +343,10 @@ class TidingsClient implements Client {
 
   /** Takes over what clients that are no more have left. */
   #adopt(): Promise<void> {
-    const life = this.#life;
     this.#orphans ??= (async () => {
-      if (life.kind === "running") {
-        const known = new Set(this.outbox.map(({ key }) => key));
-        const entries = await life.kept.orphans();
-        this.#publishing.adopt(entries.filter(({ body }) => !known.has(body.key)));
-      }
+      const known = new Set(this.outbox.map(({ key }) => key));
+      const entries = (await this.#kept?.orphans()) ?? [];
+      this.#publishing.adopt(entries.filter(({ body }) => !known.has(body.key)));
     })()
       .catch((cause) => {
         const words = `storage cannot be read: ${cause}`;
@@ -367,9 +369,7 @@ class TidingsClient implements Client {
 
   #keepSession(session: string | undefined): void {
     this.#session = session;
-    if (this.#life.kind === "running") {
-      this.#life.kept.keepSession(session);
-    }
+    this.#kept?.keepSession(session);
   }
 
   #waitingChanged(): void {

@@ -225,7 +225,7 @@ export class Connection {
         if (this.#isCurrent(attempt) && attempt.link !== undefined) {
           const line = new Line(attempt.link);
           attempt.line = line;
-          const body = { ...this.#events.identity(), ...(token === undefined ? {} : { token }) };
+          const body = { ...this.#events.identity(), token };
           line.ask({ kind: "connect", body }, (reply) => this.#greeted(attempt, line, reply));
           line.flush();
         }

@@ -11,10 +11,10 @@ import type {
   SubscribedBody,
 } from "./frames.ts";
 import { BACKOFF_BASE_MS, BACKOFF_MAX_MS } from "./limits.ts";
-import type { Line } from "./line.ts";
+import type { Answer, Line, Saying } from "./line.ts";
 import { Listeners } from "./listeners.ts";
 import { HandedDelivery, type Verdict } from "./message.ts";
-import type { Held, Place } from "./place.ts";
+import type { Held, Place, Target } from "./place.ts";
 import { Queue } from "./queue.ts";
 import { backoffMs } from "./reconnect.ts";
 import type { Delivery, Subscribed, Subscription, SubscriptionEvents } from "./types.ts";
@@ -193,70 +193,72 @@ export class Feed implements Subscription {
   }
 
   #answered(held: Held, verdict: Verdict): void {
-    const line = this.#isKnown() ? this.#owner.line() : undefined;
     switch (verdict.kind) {
       case "acked":
-        if (this.isLive) {
-          return;
-        }
-        break;
       case "finished":
+        this.#acked(held, verdict.kind);
         break;
       case "nacked": {
         const { delayMs: delay_ms, reason } = verdict;
-        const body = this.#naming(this.place.released(held));
-        if (body !== undefined) {
-          const more = {
-            ...(delay_ms === undefined ? {} : { delay_ms }),
-            ...(reason === undefined ? {} : { reason }),
-          };
-          line?.say({ kind: "nack", body: { ...body, ...more } }, 1024);
-        }
-        return;
+        this.#tell(this.place.released(held), (named) => ({
+          kind: "nack",
+          body: { ...named, delay_ms, reason },
+        }));
+        break;
       }
-      case "givenUp": {
-        const { reason } = verdict;
-        const body = this.#naming(this.place.givenUp(held));
-        if (body !== undefined && line !== undefined) {
-          const more = { dead: true, ...(reason === undefined ? {} : { reason }) };
-          line.ask(
-            { kind: "nack", body: { ...body, ...more } },
-            (reply) => {
-              if (reply !== undefined) {
-                this.place.giveUpAnswered(held, reply.kind === "settled");
-              }
-            },
-            1024,
-          );
-        }
-        return;
-      }
-      case "extended": {
-        const body = this.#naming(this.place.target(held));
-        if (body !== undefined) {
-          line?.say({ kind: "extend", body: { ...body, by_ms: verdict.byMs } });
-        }
-        return;
-      }
-    }
-    this.place.acked(held);
-    if (this.isLive) {
-      this.#owner.moved(this);
-    } else {
-      this.#acksDue += 1;
-      this.#owner.acksDue(this, this.#acksDue * 4 >= this.wish.window);
+      case "givenUp":
+        this.#giveUp(held, verdict.reason);
+        break;
+      case "extended":
+        this.#tell(this.place.target(held), (named) => ({
+          kind: "extend",
+          body: { ...named, by_ms: verdict.byMs },
+        }));
+        break;
     }
   }
 
-  /** How an answer names a delivery: with its topic where there may be many. */
-  #naming(
-    target: { readonly topic: string; readonly offset: number } | undefined,
-  ): { readonly sub: string; readonly topic?: string; readonly offset: number } | undefined {
-    if (target === undefined) {
-      return undefined;
+  #acked(held: Held, kind: "acked" | "finished"): void {
+    if (!this.isLive) {
+      this.place.acked(held);
+      this.#acksDue += 1;
+      this.#owner.acksDue(this, this.#acksDue * 4 >= this.wish.window);
+    } else if (kind === "finished") {
+      this.place.acked(held);
+      this.#owner.moved(this);
+    }
+  }
+
+  #giveUp(held: Held, reason: string | undefined): void {
+    if (!this.#isKnown() || this.#owner.line() === undefined) {
+      // Nobody can be told now: it comes again, and may be given up then.
+      this.place.released(held);
+      return;
+    }
+    this.#tell(
+      this.place.givenUp(held),
+      (named) => ({ kind: "nack", body: { ...named, dead: true, reason } }),
+      (reply) => reply && this.place.giveUpAnswered(held, reply.kind === "settled"),
+    );
+  }
+
+  /** Tells the server something of a delivery, if it takes an answer: with its topic where there may be many. */
+  #tell(
+    target: Target | undefined,
+    saying: (named: Target & { readonly sub: string }) => Saying,
+    answer?: Answer,
+  ): void {
+    const line = this.#isKnown() ? this.#owner.line() : undefined;
+    if (target === undefined || line === undefined) {
+      return;
     }
     const { topic, offset } = target;
-    return this.wish.hasWildcards ? { sub: this.sub, topic, offset } : { sub: this.sub, offset };
+    const said = saying({ sub: this.sub, topic, offset });
+    if (answer === undefined) {
+      line.say(said, 1024);
+    } else {
+      line.ask(said, answer, 1024);
+    }
   }
 
   // What the connection does.
@@ -434,9 +436,8 @@ export class Feed implements Subscription {
       return;
     }
     this.#acksDue = 0;
-    for (const { topic, ...which } of this.place.takeAcks()) {
-      const named = this.wish.hasWildcards ? { topic } : {};
-      line.say({ kind: "ack", body: { sub: this.sub, ...named, ...which } }, 8192);
+    for (const acks of this.place.takeAcks()) {
+      line.say({ kind: "ack", body: { sub: this.sub, ...acks } }, 8192);
     }
   }
 

@@ -15,57 +15,57 @@ export interface WirePosition {
 
 /** The body of `connect`. */
 export interface ConnectBody {
-  readonly token?: string;
-  readonly client?: string;
-  readonly session?: string;
+  readonly token?: string | undefined;
+  readonly client?: string | undefined;
+  readonly session?: string | undefined;
 }
 
 /** The body of `subscribe`: `topic` or `filter`, never both. */
 export interface SubscribeBody {
-  readonly topic?: string;
-  readonly filter?: string;
-  readonly after?: WirePosition;
-  readonly from?: "new" | "first" | "last";
-  readonly durable?: string;
-  readonly group?: string;
-  readonly window?: number;
-  readonly presence?: boolean;
+  readonly topic?: string | undefined;
+  readonly filter?: string | undefined;
+  readonly after?: WirePosition | undefined;
+  readonly from?: "new" | "first" | "last" | undefined;
+  readonly durable?: string | undefined;
+  readonly group?: string | undefined;
+  readonly window?: number | undefined;
+  readonly presence?: boolean | undefined;
 }
 
 /** The body of `publish`. */
 export interface PublishBody {
   readonly topic: string;
   readonly data: Json | Uint8Array;
-  readonly content_type?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly key?: string;
-  readonly order_key?: string;
-  readonly ttl_ms?: number;
-  readonly deliver_at?: number;
+  readonly content_type?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly key?: string | undefined;
+  readonly order_key?: string | undefined;
+  readonly ttl_ms?: number | undefined;
+  readonly deliver_at?: number | undefined;
 }
 
 /** The body of `ack`: `offset` or `offsets`, never both. */
 export interface AckBody {
   readonly sub: string;
-  readonly topic?: string;
-  readonly offset?: number;
-  readonly offsets?: readonly number[];
+  readonly topic?: string | undefined;
+  readonly offset?: number | undefined;
+  readonly offsets?: readonly number[] | undefined;
 }
 
 /** The body of `nack`. */
 export interface NackBody {
   readonly sub: string;
-  readonly topic?: string;
+  readonly topic?: string | undefined;
   readonly offset: number;
-  readonly delay_ms?: number;
-  readonly reason?: string;
-  readonly dead?: boolean;
+  readonly delay_ms?: number | undefined;
+  readonly reason?: string | undefined;
+  readonly dead?: boolean | undefined;
 }
 
 /** The body of `extend`. */
 export interface ExtendBody {
   readonly sub: string;
-  readonly topic?: string;
+  readonly topic?: string | undefined;
   readonly offset: number;
   readonly by_ms: number;
 }
@@ -73,9 +73,9 @@ export interface ExtendBody {
 /** The body of a request for history. */
 export interface HistoryRequestBody {
   readonly topic: string;
-  readonly after?: WirePosition;
-  readonly since?: number;
-  readonly limit?: number;
+  readonly after?: WirePosition | undefined;
+  readonly since?: number | undefined;
+  readonly limit?: number | undefined;
 }
 
 /** A body of nothing. */

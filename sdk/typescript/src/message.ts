@@ -27,8 +27,12 @@ export type Verdict =
   | { readonly kind: "acked" }
   /** Acked because the application went on: on live subscriptions this moves the kept place. */
   | { readonly kind: "finished" }
-  | { readonly kind: "nacked"; readonly delayMs?: number; readonly reason?: string }
-  | { readonly kind: "givenUp"; readonly reason?: string }
+  | {
+      readonly kind: "nacked";
+      readonly delayMs: number | undefined;
+      readonly reason: string | undefined;
+    }
+  | { readonly kind: "givenUp"; readonly reason: string | undefined }
   | { readonly kind: "extended"; readonly byMs: number };
 
 /** A text of at most so many bytes as a reason of a nack may have. */
@@ -92,15 +96,15 @@ export class HandedDelivery implements Delivery {
   nack({ delayMs, reason }: { readonly delayMs?: number; readonly reason?: string } = {}): void {
     this.#settle({
       kind: "nacked",
-      ...(delayMs === undefined ? {} : { delayMs }),
-      ...(reason === undefined ? {} : { reason: shortened(reason) }),
+      delayMs,
+      reason: reason && shortened(reason),
     });
   }
 
   giveUp(reason?: string): void {
     this.#settle({
       kind: "givenUp",
-      ...(reason === undefined ? {} : { reason: shortened(reason) }),
+      reason: reason && shortened(reason),
     });
   }
 

@@ -8,6 +8,7 @@ import type { Keep } from "./keep.ts";
 import { MESSAGE_OVERHEAD_BYTES, UNSENT_BYTES_MAX, UNSENT_LOOK_MS } from "./limits.ts";
 import type { Line } from "./line.ts";
 import { type Entry, Outbox, type OutboxBounds } from "./outbox.ts";
+import { randomName } from "./random.ts";
 import type {
   ClientEvents,
   Json,
@@ -76,7 +77,7 @@ export class Publishing {
   }
 
   publish(topic: string, data: Json | Uint8Array, options: PublishOptions): Publication {
-    const key = options.key ?? crypto.randomUUID();
+    const key = options.key ?? randomName();
     const promise = new Promise<Published | Scheduled>((resolve, reject) => {
       const entry = this.#entry(key, topic, data, options);
       const abort = () => this.#abort(entry, options.signal);
@@ -100,11 +101,11 @@ export class Publishing {
       topic,
       data: copy.data,
       key,
-      ...(headers === undefined ? {} : { headers: { ...headers } }),
-      ...(contentType === undefined ? {} : { content_type: contentType }),
-      ...(orderKey === undefined ? {} : { order_key: orderKey }),
-      ...(ttlMs === undefined ? {} : { ttl_ms: ttlMs }),
-      ...(deliverAt === undefined ? {} : { deliver_at: Number(deliverAt) }),
+      headers: headers && { ...headers },
+      content_type: contentType,
+      order_key: orderKey,
+      ttl_ms: ttlMs,
+      deliver_at: deliverAt === undefined ? undefined : Number(deliverAt),
     };
     const bytes = copy.frameBytes + jsonBytes({ ...body, data: null }) + MESSAGE_OVERHEAD_BYTES;
     const refusal = this.#outbox.refusal(bytes);

@@ -8,6 +8,7 @@ import { memoryStorage } from "./memory-storage.ts";
 import type { Entry } from "./outbox.ts";
 import { hasLocks, type Release, tryLock } from "./platform.ts";
 import { OUTBOX_PREFIX } from "./publishing.ts";
+import { randomName } from "./random.ts";
 import type { Storage } from "./storage.ts";
 import { type KeptPlace, PLACE_PREFIX } from "./subscriptions.ts";
 import { within } from "./token.ts";
@@ -128,7 +129,7 @@ export async function openKept(
   const [names, places] = await Promise.all([storage.list("c"), storage.list(PLACE_PREFIX)]);
   const sessions = await storage.list(SESSION_NAME);
   const kept = names.find(([name]) => name === CLIENT_NAME)?.[1];
-  const client = options.client ?? (typeof kept === "string" ? kept : `js-${crypto.randomUUID()}`);
+  const client = options.client ?? (typeof kept === "string" ? kept : `js-${randomName()}`);
   if (options.client === undefined && kept !== client) {
     keep.put(CLIENT_NAME, client);
   }

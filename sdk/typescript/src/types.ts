@@ -68,7 +68,9 @@ export interface ClientOptions {
    * What is tried where a WebSocket cannot be opened: `fallback()` of `@tidings/client/fallback`, which
    * publishes by HTTP and follows live subscriptions by event stream. Nothing unless given.
    */
-  readonly fallback?: import("./transport.ts").Transport;
+  readonly fallback?: (
+    websocket: import("./transport.ts").Transport,
+  ) => import("./transport.ts").Transport;
   /** How sockets are opened, for tests and unusual runtimes. `globalThis.WebSocket` unless given. */
   readonly transport?: import("./transport.ts").Transport;
 }

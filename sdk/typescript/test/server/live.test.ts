@@ -147,15 +147,23 @@ test("a slow application is served from the log, in order and with nothing missi
   room.on("gap", () => events.push("gap"));
   room.on("subscribed", () => events.push("subscribed"));
   await room.ready;
-  const all = Array.from({ length: 60 }, (_, number) => number);
-  await Promise.all(all.map((number) => client.publish("room/1", number)));
+  // More than sockets hold, from another connection, so that much is on its way when it is left.
+  const all = Array.from({ length: 900 }, (_, number) => number);
+  const writer = givenClient(context, { url: server.url });
+  const padding = "x".repeat(2000);
+  const publications = all.map((number) => writer.publish("room/1", { number, padding }));
   const got: unknown[] = [];
   for await (const { data } of room) {
-    got.push(data);
+    assert.ok(typeof data === "object" && data !== null && "number" in data);
+    got.push(data.number);
+    if (got.length % 100 === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
     if (got.length === all.length) {
       break;
     }
   }
+  await Promise.all(publications);
   assert.deepEqual(got, all);
   assert.deepEqual(events, ["subscribed"], "leaving and taking up again is nobody's business");
 });
@@ -240,4 +248,28 @@ test("presence: who is there, who comes and goes", async (context) => {
   assert.deepEqual(members.map(({ client }) => client).sort(), ["phone", "web"]);
   await web.close();
   await eventually("it to leave", () => seen.includes("-web"));
+});
+
+test("what nobody keeps and a reconnect missed shows as a gap or a reset", async (context) => {
+  const server = await givenServer(context, '[[topic]]\nmatch = "now/#"\ndurability = "memory"\n');
+  const proxy = await FaultyProxy.start(server.port);
+  context.after(() => proxy.close());
+  const reader = givenClient(context, { url: proxy.url });
+  const writer = givenClient(context, { url: server.url });
+  const events: string[] = [];
+  const now = reader.subscribe("now/1", { onDelivery: ({ data }) => void events.push(`${data}`) });
+  now.on("gap", () => events.push("gap"));
+  now.on("reset", () => events.push("reset"));
+  await now.ready;
+  await writer.publish("now/1", 1);
+  await eventually("the first", () => events.length === 1);
+  proxy.shut();
+  await eventually("the loss", () => reader.state.status !== "connected");
+  await writer.publish("now/1", 2);
+  proxy.open();
+  await reaches(reader, "connected");
+  await eventually("the subscription", () => events.length === 2);
+  await writer.publish("now/1", 3);
+  await eventually("the third", () => events.includes("3"));
+  assert.match(events.join(), /^1,(gap|reset),3$/);
 });
