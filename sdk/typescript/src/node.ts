@@ -3,6 +3,8 @@
  * the package `ws`. From Node 22 on `@tidings/client` needs nothing.
  */
 
+// So that whoever compiles this from its source finds the types as well.
+/// <reference path="./ws.d.ts" />
 import WebSocket from "ws";
 import { createClient as createPlainClient } from "./client.ts";
 import type { Client, ClientOptions } from "./types.ts";
