@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::step::{Step, seconds};
 use crate::tools::{
-    self, C_COMPILER, CHROMIUM, CLIPPY, CXX_COMPILER, DENY, NEXTEST, RUSTFMT, VALGRIND,
+    self, C_COMPILER, CHROMIUM, CLIPPY, CXX_COMPILER, DENY, NEXTEST, NODE, RUSTFMT, VALGRIND,
 };
 
 /// Runs every step, stops at the first that fails.
@@ -17,11 +17,13 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let nextest = NEXTEST.is_here_or_say("tests run with `cargo test`");
     let deny = DENY.is_here_or_say("licences and sources are NOT checked");
     let fuzzer = CXX_COMPILER.is_here_or_say("decoders are fuzzed by their seeded tests alone");
-    let browser = CHROMIUM.is_here_or_say("event streams are NOT tried in a browser");
+    let node =
+        NODE.is_here_or_say("the SDK for TypeScript, the console and the chat are NOT checked");
+    let browser = CHROMIUM.is_here_or_say("nothing is tried in a browser");
     let valgrind = VALGRIND.is_here_or_say("instructions of hot functions are NOT counted");
 
     let mut done = Vec::new();
-    for step in steps(Optional { nextest, deny, fuzzer, browser, valgrind }) {
+    for step in steps(Optional { nextest, deny, fuzzer, node, browser, valgrind }) {
         let elapsed = step.run(root)?;
         done.push((step.title(), elapsed));
     }
@@ -40,6 +42,7 @@ struct Optional {
     nextest: bool,
     deny: bool,
     fuzzer: bool,
+    node: bool,
     browser: bool,
     valgrind: bool,
 }
@@ -73,8 +76,14 @@ fn steps(optional: Optional) -> Vec<Step> {
     if optional.valgrind {
         steps.push(Step::cargo("instruction counts", "xtask counts"));
     }
+    if optional.node {
+        steps.push(Step::program("web", "node", "scripts/web/check.mjs"));
+    }
     if optional.browser {
-        steps.push(Step::program("browser", "scripts/browser/run", ""));
+        steps.push(Step::program("event streams in a browser", "scripts/browser/run", ""));
+    }
+    if optional.browser && optional.node {
+        steps.push(Step::program("chat and console in a browser", "npm", "run browser"));
     }
     if optional.fuzzer {
         steps.push(Step::cargo("fuzzing", "xtask fuzz --seconds 20"));
@@ -99,6 +108,7 @@ mod tests {
             nextest: true,
             deny: true,
             fuzzer: true,
+            node: true,
             browser: true,
             valgrind: true,
         });
@@ -113,6 +123,7 @@ mod tests {
                 nextest,
                 deny: false,
                 fuzzer: true,
+                node: true,
                 browser: true,
                 valgrind: true,
             });
@@ -127,6 +138,7 @@ mod tests {
             nextest: false,
             deny: false,
             fuzzer: true,
+            node: true,
             browser: true,
             valgrind: true,
         }) {

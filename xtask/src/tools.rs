@@ -48,8 +48,13 @@ pub(crate) const VALGRIND: Tool = Tool {
 };
 pub(crate) const CHROMIUM: Tool = Tool {
     probe: &["chromium", "--version"],
-    purpose: "event streams and long polls as a browser reads them",
+    purpose: "the chat, the console and event streams in a real browser",
     install: "scripts/browser/run --install, or `apt-get install chromium`",
+};
+pub(crate) const NODE: Tool = Tool {
+    probe: &["npm", "--version"],
+    purpose: "the TypeScript SDK, the console and the chat",
+    install: "install Node 20 or later with npm, for example from https://nodejs.org",
 };
 pub(crate) const CXX_COMPILER: Tool = Tool {
     probe: &["c++", "--version"],

@@ -52,6 +52,8 @@ export async function browserStorage(name: string): Promise<Storage> {
         for (const [name, value] of puts) {
           table.put(value, name);
         }
+        // At once: a page that is being left would take a transaction that is still open with it.
+        transaction.commit();
       });
     },
     close: () => database.close(),
