@@ -131,7 +131,7 @@ mod tests {
             "scheduled cancel 01JD0M2Q8G00Z0000000000003 --operator http://127.0.0.1:8001",
             "trace 01JD0M2Q8G00Z0000000000003 --json --operator http://127.0.0.1:8001",
             "dlq purge --all --until 7d --yes",
-            "users alice --json --operator 127.0.0.1:8001",
+            "users alice --json --operator 127.0.0.1:8001 --operator-key k",
             "users alice --disconnect",
             "users alice --revoke --issued-by 1h",
             "groups --json --operator 127.0.0.1:8001",

@@ -18,6 +18,7 @@ use tidings_server::{
 };
 
 use crate::configuration::ServerFlags;
+use crate::operator::escaped;
 use crate::{logging, open_files, running, token};
 
 /// Where `dev` keeps everything unless told otherwise; as in the reference configuration.
@@ -125,12 +126,15 @@ fn banner(server: &RunningServer, data: &Path) -> String {
     };
     let version = env!("CARGO_PKG_VERSION");
     let data = data.display();
+    // A browser keeps what stands behind `#` to itself.
+    let key = escaped(server.operator_key().expose());
     format!(
         r#"Tidings {version}, to try things out: open to everybody on this machine, to nobody else.
 
   WebSocket   ws://{public}/v1/ws
   HTTP        http://{public}/v1/
   operator    http://{operator}/metrics
+  console     http://{operator}/console/#key={key}
   data        {data}
 
 In a second terminal, wait for messages, also for those that come while you are away:

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use clap::Args;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::uri::Authority;
-use http::{Method, Request, Uri};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -33,6 +33,14 @@ pub(crate) struct OperatorPort {
         default_value = OPERATOR_DEFAULT
     )]
     url: String,
+    /// The operator's key, where the port asks for it: from another machine, or if one is configured
+    #[arg(
+        long = "operator-key",
+        value_name = "KEY",
+        env = "TIDINGS_OPERATOR_KEY",
+        hide_env_values = true
+    )]
+    key: Option<String>,
 }
 
 impl OperatorPort {
@@ -44,11 +52,15 @@ impl OperatorPort {
         body: Option<Vec<u8>>,
     ) -> anyhow::Result<Value> {
         let (authority, prefix) = self.address()?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{prefix}{path}"))
             .header(HOST, authority.as_str())
-            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_TYPE, "application/json");
+        if let Some(credentials) = self.credentials()? {
+            request = request.header(AUTHORIZATION, credentials);
+        }
+        let request = request
             .body(Full::new(Bytes::from(body.unwrap_or_default())))
             .context("the request cannot be written")?;
         let port = authority.port_u16().unwrap_or(80);
@@ -73,7 +85,13 @@ impl OperatorPort {
         match (status.is_success(), answer) {
             (true, Some(answer)) => Ok(answer),
             (false, Some(problem)) if problem["detail"].is_string() => {
-                bail!("{} ({})", text(&problem["detail"]), text(&problem["code"]))
+                let hint = match status {
+                    StatusCode::UNAUTHORIZED => {
+                        "; here that is --operator-key or TIDINGS_OPERATOR_KEY"
+                    }
+                    _ => "",
+                };
+                bail!("{} ({}){hint}", text(&problem["detail"]), text(&problem["code"]))
             }
             (true | false, _) => bail!(
                 "{} answers {status} and not as the operator port of a Tidings server would",
@@ -85,6 +103,18 @@ impl OperatorPort {
     /// The address; an empty one counts as none, since scripts empty variables to unset them.
     fn url(&self) -> &str {
         if self.url.is_empty() { OPERATOR_DEFAULT } else { &self.url }
+    }
+
+    /// The header that shows the key; an empty one counts as none, as an empty address does.
+    fn credentials(&self) -> anyhow::Result<Option<HeaderValue>> {
+        let Some(key) = self.key.as_deref().filter(|key| !key.is_empty()) else { return Ok(None) };
+        let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| {
+            UsageError::new(
+                "--operator-key has a line break or another control character in it".to_owned(),
+            )
+        })?;
+        value.set_sensitive(true);
+        Ok(Some(value))
     }
 
     fn address(&self) -> anyhow::Result<(Authority, String)> {
@@ -181,7 +211,8 @@ mod tests {
             ("https://h:1", "plain HTTP"),
             ("ws://h:1/v1/ws", "no address for HTTP"),
         ] {
-            let error = OperatorPort { url: url.to_owned() }.address().unwrap_err().to_string();
+            let error =
+                OperatorPort { url: url.to_owned(), key: None }.address().unwrap_err().to_string();
             assert!(error.contains(told) && error.contains("http://HOST:PORT"), "{url}: {error}");
         }
     }
@@ -196,7 +227,8 @@ mod tests {
             ("http://[::1]:8001/tidings/", ("[::1]:8001", "/tidings")),
             ("", ("127.0.0.1:8001", "")),
         ] {
-            let (authority, prefix) = OperatorPort { url: url.to_owned() }.address().unwrap();
+            let (authority, prefix) =
+                OperatorPort { url: url.to_owned(), key: None }.address().unwrap();
             assert_eq!((authority.as_str(), prefix.as_str()), expected, "{url}");
         }
     }

@@ -1,6 +1,7 @@
 //! Who is at the other end: tokens, API keys and origins.
 
 mod api_key;
+mod operator_key;
 mod origin;
 mod revocations;
 mod token;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use tidings_core::{Capabilities, Principal, Timestamp, UserId};
 use tidings_protocol::ErrorCode;
 
+pub(crate) use operator_key::{KeySource, OperatorKey};
 pub(crate) use origin::OriginRules;
 
 use crate::config::AuthSection;
@@ -17,11 +19,11 @@ use api_key::ApiKeys;
 pub(crate) use revocations::{REVOCATIONS_TOPIC, Revocations, RevokeError};
 use token::Tokens;
 
-/// A key of the configuration that cannot be used.
+/// A key that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {problem}")]
 pub struct KeyError {
-    /// Which entry (`auth.keys[0]`).
+    /// Which entry (`auth.keys[0]`), or which file.
     pub key: String,
     /// What is wrong and what to do.
     pub problem: String,

@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
 use tidings_core::{PolicyTable, TopicPolicy};
 
 pub use auth::{ApiKey, AuthSection, CapsEntry, KeyMaterial, TokenAlgorithm, TokenKey};
+pub(crate) use bounds::SECRET_BYTES_MIN;
 pub use document::config_document;
 pub use http::HttpSection;
 pub use inbox::InboxSection;

@@ -1,6 +1,7 @@
 //! The operator's listener: liveness, readiness, metrics, and what only an operator may do. Loopback
 //! unless configured.
 
+mod access;
 mod dead_letters;
 mod groups;
 mod scheduled;
@@ -14,13 +15,14 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
-use http::header::{CONTENT_TYPE, ORIGIN};
+use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use serde_json::json;
 use tidings_core::{Pace, Topic};
 use tidings_protocol::{ErrorBody, ErrorCode};
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::OperatorKey;
 use crate::dead_letters::DEAD_LETTERS_TOPIC;
 use crate::env::Env;
 use crate::problem::{HttpError, tell};
@@ -36,11 +38,25 @@ struct Operator {
     replays: Arc<Mutex<Pace>>,
 }
 
-pub(crate) fn router(env: Arc<Env>, draining: CancellationToken) -> Router {
+/// Every route of the operator's port.
+pub(crate) fn router(env: Arc<Env>, draining: CancellationToken, key: Arc<OperatorKey>) -> Router {
     let replays = Arc::new(Mutex::new(Pace::new(env.settings.replays_per_second)));
+    let asking = asking().route_layer(from_fn_with_state(key, access::ask_for_key));
+    for_everybody()
+        .merge(asking)
+        .fallback(async || HttpError::new(ErrorCode::NotFound, "the operator has no such route"))
+        .layer(from_fn_with_state(Arc::clone(&env), around))
+        .with_state(Operator { env, draining, replays })
+}
+
+/// What needs no key: probes, which say nothing of what is in the server.
+fn for_everybody() -> Router<Operator> {
+    Router::new().route("/livez", get(async || "ok\n")).route("/readyz", get(ready))
+}
+
+/// What is for the operator alone.
+fn asking() -> Router<Operator> {
     Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/v1/groups", get(groups::list))
         .route("/v1/groups/{group}", get(groups::show))
@@ -51,23 +67,14 @@ pub(crate) fn router(env: Arc<Env>, draining: CancellationToken) -> Router {
         .route("/v1/scheduled/{id}", delete(scheduled::remove))
         .merge(dead_letters::routes())
         .route("/v1/messages/{id}", get(story::story))
-        .fallback(async || HttpError::new(ErrorCode::NotFound, "the operator has no such route"))
-        .layer(from_fn_with_state(Arc::clone(&env), around))
-        .with_state(Operator { env, draining, replays })
 }
 
-/// What every request goes through: no web page may change anything (a browser on the operator's
-/// machine reaches this port too, and sends `Origin` with every request that could), and errors are
-/// told as on the public port.
+/// What every request goes through: errors are told as on the public port, and what may have changed
+/// something is logged.
 async fn around(State(env): State<Arc<Env>>, request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let reads_only = method == Method::GET || method == Method::HEAD;
-    let mut response = if request.headers().contains_key(ORIGIN) && !reads_only {
-        let message = "web pages may not change anything on the operator's port";
-        HttpError::new(ErrorCode::OriginDenied, message).into_response()
-    } else {
-        next.run(request).await
-    };
+    let mut response = next.run(request).await;
     let request_id = env.request_id();
     if let Some(error) = response.extensions_mut().remove::<ErrorBody>() {
         tell(&mut response, error, &request_id);

@@ -20,10 +20,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{Authenticator, KeyError, OriginRules};
+use crate::auth::{Authenticator, KeyError, OperatorKey, OriginRules};
 use crate::clock::Clock;
 use crate::commit::CommitFanOut;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Secret};
 use crate::directory::Directory;
 use crate::door::{Door, ListenError, TlsError, listen, tls_config};
 use crate::door_lane::DoorLane;
@@ -60,7 +60,7 @@ pub enum StartError {
     /// The configuration is not one a server can run with.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A key of the configuration cannot be used.
+    /// A key of the configuration, or the operator's, cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The certificate cannot be used.
@@ -151,11 +151,14 @@ impl ServerBuilder {
         let public = listen(config.server.listen, "server.listen")?;
         let operator = listen(config.server.operator, "server.operator")?;
         let Parts { env, seats, readers, exporter } = parts(&config, engine).await?;
+        // The store has made the directory by now, and keeps other servers out of it.
+        let operator_key = Arc::new(operator_key(&config, engine)?);
         let (failure, failed) = watch::channel(None);
         let shards = start_shards(&env, seats, &failure)?;
         let running = RunningServer {
             public_addr: public.local_addr()?,
             operator_addr: operator.local_addr()?,
+            operator_key,
             env: Arc::clone(&env),
             shards,
             readers,
@@ -248,6 +251,7 @@ fn join_all(threads: Vec<JoinHandle<()>>) {
 pub struct RunningServer {
     public_addr: SocketAddr,
     operator_addr: SocketAddr,
+    operator_key: Arc<OperatorKey>,
     env: Arc<Env>,
     shards: Vec<JoinHandle<()>>,
     readers: Vec<JoinHandle<()>>,
@@ -270,6 +274,11 @@ impl RunningServer {
     /// Where the operator looks.
     pub const fn operator_addr(&self) -> SocketAddr {
         self.operator_addr
+    }
+
+    /// What the operator's port asks for: `Authorization: Bearer KEY`.
+    pub fn operator_key(&self) -> &Secret {
+        self.operator_key.secret()
     }
 
     /// Resolves when a part of the server has failed that it cannot run without, with what
@@ -360,10 +369,12 @@ impl RunningServer {
     }
 
     fn open_operator(&self, listener: TcpListener) {
-        let router = operator::router(Arc::clone(&self.env), self.draining.clone());
+        let key = Arc::clone(&self.operator_key);
+        let router = operator::router(Arc::clone(&self.env), self.draining.clone(), key);
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let stopped = self.stopped.clone().cancelled_owned();
         crate::task::spawn("operator", async move {
-            let serve = axum::serve(listener, router).with_graceful_shutdown(stopped);
+            let serve = axum::serve(listener, service).with_graceful_shutdown(stopped);
             if let Err(error) = serve.await {
                 tracing::error!(%error, "the operator listener failed");
             }
@@ -432,6 +443,15 @@ async fn open_store(
             let opened = tokio::task::spawn_blocking(open).await;
             Ok(opened.map_err(std::io::Error::other)??)
         }
+    }
+}
+
+/// The key of the configuration, or one that the server makes.
+fn operator_key(config: &Config, engine: Engine) -> Result<OperatorKey, KeyError> {
+    match (OperatorKey::configured(&config.auth)?, engine) {
+        (Some(key), _) => Ok(key),
+        (None, Engine::Embedded) => OperatorKey::kept_in(&config.storage.directory),
+        (None, Engine::Memory) => Ok(OperatorKey::for_this_run()),
     }
 }
 

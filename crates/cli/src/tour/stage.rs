@@ -102,6 +102,8 @@ impl Stage {
         let mut command = Command::new(&self.binary);
         command.args(arguments);
         command.env("TIDINGS_URL", self.url()).env("TIDINGS_OPERATOR", self.operator_url());
+        // One that is set is another server's.
+        command.env_remove("TIDINGS_OPERATOR_KEY");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         self.cast.enter(&mut command)
     }

@@ -18,6 +18,7 @@ fn the_first_minute() {
         &format!("http://127.0.0.1:{}/v1/publish", server.port),
         &format!("tidings sub room/42 --durable me --url {}", server.url()),
         "open to everybody on this machine, to nobody else",
+        &format!("/console/#key={}", server.operator_key()),
     ] {
         assert!(banner.contains(part), "{part}: {banner}");
     }

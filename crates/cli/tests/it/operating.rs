@@ -85,3 +85,27 @@ fn groups_are_listed_and_shown() {
     assert!(shown.contains("  dev (") && shown.contains("  jobs/1  "), "{shown}");
     assert!(fail(1, &["groups", "nobody", "--operator", &operator]).contains("not_found"));
 }
+
+#[test]
+fn a_configured_key_is_shown_by_flag_or_variable() {
+    let key = "the-operators-key-of-thirty-two-bytes!";
+    let mut server = Server::serve(&format!(
+        "[[auth.keys]]\nalgorithm = \"HS256\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n\
+         [auth]\noperator_key = {key:?}\n"
+    ));
+    server.start();
+    let operator = format!("127.0.0.1:{}", server.operator_port);
+    let ask = ["groups", "--operator", &operator];
+    let refused = fail(1, &ask);
+    assert!(
+        refused.contains("asks for its key") && refused.contains("--operator-key"),
+        "{refused}"
+    );
+    fail(1, &[&ask[..], &["--operator-key", "wrong"]].concat());
+    succeed(&[&ask[..], &["--operator-key", key]].concat());
+    let with = |key: &str| finish(tidings().args(ask).env("TIDINGS_OPERATOR_KEY", key));
+    assert!(with(key).status.success());
+    // An empty variable is none.
+    assert!(text(&with("").stderr).contains("asks for its key"));
+    fail(2, &[&ask[..], &["--operator-key", "a\nb"]].concat());
+}

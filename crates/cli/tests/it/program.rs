@@ -352,6 +352,11 @@ impl Server {
         format!("http://127.0.0.1:{}", self.operator_port)
     }
 
+    /// The key that the server has made.
+    pub(crate) fn operator_key(&self) -> String {
+        std::fs::read_to_string(self.path("data/operator-key")).unwrap().trim_end().to_owned()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

@@ -7,6 +7,7 @@ use crate::program::{Server, succeed};
 
 const SECRET: &str = "canary-secret-of-thirty-two-bytes-at-least";
 const API_KEY: &str = "canary-api-key-of-thirty-two-bytes-at-least";
+const OPERATOR_KEY: &str = "canary-operator-key-of-thirty-two-bytes";
 const PAYLOAD: &str = "canary-payload";
 
 #[test]
@@ -14,7 +15,8 @@ fn tokens_keys_and_payloads_are_not_logged_at_any_level() {
     let configuration = format!(
         "[log]\nlevel = \"trace\"\n[[auth.keys]]\nalgorithm = \"HS256\"\nsecret = {SECRET:?}\n\
          [[auth.api_keys]]\nname = \"service\"\nkey = {API_KEY:?}\n\
-         caps = [{{ match = \"#\", ops = [\"pub\", \"hist\"] }}]\n"
+         caps = [{{ match = \"#\", ops = [\"pub\", \"hist\"] }}]\n\
+         [auth]\noperator_key = {OPERATOR_KEY:?}\n"
     );
     let mut server = Server::serve(&configuration);
     server.start();
@@ -51,11 +53,14 @@ fn tokens_keys_and_payloads_are_not_logged_at_any_level() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let operator = format!("127.0.0.1:{}", server.operator_port);
+    let asking = ["users", "eve", "--disconnect", "--operator", &operator, "--operator-key"];
+    succeed(&[&asking[..], &[OPERATOR_KEY]].concat());
     assert!(server.stop().success());
     let log = server.stderr();
     assert!(log.contains("request"), "the log says something: {log}");
     let signature = token.rsplit('.').next().unwrap();
-    for canary in [SECRET, API_KEY, PAYLOAD, token, signature] {
+    for canary in [SECRET, API_KEY, OPERATOR_KEY, PAYLOAD, token, signature] {
         assert!(!log.contains(canary), "{canary} is in the log:\n{log}");
     }
 }

@@ -1,4 +1,4 @@
-//! `[auth]`: who may connect, and what API keys may do.
+//! `[auth]`: who may connect, what API keys may do, and the operator's key.
 //!
 //! What a token allows is in the token (`caps`); one without `caps` allows to read the user's own
 //! inbox and nothing else ([`Capabilities::own_inbox`]).
@@ -27,6 +27,10 @@ pub struct AuthSection {
     pub leeway: Duration,
     /// Whether a token may stand in the URL's query, where proxies log it.
     pub token_in_query: bool,
+    /// What the operator's port asks for. Without one the server makes its own.
+    pub operator_key: Option<Secret>,
+    /// Where that key is.
+    pub operator_key_file: Option<PathBuf>,
     /// Keys that tokens are verified with.
     pub keys: Vec<TokenKey>,
     /// Keys for services that publish by HTTP.
@@ -41,8 +45,25 @@ impl Default for AuthSection {
             issuer: None,
             leeway: Duration::from_secs(30),
             token_in_query: false,
+            operator_key: None,
+            operator_key_file: None,
             keys: Vec::new(),
             api_keys: Vec::new(),
+        }
+    }
+}
+
+impl AuthSection {
+    /// The operator's key, if one is configured, read from its file if it is in one. The error says
+    /// what to do.
+    pub fn operator_secret(&self) -> Result<Option<Secret>, String> {
+        match (&self.operator_key, &self.operator_key_file) {
+            (None, None) => Ok(None),
+            (Some(key), None) => Ok(Some(key.clone())),
+            (None, Some(file)) => read_secret(file).map(Some),
+            (Some(_), Some(_)) => {
+                Err("give `operator_key` or `operator_key_file`, and not both".to_owned())
+            }
         }
     }
 }

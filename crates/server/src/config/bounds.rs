@@ -58,7 +58,7 @@ pub(super) const CURSOR_EXPIRY: RangeInclusive<Duration> = ms((HOUR, 3650 * DAY)
 pub(super) const LEEWAY: RangeInclusive<Duration> = ms((0, 5 * MINUTE));
 
 /// Shortest shared secret: HMAC-SHA-256 is as strong as its key up to 32 bytes (RFC 7518 §3.2).
-pub(super) const SECRET_BYTES_MIN: usize = 32;
+pub(crate) const SECRET_BYTES_MIN: usize = 32;
 
 /// How much larger than a message's data what carries it must be able to get: base64 takes 4/3,
 /// topic, headers and names take some kilobytes.

@@ -160,6 +160,11 @@ fn check_auth(config: &Config, found: &mut Problems) {
         );
     }
     found.range("auth.leeway", auth.leeway, &bounds::LEEWAY);
+    match auth.operator_secret() {
+        Ok(Some(secret)) => check_secret("auth.operator_key", &secret, found),
+        Ok(None) => {}
+        Err(what) => found.add("auth.operator_key", what),
+    }
     for (index, key) in auth.keys.iter().enumerate() {
         check_token_key(&format!("auth.keys[{index}]"), key, found);
         let same = |other: &&TokenKey| other.kid == key.kid && other.algorithm == key.algorithm;

@@ -49,7 +49,8 @@ impl Path {
 
     /// Whether what stands here must not be shown. Names that end in `_file` are shown.
     pub(super) fn is_secret(&self) -> bool {
-        matches!(self.0.last(), Some(Step::Key(key)) if key == "secret" || key == "key")
+        let Some(Step::Key(key)) = self.0.last() else { return false };
+        matches!(key.as_str(), "secret" | "key" | "operator_key")
     }
 }
 

@@ -16,6 +16,7 @@ mod events;
 mod http;
 mod inbox;
 mod long_poll;
+mod operator;
 mod overlap;
 mod peer;
 mod presence;

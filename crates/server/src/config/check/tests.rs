@@ -98,6 +98,15 @@ fn faults_of_who_may_connect_are_named() {
         ),
         ("auth.keys = [{ algorithm = \"ES256\" }]", "auth.keys[0]: ES256 needs `public_key_file`"),
         (
+            "auth.operator_key = \"short\"",
+            "auth.operator_key: the secret has 5 bytes and could be guessed",
+        ),
+        (
+            "auth.operator_key = \"0123456789abcdef0123456789abcdef\"\nauth.operator_key_file = \"k\"",
+            "auth.operator_key: give `operator_key` or `operator_key_file`, and not both",
+        ),
+        ("auth.operator_key_file = \"/no/such\"", "auth.operator_key: cannot read /no/such"),
+        (
             "auth.api_keys = [{ name = \"a\", key = \"0123456789abcdef0123456789abcdef\" }]",
             "auth.api_keys[0].caps: it could do nothing",
         ),

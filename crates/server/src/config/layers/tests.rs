@@ -265,6 +265,8 @@ fn a_secret_is_not_shown_in_a_problem() {
     assert!(!found.contains("canary"), "{found}");
     let toml = "[[auth.keys]]\nalgorithm = \"none\"\nsecret = \"canary-4711\"";
     assert!(!problem(toml, &[]).contains("canary"));
+    let toml = "[auth]\noperator_key = \"canary-${UNSET}\"";
+    assert!(!problem(toml, &[]).contains("canary"));
 }
 
 #[test]
