@@ -1,4 +1,5 @@
-//! The public HTTP interface: routes, and what every request goes through.
+//! The public HTTP interface: routes, and what every request goes through. What is done with topics is
+//! open to the operator too, on their own port.
 
 mod access;
 mod frame_around;
@@ -10,6 +11,8 @@ mod scheduled;
 mod stream;
 mod trace;
 
+pub(crate) use access::Port;
+pub(crate) use frame_around::within_time;
 pub(crate) use publish::body;
 
 use std::sync::Arc;
@@ -36,19 +39,25 @@ pub(crate) fn router(env: &Arc<Env>, origins: OriginRules, further: Router) -> R
     Router::new()
         // `get` would also take HEAD, which cannot be upgraded.
         .route(WEBSOCKET_PATH, any(upgrade))
+        .merge(topics())
+        .route("/v1/scheduled", get(scheduled::list))
+        .route("/v1/scheduled/{id}", delete(scheduled::remove))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(Port::public(Arc::clone(env)))
+        .merge(further)
+        .layer(from_fn_with_state(around, frame_around::around))
+}
+
+/// What is done with topics: publishing, reading, seeing who is there.
+pub(crate) fn topics() -> Router<Port> {
+    Router::new()
         .route("/v1/publish", post(publish::publish))
         .route("/v1/publish/batch", post(publish::publish_batch))
         .route("/v1/broadcast", post(publish::broadcast))
         .route(HISTORY_PATH, get(history::history))
         .route("/v1/stream", get(stream::stream))
         .route("/v1/presence", get(presence::presence))
-        .route("/v1/scheduled", get(scheduled::list))
-        .route("/v1/scheduled/{id}", delete(scheduled::remove))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Arc::clone(env))
-        .merge(further)
-        .layer(from_fn_with_state(around, frame_around::around))
 }
 
 async fn not_found() -> HttpError {

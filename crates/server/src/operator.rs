@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::OperatorKey;
 use crate::dead_letters::DEAD_LETTERS_TOPIC;
 use crate::env::Env;
+use crate::http::{Port, within_time};
 use crate::problem::{HttpError, tell};
 
 /// What OpenMetrics text is called.
@@ -41,17 +42,26 @@ struct Operator {
 /// Every route of the operator's port.
 pub(crate) fn router(env: Arc<Env>, draining: CancellationToken, key: Arc<OperatorKey>) -> Router {
     let replays = Arc::new(Mutex::new(Pace::new(env.settings.replays_per_second)));
-    let asking = asking().route_layer(from_fn_with_state(key, access::ask_for_key));
+    let topics = topics(&env);
+    let operator = Operator { env: Arc::clone(&env), draining, replays };
+    let asking = asking().with_state(operator.clone()).merge(topics);
     for_everybody()
-        .merge(asking)
+        .with_state(operator)
+        .merge(asking.route_layer(from_fn_with_state(key, access::ask_for_key)))
         .fallback(async || HttpError::new(ErrorCode::NotFound, "the operator has no such route"))
-        .layer(from_fn_with_state(Arc::clone(&env), around))
-        .with_state(Operator { env, draining, replays })
+        .layer(from_fn_with_state(env, around))
 }
 
 /// What needs no key: probes, which say nothing of what is in the server.
 fn for_everybody() -> Router<Operator> {
     Router::new().route("/livez", get(async || "ok\n")).route("/readyz", get(ready))
+}
+
+/// What the public port has for topics, as somebody who may do everything.
+fn topics(env: &Arc<Env>) -> Router {
+    crate::http::topics()
+        .layer(from_fn_with_state(Arc::clone(env), within_time))
+        .with_state(Port::operators(Arc::clone(env)))
 }
 
 /// What is for the operator alone.

@@ -1,29 +1,94 @@
-//! Who sends a request and what they may do.
+//! Who sends a request and what they may do, on the public port and on the operator's.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::FromRef;
 use http::HeaderMap;
-use tidings_core::{Operation, Principal, Topic};
+use tidings_core::{
+    Capabilities, Capability, Filter, Operation, Operations, Principal, Topic, UserId,
+};
 use tidings_protocol::ErrorCode;
 
+use crate::auth::REVOCATIONS_TOPIC;
 use crate::clock::Clock;
+use crate::dead_letters::DEAD_LETTERS_TOPIC;
 use crate::env::Env;
 use crate::problem::HttpError;
+use crate::schedule::SCHEDULE_TOPIC;
 use crate::websocket::bearer_header;
 
-/// Who sends a request: an `X-API-Key`, or a bearer token, or an API key as bearer.
-pub(super) fn principal(env: &Env, headers: &HeaderMap) -> Result<Arc<Principal>, HttpError> {
-    find(env, headers, None)
+/// Whom the operator publishes as.
+const OPERATOR: &str = "$operator";
+
+/// The port that a request came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    env: Arc<Env>,
+    callers: Callers,
 }
 
-/// The same, but one that shows nothing in its headers shows `token`.
-pub(super) fn principal_or(
-    env: &Env,
-    headers: &HeaderMap,
-    token: &str,
-) -> Result<Arc<Principal>, HttpError> {
-    find(env, headers, Some(token))
+/// Who may come to a port.
+#[derive(Clone, Debug)]
+enum Callers {
+    /// Whoever shows a token or a key.
+    Everybody,
+    /// Nobody else: their key was asked for before.
+    Operator(Arc<Principal>),
+}
+
+impl Port {
+    pub(crate) const fn public(env: Arc<Env>) -> Self {
+        Self { env, callers: Callers::Everybody }
+    }
+
+    pub(crate) fn operators(env: Arc<Env>) -> Self {
+        let operator = Principal {
+            user: UserId::parse(OPERATOR).expect("a valid user"),
+            capabilities: everything(),
+            issued_at: None,
+            expires_at: None,
+        };
+        Self { env, callers: Callers::Operator(Arc::new(operator)) }
+    }
+
+    /// Who sends a request: an `X-API-Key`, or a bearer token, or an API key as bearer.
+    pub(super) fn principal(&self, headers: &HeaderMap) -> Result<Arc<Principal>, HttpError> {
+        match &self.callers {
+            Callers::Everybody => find(&self.env, headers, None),
+            Callers::Operator(operator) => Ok(Arc::clone(operator)),
+        }
+    }
+
+    /// The same, but one that shows nothing in its headers shows `token`.
+    pub(super) fn principal_or(
+        &self,
+        headers: &HeaderMap,
+        token: &str,
+    ) -> Result<Arc<Principal>, HttpError> {
+        match &self.callers {
+            Callers::Everybody => find(&self.env, headers, Some(token)),
+            Callers::Operator(operator) => Ok(Arc::clone(operator)),
+        }
+    }
+}
+
+impl FromRef<Port> for Arc<Env> {
+    fn from_ref(port: &Port) -> Self {
+        Self::clone(&port.env)
+    }
+}
+
+/// All that can be done, and what the server keeps for itself can be read.
+fn everything() -> Capabilities {
+    let capability = |filter: &str, operations: Operations| Capability {
+        filter: Filter::parse(filter).expect("a valid filter"),
+        operations,
+    };
+    let reading: Operations = [Operation::Subscribe, Operation::History].into_iter().collect();
+    let own = [DEAD_LETTERS_TOPIC, SCHEDULE_TOPIC, REVOCATIONS_TOPIC];
+    let own = own.into_iter().map(|topic| capability(topic, reading));
+    Capabilities::new(own.chain([capability("#", Operations::all())]).collect())
 }
 
 fn find(

@@ -62,7 +62,7 @@ impl Around {
                 "this origin may not open a WebSocket: add it to `server.allowed_origins`";
             return HttpError::new(ErrorCode::OriginDenied, message).into_response();
         }
-        self.answer(request, next).await
+        within_time(State(Arc::clone(&self.env)), request, next).await
     }
 
     async fn answer_http(&self, request: Request, next: Next) -> Response {
@@ -74,27 +74,34 @@ impl Around {
         let origin = self.origins.http.named(request.headers()).map(str::to_owned);
         let is_preflight = request.method() == Method::OPTIONS
             && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        let mut response =
-            if is_preflight { preflight() } else { self.answer(request, next).await };
+        let mut response = if is_preflight {
+            preflight()
+        } else {
+            within_time(State(Arc::clone(&self.env)), request, next).await
+        };
         allow_origin(response.headers_mut(), origin.as_deref());
         response
     }
+}
 
-    /// Within the time that a request may take.
-    async fn answer(&self, request: Request, next: Next) -> Response {
-        let mut limit = self.env.settings.request_timeout;
-        if request.uri().path() == HISTORY_PATH {
-            limit += super::long_poll::asked(request.uri().query());
-        }
-        match tokio::time::timeout(limit, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => {
-                let message = "the request took too long; a publish may still be accepted, so \
-                               repeat it with the same key";
-                let mut error = ErrorBody::new(ErrorCode::Overloaded, message);
-                error.retry_after = Some(RETRY_SOON);
-                HttpError(error).into_response()
-            }
+/// Answers within the time that a request may take.
+pub(crate) async fn within_time(
+    State(env): State<Arc<Env>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut limit = env.settings.request_timeout;
+    if request.uri().path() == HISTORY_PATH {
+        limit += super::long_poll::asked(request.uri().query());
+    }
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let message = "the request took too long; a publish may still be accepted, so \
+                           repeat it with the same key";
+            let mut error = ErrorBody::new(ErrorCode::Overloaded, message);
+            error.retry_after = Some(RETRY_SOON);
+            HttpError(error).into_response()
         }
     }
 }

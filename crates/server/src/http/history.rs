@@ -11,6 +11,7 @@ use tidings_protocol::http::HistoryReply;
 use tidings_protocol::{ErrorBody, ErrorCode, History};
 use tidings_storage::{ReadFrom, ReadLimit};
 
+use super::access::Port;
 use super::publish::json;
 use super::{access, long_poll};
 use crate::env::Env;
@@ -61,11 +62,12 @@ impl Page {
 }
 
 pub(super) async fn history(
+    State(port): State<Port>,
     State(env): State<Arc<Env>>,
     headers: HeaderMap,
     params: Result<Query<Params>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, HttpError> {
-    let principal = access::principal(&env, &headers)?;
+    let principal = port.principal(&headers)?;
     let Query(params) =
         params.map_err(|error| HttpError::new(ErrorCode::BadField, error.body_text()))?;
     let topic = Topic::parse(&params.topic)
@@ -77,7 +79,7 @@ pub(super) async fn history(
     let (from, position) = start(&params)?;
     let limit = ReadLimit { messages: limit(params.limit)?, bytes: limits::READ_BYTES_MAX };
     let wait = long_poll::wait(params.wait_ms)?;
-    let still_counts = || access::principal(&env, &headers).map(drop);
+    let still_counts = || port.principal(&headers).map(drop);
     let page = Page { topic, from, position, limit };
     let Read { history, next } =
         long_poll::read(&env, &principal, &page, wait, still_counts).await?;

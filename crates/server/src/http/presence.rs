@@ -11,7 +11,7 @@ use tidings_core::{KeepsPresence, Operation, Topic};
 use tidings_protocol::ErrorCode;
 use tidings_protocol::http::PresenceReply;
 
-use super::access;
+use super::access::{self, Port};
 use super::publish::json;
 use crate::env::Env;
 use crate::problem::{HttpError, keeps_no_presence};
@@ -23,11 +23,12 @@ pub(super) struct Params {
 }
 
 pub(super) async fn presence(
+    State(port): State<Port>,
     State(env): State<Arc<Env>>,
     headers: HeaderMap,
     params: Result<Query<Params>, QueryRejection>,
 ) -> Result<Response, HttpError> {
-    let principal = access::principal(&env, &headers)?;
+    let principal = port.principal(&headers)?;
     let Query(params) =
         params.map_err(|error| HttpError::new(ErrorCode::BadField, error.body_text()))?;
     let topic = Topic::parse(&params.topic)

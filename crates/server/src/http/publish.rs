@@ -17,7 +17,7 @@ use tidings_protocol::http::{
 use tidings_protocol::{ErrorBody, ErrorCode, Publish, Published, Scheduled};
 use tidings_storage::Outcome;
 
-use super::access;
+use super::access::{self, Port};
 use super::trace::Trace;
 use crate::clock::Clock;
 use crate::env::Env;
@@ -28,10 +28,11 @@ use crate::spans::PublishSpan;
 use crate::trace_log;
 
 pub(super) async fn publish(
+    State(port): State<Port>,
     State(env): State<Arc<Env>>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let principal = access::principal(&env, request.headers())?;
+    let principal = port.principal(request.headers())?;
     let key = idempotency_key(request.headers())?;
     let trace = Trace::of(request.headers());
     let body = body(&env, request).await?;
@@ -48,10 +49,11 @@ pub(super) async fn publish(
 }
 
 pub(super) async fn publish_batch(
+    State(port): State<Port>,
     State(env): State<Arc<Env>>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let principal = access::principal(&env, request.headers())?;
+    let principal = port.principal(request.headers())?;
     let trace = Trace::of(request.headers());
     let body = body(&env, request).await?;
     let mut messages = decode_publish_batch(&body)?;
@@ -62,10 +64,11 @@ pub(super) async fn publish_batch(
 }
 
 pub(super) async fn broadcast(
+    State(port): State<Port>,
     State(env): State<Arc<Env>>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let principal = access::principal(&env, request.headers())?;
+    let principal = port.principal(request.headers())?;
     let key = idempotency_key(request.headers())?;
     let trace = Trace::of(request.headers());
     let body = body(&env, request).await?;

@@ -7,28 +7,30 @@ use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::HeaderMap;
 
-use super::access;
+use super::access::Port;
 use crate::env::Env;
 use crate::problem::HttpError;
 use crate::schedule::{Asker, List, page};
 
 pub(super) async fn list(
+    State(port): State<Port>,
     State(env): State<Arc<Env>>,
     headers: HeaderMap,
     query: Result<Query<List>, QueryRejection>,
 ) -> Result<Response, HttpError> {
-    page(&env, &asker(&env, &headers)?, query).await
+    page(&env, &asker(&port, &headers)?, query).await
 }
 
 pub(super) async fn remove(
+    State(port): State<Port>,
     State(env): State<Arc<Env>>,
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, HttpError> {
-    crate::schedule::remove(&env, &asker(&env, &headers)?, &id).await
+    crate::schedule::remove(&env, &asker(&port, &headers)?, &id).await
 }
 
 /// No capability is asked for: who was allowed to schedule a message may take it back.
-fn asker(env: &Env, headers: &HeaderMap) -> Result<Asker, HttpError> {
-    Ok(Asker::User(access::principal(env, headers)?.user.clone()))
+fn asker(port: &Port, headers: &HeaderMap) -> Result<Asker, HttpError> {
+    Ok(Asker::User(port.principal(headers)?.user.clone()))
 }

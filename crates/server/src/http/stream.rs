@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderName};
 use tidings_core::{Durability, Operation, Principal};
 use tidings_protocol::{ErrorBody, ErrorCode};
 
-use super::access;
+use super::access::{self, Port};
 use crate::env::Env;
 use crate::problem::{HttpError, cannot_wait};
 use crate::shard::Hidden;
@@ -31,6 +31,7 @@ use source::Source;
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 pub(super) async fn stream(
+    State(port): State<Port>,
     State(env): State<Arc<Env>>,
     headers: HeaderMap,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
@@ -38,7 +39,7 @@ pub(super) async fn stream(
     let Query(query) =
         query.map_err(|error| HttpError::new(ErrorCode::BadField, error.body_text()))?;
     let ask = Ask::read(query, &headers)?;
-    let principal = authenticate(&env, &headers, &ask)?;
+    let principal = authenticate(&port, &env, &headers, &ask)?;
     for topic in &ask.topics {
         access::check(&principal, Operation::Subscribe, topic)?;
         if env.policies.policy(topic).durability == Durability::Memory {
@@ -53,7 +54,7 @@ pub(super) async fn stream(
     let watch = env.watchers.watch(&principal, ask.topics.iter().cloned());
     let watch = watch.map_err(|why| cannot_wait(&env, why))?;
     // A token that was revoked before the watch was there to be ended is seen now.
-    authenticate(&env, &headers, &ask)?;
+    authenticate(&port, &env, &headers, &ask)?;
     let source = Source::new(env, watch, &principal);
     let (source, first) = source.open(ask).await?;
     let body = unfold((Some(first), source), |(ready, mut source)| async move {
@@ -70,14 +71,19 @@ pub(super) async fn stream(
 
 /// Who asks. `EventSource` cannot set headers, so a token may stand in the query where that is
 /// allowed.
-fn authenticate(env: &Env, headers: &HeaderMap, ask: &Ask) -> Result<Arc<Principal>, HttpError> {
+fn authenticate(
+    port: &Port,
+    env: &Env,
+    headers: &HeaderMap,
+    ask: &Ask,
+) -> Result<Arc<Principal>, HttpError> {
     match &ask.token {
-        None => access::principal(env, headers),
+        None => port.principal(headers),
         Some(_) if !env.settings.token_in_query => {
             let message = "a token in the query is not taken here: show it in \
                            `Authorization: Bearer`, or set `auth.token_in_query`";
             Err(HttpError(ErrorBody::new(ErrorCode::Unauthenticated, message)))
         }
-        Some(Hidden(token)) => access::principal_or(env, headers, token),
+        Some(Hidden(token)) => port.principal_or(headers, token),
     }
 }
