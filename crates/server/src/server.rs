@@ -1,19 +1,18 @@
 //! Starting and stopping: from a configuration to running threads and tasks, and back.
 
+mod settings;
+mod start_error;
+
 use std::future::Future;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use tidings_core::{ConnectionSettings, Epoch, PolicyTable, PresenceSettings, limits};
-use tidings_protocol::ConnectionLimits;
-use tidings_storage::{
-    CommitObserver, MemoryConfig, MemoryStore, OpenError, Store, StoreError, SystemClock,
-};
+use tidings_core::{Epoch, PolicyTable};
+use tidings_storage::{CommitObserver, MemoryConfig, MemoryStore, Store, SystemClock};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,23 +22,25 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{Authenticator, KeyError, OperatorKey, OriginRules};
 use crate::clock::Clock;
 use crate::commit::CommitFanOut;
-use crate::config::{Config, ConfigError, Secret};
+use crate::config::{Config, Secret};
 use crate::directory::Directory;
-use crate::door::{Door, ListenError, TlsError, listen, tls_config};
+use crate::door::{Door, listen, tls_config};
 use crate::door_lane::DoorLane;
 use crate::door_reads::DoorReads;
-use crate::env::{Env, Seats, Seeds, Settings};
+use crate::env::{Env, Seats, Seeds};
 use crate::inbox::{Letter, Waiting, Whose};
 use crate::kept_attempts::KeptAttempts;
 use crate::metrics::Metrics;
 use crate::presence::Roster;
 use crate::reader::Readers;
 use crate::resting_groups::RestingGroups;
-use crate::schedule::{ScheduleLimits, SharedSchedule};
+use crate::schedule::SharedSchedule;
 use crate::shard::{Shard, ShardSeat};
-use crate::spans::{CollectorError, Export, Exporter, Spans};
+use crate::spans::{Export, Exporter, Spans};
 use crate::watchers::Watchers;
 use crate::{engine, http, operator};
+use settings::{presence_settings, settings};
+pub use start_error::StartError;
 
 /// Time that the export of spans has at the end, however long the drain took.
 const EXPORT_LEAST: Duration = Duration::from_millis(500);
@@ -52,35 +53,6 @@ pub enum Engine {
     Embedded,
     /// Memory: everything is gone when the server stops. For tests and try-outs.
     Memory,
-}
-
-/// Why a server does not start. Each says what to change.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The configuration is not one a server can run with.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A key of the configuration, or the operator's, cannot be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The certificate cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// An address cannot be listened on.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// Spans cannot be sent to the collector that is named.
-    #[error(transparent)]
-    Trace(#[from] CollectorError),
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] OpenError),
-    /// What the server keeps about itself cannot be read.
-    #[error("reading the server's own topics failed: {0}")]
-    Read(#[from] StoreError),
-    /// A thread cannot be started, or the system has no event queue for it.
-    #[error("cannot start a thread of the server: {0}")]
-    Thread(#[from] std::io::Error),
 }
 
 /// Builds a server.
@@ -464,52 +436,4 @@ fn shard_count(config: &Config) -> usize {
 
 fn random_u64() -> u64 {
     getrandom::u64().expect("the system has randomness")
-}
-
-/// Rounds a size down to what the protocol can name.
-fn as_u32(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-fn presence_settings(config: &Config) -> PresenceSettings {
-    PresenceSettings {
-        grace: config.limits.presence_grace,
-        members_per_topic_max: config.limits.presence_members_per_topic,
-        members_max: config.limits.presence_members,
-    }
-}
-
-fn settings(config: &Config) -> Settings {
-    let section = &config.limits;
-    Settings {
-        node: config.server.node.clone(),
-        connection: ConnectionSettings {
-            handshake_timeout: section.handshake_timeout,
-            ping_interval: section.ping_interval,
-            pong_timeout: section.pong_timeout,
-        },
-        limits: ConnectionLimits {
-            message_bytes: as_u32(section.message_bytes.as_usize()),
-            frame_bytes: as_u32(section.frame_bytes.as_usize()),
-            subscriptions: section.subscriptions_per_connection,
-            window: section.window_max.min(limits::WINDOW_MAX),
-            publishes_in_flight: section.publishes_in_flight,
-        },
-        outbound_bytes: section.outbound_bytes.as_usize(),
-        deflate_bytes_min: config.websocket.deflate_bytes_min(),
-        session_expiry: section.session_expiry,
-        window_default: section.window_default,
-        subscribe_inbox: config.inbox.subscribe_on_connect,
-        cursors_per_user: section.cursors_per_user as usize,
-        schedule: ScheduleLimits {
-            all: section.scheduled_max,
-            per_user: section.scheduled_per_user,
-        },
-        replays_per_second: NonZeroU32::new(section.replays_per_second).unwrap_or(NonZeroU32::MIN),
-        drain_timeout: config.server.drain_timeout.max(Duration::from_millis(100)),
-        http_body_bytes: config.http.body_bytes.as_usize(),
-        record_events: config.trace.events,
-        token_in_query: config.auth.token_in_query,
-        request_timeout: config.http.request_timeout,
-    }
 }
