@@ -114,34 +114,34 @@ impl Env {
 
     /// The connections a user has now.
     pub(crate) async fn describe(&self, user: &UserId) -> Vec<UserConnection> {
-        let ask = |inbox: &Arc<Inbox>| {
-            let (reply, answer) = oneshot::channel();
-            inbox.post(Letter::Describe { user: user.clone(), reply });
-            answer
-        };
-        let answers: Vec<_> = self.inboxes.iter().map(ask).collect();
-        let mut connections = Vec::new();
-        for answer in answers {
-            // A shard that has ended has no connections.
-            connections.extend(answer.await.unwrap_or_default());
-        }
-        connections
+        let letter = |reply| Letter::Describe { user: user.clone(), reply };
+        self.ask_shards(letter).await.into_iter().flatten().collect()
     }
 
     /// What each shard knows of the message at this place.
     pub(crate) async fn recall(&self, topic: &Topic, offset: Offset) -> Vec<Recalled> {
+        self.ask_shards(|reply| Letter::Recall { topic: topic.clone(), offset, reply }).await
+    }
+
+    /// Subscriptions of connections that get the messages of a topic, those of groups left out.
+    pub(crate) async fn count_subscribers(&self, topic: &Topic) -> u64 {
+        let letter = |reply| Letter::CountSubscribers { topic: topic.clone(), reply };
+        self.ask_shards(letter).await.into_iter().sum()
+    }
+
+    /// What every shard answers to a letter. One that has ended has nothing to say.
+    async fn ask_shards<T>(&self, letter: impl Fn(oneshot::Sender<T>) -> Letter) -> Vec<T> {
         let ask = |inbox: &Arc<Inbox>| {
             let (reply, answer) = oneshot::channel();
-            inbox.post(Letter::Recall { topic: topic.clone(), offset, reply });
+            inbox.post(letter(reply));
             answer
         };
-        let answers: Vec<_> = self.inboxes.iter().map(ask).collect();
-        let mut recalled = Vec::new();
-        for answer in answers {
-            // A shard that has ended has forgotten.
-            recalled.extend(answer.await);
+        let asked: Vec<_> = self.inboxes.iter().map(ask).collect();
+        let mut answers = Vec::with_capacity(asked.len());
+        for answer in asked {
+            answers.extend(answer.await);
         }
-        recalled
+        answers
     }
 
     /// When a client that is sent away may come back.

@@ -28,7 +28,7 @@ use crate::env::Env;
 use crate::problem::HttpError;
 
 /// Where WebSockets are opened.
-const WEBSOCKET_PATH: &str = "/v1/ws";
+pub(crate) const WEBSOCKET_PATH: &str = "/v1/ws";
 
 /// Where a topic's past is read, and its future waited for.
 const HISTORY_PATH: &str = "/v1/history";

@@ -53,6 +53,8 @@ pub(crate) enum Letter {
     Survey(Survey),
     /// Tell what is known of the message at this place.
     Recall { topic: Topic, offset: Offset, reply: oneshot::Sender<Recalled> },
+    /// Tell how many subscriptions get the messages of a topic.
+    CountSubscribers { topic: Topic, reply: oneshot::Sender<u64> },
     /// Close everything in waves until `due`, then stop.
     Drain { due: Instant },
 }

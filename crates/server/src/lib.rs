@@ -30,6 +30,7 @@ mod pages;
 mod pieces;
 mod presence;
 mod problem;
+mod process;
 mod publication;
 mod reader;
 mod resting_groups;

@@ -4,8 +4,12 @@
 mod access;
 mod dead_letters;
 mod groups;
+mod node;
+mod page;
 mod scheduled;
 mod story;
+mod topic;
+mod topics;
 mod users;
 
 use std::sync::{Arc, Mutex};
@@ -20,6 +24,7 @@ use http::{Method, StatusCode};
 use serde_json::json;
 use tidings_core::{Pace, Topic};
 use tidings_protocol::{ErrorBody, ErrorCode};
+use tidings_storage::StoreStatus;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::OperatorKey;
@@ -27,6 +32,7 @@ use crate::dead_letters::DEAD_LETTERS_TOPIC;
 use crate::env::Env;
 use crate::http::{Port, within_time};
 use crate::problem::{HttpError, tell};
+pub(crate) use node::Facts;
 
 /// What OpenMetrics text is called.
 const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -37,13 +43,35 @@ struct Operator {
     draining: CancellationToken,
     /// How fast many dead letters are published again, whoever asks for it.
     replays: Arc<Mutex<Pace>>,
+    facts: Arc<Facts>,
+}
+
+/// Whether this server can take publishes. What one topic or client does never matters.
+struct Readiness {
+    ready: bool,
+    draining: bool,
+    /// Why the store takes no writes, if it takes none.
+    refusing: Option<String>,
+}
+
+impl Readiness {
+    fn of(operator: &Operator, status: &StoreStatus) -> Self {
+        let draining = operator.draining.is_cancelled();
+        let refusing = status.refusing.as_ref().map(ToString::to_string);
+        Self { ready: !draining && refusing.is_none(), draining, refusing }
+    }
 }
 
 /// Every route of the operator's port.
-pub(crate) fn router(env: Arc<Env>, draining: CancellationToken, key: Arc<OperatorKey>) -> Router {
+pub(crate) fn router(
+    env: Arc<Env>,
+    draining: CancellationToken,
+    key: Arc<OperatorKey>,
+    facts: Facts,
+) -> Router {
     let replays = Arc::new(Mutex::new(Pace::new(env.settings.replays_per_second)));
     let topics = topics(&env);
-    let operator = Operator { env: Arc::clone(&env), draining, replays };
+    let operator = Operator { env: Arc::clone(&env), draining, replays, facts: Arc::new(facts) };
     let asking = asking().with_state(operator.clone()).merge(topics);
     for_everybody()
         .with_state(operator)
@@ -68,6 +96,9 @@ fn topics(env: &Arc<Env>) -> Router {
 fn asking() -> Router<Operator> {
     Router::new()
         .route("/metrics", get(metrics))
+        .route("/v1/node", get(node::show))
+        .route("/v1/topics", get(topics::list))
+        .route("/v1/topic", get(topic::show))
         .route("/v1/groups", get(groups::list))
         .route("/v1/groups/{group}", get(groups::show))
         .route("/v1/users/{user}", get(users::describe))
@@ -96,12 +127,9 @@ async fn around(State(env): State<Arc<Env>>, request: Request, next: Next) -> Re
     response
 }
 
-/// Ready means: this server can take publishes. What one topic or client does never matters.
 async fn ready(State(operator): State<Operator>) -> Response {
     let status = operator.env.store.status();
-    let draining = operator.draining.is_cancelled();
-    let refusing = status.refusing.as_ref().map(ToString::to_string);
-    let ready = !draining && refusing.is_none();
+    let Readiness { ready, draining, refusing } = Readiness::of(&operator, &status);
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "ready": ready,

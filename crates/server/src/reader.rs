@@ -1,6 +1,7 @@
 //! Threads that read the log for the shards, which must not block.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -126,6 +127,11 @@ impl ReadJob {
     }
 }
 
+/// Names behind this one, or all.
+pub(crate) fn names_after(after: Option<&Topic>) -> Bound<&str> {
+    after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.as_str()))
+}
+
 /// Topics listed in one go.
 const TOPICS_LISTED: usize = 1000;
 
@@ -154,7 +160,7 @@ impl FindJob {
     ) -> bool {
         let mut after = after.cloned();
         loop {
-            let listed = store.topics(after.as_ref(), TOPICS_LISTED);
+            let listed = store.topics(names_after(after.as_ref()), TOPICS_LISTED);
             for (topic, state) in &listed {
                 if through.is_some_and(|through| topic > through) {
                     return false;

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use tidings_core::{CursorKey, Durability, FilterTrie, GroupKey, PolicyTable, Topic, TopicState};
 use tidings_storage::{Cursor, CursorsOf, Store};
 
+use crate::reader::names_after;
+
 /// Groups that are counted. What waits for others is not told.
 const GROUPS_MAX: usize = 10_000;
 
@@ -167,7 +169,7 @@ fn for_each_cursor(store: &dyn Store, of: &CursorsOf, mut each: impl FnMut(&Grou
 fn for_each_topic(store: &dyn Store, mut each: impl FnMut(&Topic, TopicState)) {
     let mut after = None;
     loop {
-        let listed = store.topics(after.as_ref(), LISTED);
+        let listed = store.topics(names_after(after.as_ref()), LISTED);
         for (topic, state) in &listed {
             each(topic, *state);
         }

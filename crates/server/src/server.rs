@@ -31,6 +31,7 @@ use crate::env::{Env, Seats, Seeds};
 use crate::inbox::{Letter, Waiting, Whose};
 use crate::kept_attempts::KeptAttempts;
 use crate::metrics::Metrics;
+use crate::operator::Facts;
 use crate::presence::Roster;
 use crate::reader::Readers;
 use crate::resting_groups::RestingGroups;
@@ -142,7 +143,7 @@ impl ServerBuilder {
         };
         let router = http::router(&env, OriginRules::new(&config), routes);
         running.open_door(public, tls, router);
-        running.open_operator(operator);
+        running.open_operator(operator, facts(&config, engine, &running));
         running.tasks.spawn(crate::schedule::run(env.clone(), running.draining.clone()));
         running.wake_watchers();
         tracing::info!(
@@ -340,9 +341,9 @@ impl RunningServer {
         });
     }
 
-    fn open_operator(&self, listener: TcpListener) {
+    fn open_operator(&self, listener: TcpListener, facts: Facts) {
         let key = Arc::clone(&self.operator_key);
-        let router = operator::router(Arc::clone(&self.env), self.draining.clone(), key);
+        let router = operator::router(Arc::clone(&self.env), self.draining.clone(), key, facts);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let stopped = self.stopped.clone().cancelled_owned();
         crate::task::spawn("operator", async move {
@@ -424,6 +425,21 @@ fn operator_key(config: &Config, engine: Engine) -> Result<OperatorKey, KeyError
         (Some(key), _) => Ok(key),
         (None, Engine::Embedded) => OperatorKey::kept_in(&config.storage.directory),
         (None, Engine::Memory) => Ok(OperatorKey::for_this_run()),
+    }
+}
+
+fn facts(config: &Config, engine: Engine, running: &RunningServer) -> Facts {
+    let storage = &config.storage;
+    Facts {
+        started_at: Clock::wall(),
+        public: running.public_addr,
+        operator: running.operator_addr,
+        has_tls: config.tls.is_some(),
+        auth_open: config.auth.open,
+        kept_in: match engine {
+            Engine::Embedded => Some((storage.directory.clone(), storage.disk_bytes_max.as_u64())),
+            Engine::Memory => None,
+        },
     }
 }
 

@@ -348,6 +348,10 @@ impl Shard {
             Letter::Found(found) => self.topics_found(found),
             Letter::Survey(survey) => self.answer_survey(survey),
             Letter::Recall { topic, offset, reply } => self.recall(&topic, offset, reply),
+            Letter::CountSubscribers { topic, reply } => {
+                // Whoever asked may have given up.
+                let _ = reply.send(self.topics.count_subscribers(&topic));
+            }
             Letter::Drain { due } => self.start_drain(due),
         }
     }

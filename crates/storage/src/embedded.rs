@@ -1,5 +1,6 @@
 //! The store in one directory: one log for everything, written by one thread.
 
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -294,9 +295,9 @@ impl Store for EmbeddedStore {
         self.shared.keep().sessions.of(user, limit)
     }
 
-    fn topics(&self, after: Option<&Topic>, limit: usize) -> Vec<(Topic, TopicState)> {
+    fn topics(&self, from: Bound<&str>, limit: usize) -> Vec<(Topic, TopicState)> {
         let index = self.shared.index();
-        let topics = index.topics_after(after).take(limit);
+        let topics = index.topics_from(from).take(limit);
         let epoch = self.shared.reading.epoch;
         topics.map(|(topic, slot)| (topic.clone(), index.state(slot, epoch))).collect()
     }

@@ -1,5 +1,6 @@
 //! A store without a disk: for tests, simulation, and trying things out.
 
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -158,8 +159,8 @@ impl Store for MemoryStore {
         self.contents().keep(self.clock.now()).count_cursors(user, limit)
     }
 
-    fn topics(&self, after: Option<&Topic>, limit: usize) -> Vec<(Topic, TopicState)> {
-        self.contents().topics(after, limit)
+    fn topics(&self, from: Bound<&str>, limit: usize) -> Vec<(Topic, TopicState)> {
+        self.contents().topics(from, limit)
     }
 
     fn status(&self) -> StoreStatus {

@@ -1,5 +1,6 @@
 //! The contract of a store, in words. `conformance` checks it; an engine passes or is not shipped.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use tidings_core::{
@@ -364,8 +365,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// The session with this id. One that has expired may be forgotten. Answers from memory.
     fn session(&self, id: &SessionId) -> Option<Session>;
 
-    /// Topics with a log, by name, after `after`, at most `limit`.
-    fn topics(&self, after: Option<&Topic>, limit: usize) -> Vec<(Topic, TopicState)>;
+    /// Topics with a log, by name, those with a name from `from` on, at most `limit`: which may be
+    /// any text, such as what names begin with. Answers from memory, in time that grows with what is
+    /// returned alone.
+    fn topics(&self, from: Bound<&str>, limit: usize) -> Vec<(Topic, TopicState)>;
 
     /// How the store is.
     fn status(&self) -> StoreStatus;

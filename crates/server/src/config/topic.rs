@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidings_core::{
     Backlog, Backoff, DeliveryPolicy, Durability, Filter, KeepsPresence, Priority, Retention,
-    TopicPolicy,
+    Topic, TopicPolicy,
 };
 
 use super::quantity::ByteSize;
@@ -71,6 +71,28 @@ impl TopicSection {
             backlog_max: None,
             priority: Priority::default(),
             presence: false,
+        }
+    }
+
+    /// A section for a topic alone that describes the policy in force for it.
+    pub(crate) fn describing(topic: &Topic, policy: &TopicPolicy) -> Self {
+        let TopicPolicy { durability, retention, delivery, backlog, priority, presence } = policy;
+        Self {
+            filter: Filter::parse(topic.as_str()).expect("every topic is a filter of itself"),
+            durability: *durability,
+            retention_age: retention.age,
+            retention_messages: retention.messages,
+            retention_bytes: retention.bytes.map(ByteSize::from_bytes),
+            ack_timeout: delivery.ack_timeout,
+            attempts_max: delivery.attempts_max,
+            backoff_base: delivery.backoff.base,
+            backoff_cap: delivery.backoff.cap,
+            priority: *priority,
+            backlog_max: match backlog {
+                Backlog::Everything => None,
+                Backlog::Newest(most) => Some(most.get()),
+            },
+            presence: *presence == KeepsPresence::Yes,
         }
     }
 
@@ -165,5 +187,8 @@ mod tests {
         assert_eq!(policy.priority, Priority::Bulk);
         assert_eq!(policy.backlog, Backlog::Newest(NonZeroU32::MIN));
         assert_eq!(policy.presence, KeepsPresence::Yes);
+        let topic = Topic::parse("jobs/1").unwrap();
+        let filter = Filter::parse("jobs/1").unwrap();
+        assert_eq!(TopicSection::describing(&topic, &policy), TopicSection { filter, ..section });
     }
 }

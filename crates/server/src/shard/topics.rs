@@ -61,6 +61,14 @@ impl Topics {
         self.exact.get_key_value(topic).map_or(topic, |(name, _)| name).clone()
     }
 
+    /// How many subscriptions get the messages of a topic, those of groups left out.
+    pub(super) fn count_subscribers(&self, topic: &Topic) -> u64 {
+        let exact = self.exact.get(topic).map_or(0, |entry| entry.live.len() + entry.durable.len());
+        let mut count = exact as u64;
+        self.filters.matching(topic, |_| count += 1);
+        count
+    }
+
     /// Removes the live subscriber at `index` and tells the one that moves into its place.
     pub(super) fn remove_live(
         &mut self,

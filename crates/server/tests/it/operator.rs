@@ -6,6 +6,8 @@ use tidings_server::RunningServer;
 use crate::peer::http;
 
 mod access;
+mod acting;
+mod node;
 mod topics;
 
 /// What an operator on the server's machine is answered.

@@ -1,5 +1,6 @@
 //! Promises about what is there after the store was closed and opened again.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use tidings_core::{
@@ -30,9 +31,9 @@ pub(super) fn messages(engine: Box<dyn Engine>) {
             let write = Write::Publish { message, durability: Durability::Async, id: None };
             told_of_b.push(published(trial.write_one(write)));
         }
-        let states = trial.store().topics(None, 10);
+        let states = trial.store().topics(Bound::Unbounded, 10);
         trial.reopen();
-        assert_eq!(trial.store().topics(None, 10), states);
+        assert_eq!(trial.store().topics(Bound::Unbounded, 10), states);
         assert_eq!(trial.read_all("a"), told);
         assert_eq!(trial.read_all("b"), told_of_b);
     }

@@ -1,5 +1,6 @@
 //! Promises about reading.
 
+use std::ops::Bound;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -98,16 +99,24 @@ pub(super) fn topics_are_listed(engine: Box<dyn Engine>) {
     for name in ["b", "a/1", "c", "a/2", "a/1"] {
         trial.publish(name, "x");
     }
-    let list = |after: Option<&str>, limit| {
-        let listed = trial.store().topics(after.map(topic).as_ref(), limit);
+    let list_from = |from: Bound<&str>, limit| {
+        let listed = trial.store().topics(from, limit);
         listed.into_iter().map(|(topic, state)| (topic.to_string(), state.head.get())).collect()
     };
-    let all: Vec<(String, u64)> = list(None, 10);
+    let list = |after: Option<&str>, limit| -> Vec<(String, u64)> {
+        list_from(after.map_or(Bound::Unbounded, Bound::Excluded), limit)
+    };
+    let all = list(None, 10);
     assert_eq!(all, [("a/1", 2), ("a/2", 1), ("b", 1), ("c", 1)].map(|(t, n)| (t.into(), n)));
     assert_eq!(list(None, 2), all[..2]);
     assert_eq!(list(Some("a/2"), 1), all[2..3]);
     assert_eq!(list(Some("aa"), 10), all[2..]);
     assert_eq!(list(Some("c"), 10), []);
+    // From any text, which need be no topic.
+    assert_eq!(list_from(Bound::Included("a/1"), 1), all[..1]);
+    assert_eq!(list_from(Bound::Included("a/"), 10), all);
+    assert_eq!(list_from(Bound::Included("a/1\u{1}"), 1), all[1..2]);
+    assert_eq!(list_from(Bound::Excluded(""), 10), all);
     assert_eq!(trial.store().status().topics, 4);
     assert_eq!(trial.store().status().messages, 5);
 }

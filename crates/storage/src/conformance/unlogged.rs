@@ -1,6 +1,7 @@
 //! Promises about messages that are kept nowhere.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use tidings_core::{Durability, NewMessage, Offset, PolicyTable, TopicPolicy, TopicState};
 
@@ -30,7 +31,7 @@ pub(super) fn memory_is_kept_nowhere(engine: Box<dyn Engine>) {
     let expected = TopicState { epoch: first.epoch, first: Offset::new(3), head: Offset::new(2) };
     assert_eq!(after, expected);
     assert!(trial.read_all("a").is_empty());
-    assert!(trial.store().topics(None, 10).is_empty());
+    assert!(trial.store().topics(Bound::Unbounded, 10).is_empty());
     assert_eq!(trial.store().status().appended, 0);
 }
 

@@ -1,6 +1,7 @@
 //! Where every message lies: for each topic, runs of messages in segments.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 
 use tidings_core::{Offset, OffsetSet, Timestamp, Topic, TopicState};
 
@@ -118,13 +119,8 @@ impl Index {
     }
 
     /// Topics by name.
-    pub(crate) fn topics_after(
-        &self,
-        after: Option<&Topic>,
-    ) -> impl Iterator<Item = (&Topic, Slot)> {
-        use std::ops::Bound;
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let names = self.names.range::<Topic, _>((start, Bound::Unbounded));
+    pub(crate) fn topics_from(&self, from: Bound<&str>) -> impl Iterator<Item = (&Topic, Slot)> {
+        let names = self.names.range::<str, _>((from, Bound::Unbounded));
         names.filter_map(|topic| Some((topic, self.slot(topic.as_str())?)))
     }
 

@@ -264,9 +264,8 @@ impl Contents {
         given.or_else(made).cloned()
     }
 
-    pub(super) fn topics(&self, after: Option<&Topic>, limit: usize) -> Vec<(Topic, TopicState)> {
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let topics = self.topics.range::<Topic, _>((start, Bound::Unbounded)).take(limit);
+    pub(super) fn topics(&self, from: Bound<&str>, limit: usize) -> Vec<(Topic, TopicState)> {
+        let topics = self.topics.range::<str, _>((from, Bound::Unbounded)).take(limit);
         topics
             .map(|(topic, log)| {
                 let state = TopicState { epoch: self.epoch, first: log.first, head: log.head };

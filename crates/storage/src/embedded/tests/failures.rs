@@ -110,7 +110,7 @@ fn a_full_disk_refuses_until_there_is_space() {
     // What needs no disk goes on.
     let unlogged = rig.write(publish("m", "x", None, Durability::Memory));
     assert!(matches!(unlogged, Outcome::Published(_)), "{unlogged:?}");
-    assert_eq!(rig.store.topics(None, 10).len(), 1);
+    assert_eq!(rig.store.topics(std::ops::Bound::Unbounded, 10).len(), 1);
     disk.set_capacity(u64::MAX);
     eventually("writing goes on", || rig.store.status().refusing.is_none());
     rig.publish("a", "after");
