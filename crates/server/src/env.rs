@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::door_lane::DoorLane;
 use crate::door_reads::DoorReads;
-use crate::inbox::{Inbox, Letter, Recalled, UserConnection, Whose};
+use crate::inbox::{Inbox, Letter, Recalled, UserConnection, UsersWanted, Whose};
 use crate::kept_attempts::KeptAttempts;
 use crate::metrics::Metrics;
 use crate::presence::Roster;
@@ -115,6 +115,12 @@ impl Env {
     /// The connections a user has now.
     pub(crate) async fn describe(&self, user: &UserId) -> Vec<UserConnection> {
         let letter = |reply| Letter::Describe { user: user.clone(), reply };
+        self.ask_shards(letter).await.into_iter().flatten().collect()
+    }
+
+    /// The first users of those that are wanted who have connections, with how many, from each shard.
+    pub(crate) async fn list_users(&self, wanted: &UsersWanted) -> Vec<(UserId, u64)> {
+        let letter = |reply| Letter::ListUsers { wanted: wanted.clone(), reply };
         self.ask_shards(letter).await.into_iter().flatten().collect()
     }
 

@@ -1,6 +1,7 @@
 //! What other threads tell a shard: commits and letters.
 
 use std::collections::VecDeque;
+use std::ops::{Bound, RangeBounds as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidings_core::{
@@ -43,6 +44,8 @@ pub(crate) enum Letter {
     Disconnect { user: UserId, which: Whose },
     /// Tell which connections a user has here.
     Describe { user: UserId, reply: oneshot::Sender<Vec<UserConnection>> },
+    /// Tell which users have connections here, and how many.
+    ListUsers { wanted: UsersWanted, reply: oneshot::Sender<Vec<(UserId, u64)>> },
     /// From a member's shard to the one that owns its group.
     ToGroup(Box<GroupLetter>),
     /// From the shard that owns a group to a member's.
@@ -75,6 +78,23 @@ pub(crate) struct UserConnection {
     /// When it was authenticated.
     pub(crate) since: Timestamp,
     pub(crate) subscriptions: usize,
+}
+
+/// Which users are listed.
+#[derive(Clone, Debug)]
+pub(crate) struct UsersWanted {
+    pub(crate) from: Bound<UserId>,
+    /// What their names begin with.
+    pub(crate) prefix: String,
+    /// The first ones, so many at most.
+    pub(crate) users_max: usize,
+}
+
+impl UsersWanted {
+    pub(crate) fn has(&self, user: &UserId) -> bool {
+        let bounds = (self.from.as_ref(), Bound::Unbounded);
+        bounds.contains(user) && user.as_str().starts_with(&self.prefix)
+    }
 }
 
 /// For whom the log is read.

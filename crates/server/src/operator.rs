@@ -8,6 +8,7 @@ mod node;
 mod page;
 mod scheduled;
 mod story;
+mod subscriptions;
 mod topic;
 mod topics;
 mod users;
@@ -101,9 +102,11 @@ fn asking() -> Router<Operator> {
         .route("/v1/topic", get(topic::show))
         .route("/v1/groups", get(groups::list))
         .route("/v1/groups/{group}", get(groups::show))
+        .route("/v1/users", get(users::list::list))
         .route("/v1/users/{user}", get(users::describe))
         .route("/v1/users/{user}/disconnect", post(users::disconnect))
         .route("/v1/users/{user}/revoke", post(users::revoke))
+        .route("/v1/subscriptions", get(subscriptions::list))
         .route("/v1/scheduled", get(scheduled::list))
         .route("/v1/scheduled/{id}", delete(scheduled::remove))
         .merge(dead_letters::routes())

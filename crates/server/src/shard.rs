@@ -34,6 +34,7 @@ mod tests;
 mod timers;
 mod topics;
 mod trace;
+mod users;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -343,6 +344,7 @@ impl Shard {
             Letter::TakeOver { holder } => self.close_with(holder, CloseCode::TakenOver),
             Letter::Disconnect { user, which } => self.disconnect_user(&user, which),
             Letter::Describe { user, reply } => self.describe_user(&user, reply),
+            Letter::ListUsers { wanted, reply } => self.list_users(&wanted, reply),
             Letter::ToGroup(letter) => self.tell_group(*letter),
             Letter::ToMember(letter) => self.tell_member(letter),
             Letter::Found(found) => self.topics_found(found),

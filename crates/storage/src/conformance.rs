@@ -122,6 +122,7 @@ pub const CHECKS: &[Check] = &[
     check("cursors are listed by user, topic and group", listing::cursors),
     check("cursors are listed in pages", listing::cursors_in_pages),
     check("a user's sessions are listed", listing::sessions),
+    check("users are listed by name", listing::users),
     check("a session that has expired is forgotten", states::expired_sessions_are_forgotten),
     check(
         "a cursor that is not saved for long is forgotten",

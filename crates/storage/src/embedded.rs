@@ -295,6 +295,10 @@ impl Store for EmbeddedStore {
         self.shared.keep().sessions.of(user, limit)
     }
 
+    fn users(&self, from: Bound<&UserId>, limit: usize) -> Vec<UserId> {
+        self.shared.keep().users(from, limit)
+    }
+
     fn topics(&self, from: Bound<&str>, limit: usize) -> Vec<(Topic, TopicState)> {
         let index = self.shared.index();
         let topics = index.topics_from(from).take(limit);

@@ -1,5 +1,6 @@
 //! Cursors and sessions in memory.
 
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,6 +103,18 @@ impl Keep {
     /// How many cursors a user has, counted up to `limit`.
     pub(crate) fn count_cursors(&self, user: &UserId, limit: usize) -> usize {
         self.cursors.count(&CursorsOf::User(user.clone()), limit)
+    }
+
+    /// Users who have a cursor or a session, by name.
+    pub(crate) fn users(&self, from: Bound<&UserId>, limit: usize) -> Vec<UserId> {
+        let mut users: Vec<UserId> = Vec::new();
+        while users.len() < limit {
+            let from = users.last().map_or(from, Bound::Excluded);
+            let next = [self.cursors.next_user(from), self.sessions.next_user(from)];
+            let Some(user) = next.into_iter().flatten().min() else { break };
+            users.push(user);
+        }
+        users
     }
 
     /// Makes one change.

@@ -155,6 +155,10 @@ impl Store for MemoryStore {
         self.contents().keep(self.clock.now()).sessions.of(user, limit)
     }
 
+    fn users(&self, from: Bound<&UserId>, limit: usize) -> Vec<UserId> {
+        self.contents().keep(self.clock.now()).users(from, limit)
+    }
+
     fn count_cursors(&self, user: &UserId, limit: usize) -> usize {
         self.contents().keep(self.clock.now()).count_cursors(user, limit)
     }

@@ -217,6 +217,8 @@ pub struct ReadLimit {
 pub enum CursorsOf {
     /// Those of a user's durable subscriptions, by name and topic.
     User(UserId),
+    /// Those of the durable subscriptions of all users, by user, name and topic.
+    Users,
     /// Those of a topic: groups first, by name and filter; then by user and name.
     Topic(Topic),
     /// Those of a group, by topic.
@@ -361,6 +363,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// A user's sessions by id, at most `limit`. Some may have expired. Answers from memory.
     fn sessions_of(&self, user: &UserId, limit: usize) -> Vec<Session>;
+
+    /// Users who have a session or the cursor of a durable subscription, by name, those with a name
+    /// from `from` on, at most `limit`. Some may have nothing but sessions that have expired. Answers
+    /// from memory, in time that grows with what is returned alone.
+    fn users(&self, from: Bound<&UserId>, limit: usize) -> Vec<UserId>;
 
     /// The session with this id. One that has expired may be forgotten. Answers from memory.
     fn session(&self, id: &SessionId) -> Option<Session>;

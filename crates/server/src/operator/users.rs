@@ -1,5 +1,8 @@
 //! What is known of a user, and sending users away.
 
+pub(super) mod list;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
@@ -8,11 +11,12 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidings_core::{CursorKey, Session, Timestamp, UserId, last_seen};
+use tidings_core::{CursorKey, Offset, Session, Timestamp, Topic, UserId, last_seen};
 use tidings_protocol::ErrorCode;
-use tidings_storage::CursorsOf;
+use tidings_storage::{Cursor, CursorsOf, ReadFrom, ReadLimit};
 
 use super::Operator;
+use super::page::look_up;
 use crate::auth::RevokeError;
 use crate::clock::Clock;
 use crate::env::Env;
@@ -30,6 +34,9 @@ const SESSIONS_MAX: usize = 1000;
 
 /// Cursors in one answer.
 const CURSORS_MAX: usize = 1000;
+
+/// Cursors whose oldest pending message is looked at: each may take a read of the disk.
+const OLDEST_READ_MAX: usize = 100;
 
 /// Whether a user is online on this node, and with which connections.
 ///
@@ -53,6 +60,8 @@ pub(super) async fn describe(
             "subscriptions": connection.subscriptions,
         })
     });
+    let (cursors_env, cursors_user) = (Arc::clone(env), user.clone());
+    let cursors = look_up(move || cursors(&cursors_env, &cursors_user)).await?;
     let sessions = env.store.sessions_of(&user, SESSIONS_MAX);
     let last_seen = match connections.is_empty() {
         true => last_seen(&sessions, env.settings.session_expiry),
@@ -65,7 +74,7 @@ pub(super) async fn describe(
         "connections": shown.collect::<Vec<_>>(),
         "connections_total": connections.len(),
         "sessions": sessions.iter().map(session).collect::<Vec<_>>(),
-        "cursors": cursors(env, &user),
+        "cursors": cursors,
     });
     Ok(axum::Json(body).into_response())
 }
@@ -75,24 +84,38 @@ fn session(session: &Session) -> Value {
     json!({ "client": session.client.as_str(), "expires_at": session.expires_at.as_ms() })
 }
 
-/// Where the user's durable subscriptions stand: what waits in each, and since when nothing moved.
+/// Where the user's durable subscriptions stand: what waits in each, since when, and since when nothing
+/// moved.
 fn cursors(env: &Env, user: &UserId) -> Vec<Value> {
     let cursors = env.store.cursors(&CursorsOf::User(user.clone()), None, CURSORS_MAX);
-    let durable = cursors.into_iter().filter_map(|cursor| match cursor.key {
-        CursorKey::Durable(key) => Some((key, cursor.state, cursor.saved_at)),
-        CursorKey::Group { .. } => None,
-    });
-    let described = durable.map(|(key, state, saved_at)| {
+    let mut reads_left = OLDEST_READ_MAX;
+    let describe = |Cursor { key, state, saved_at }: Cursor| {
+        let CursorKey::Durable(key) = key else { return None };
         let log = env.store.topic_state(&key.topic);
-        json!({
+        let pending = state.pending_in(&log);
+        let oldest = (pending > 0 && reads_left > 0).then(|| {
+            reads_left -= 1;
+            let next = if state.epoch == log.epoch { state.next } else { log.first };
+            oldest_pending(env, &key.topic, next)
+        });
+        Some(json!({
             "durable": key.name.as_str(),
             "topic": key.topic.as_str(),
             "next": state.next.get(),
-            "pending": state.pending_in(&log),
+            "pending": pending,
+            "oldest_pending_at": oldest.flatten().map(Timestamp::as_ms),
             "saved_at": saved_at.as_ms(),
-        })
-    });
-    described.collect()
+            "acked_at": saved_at.as_ms(),
+        }))
+    };
+    cursors.into_iter().filter_map(describe).collect()
+}
+
+/// When the first message from here on was published. What cannot be read is not known.
+fn oldest_pending(env: &Env, topic: &Topic, next: Offset) -> Option<Timestamp> {
+    let limit = ReadLimit { messages: 1, bytes: 1 };
+    let read = env.store.read(topic, ReadFrom::Offset(next), limit).ok()?;
+    read.messages.first().map(|message| message.published_at)
 }
 
 /// Closes every connection of a user on this node, finally (4002). What the user has still to get

@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use std::time::Duration;
 
-use tidings_core::{CloseCode, Comeback, Departure, Instant, UserId};
+use tidings_core::{CloseCode, Comeback, Departure, Instant};
 use tidings_protocol::{Goaway, ServerBody};
 use tidings_storage::fault_point;
-use tokio::sync::oneshot;
 
-use super::connection::{Active, Connection, Phase};
+use super::connection::Phase;
 use super::{ConnectionKey, PendingWrite, Shard};
 use crate::clock::Clock;
 use crate::directory::Place;
-use crate::inbox::{UserConnection, Whose};
 use crate::websocket::write_close;
 
 /// How long a peer has to answer a close before its socket goes anyway.
@@ -138,44 +136,6 @@ impl Shard {
         let mut connection = self.connections.remove(slot as usize);
         // The socket is closed by being dropped; a failure to forget it first changes nothing.
         let _ = self.poll.registry().deregister(connection.stream.source());
-    }
-
-    /// Tells which connections a user has on this shard.
-    pub(super) fn describe_user(
-        &mut self,
-        user: &UserId,
-        reply: oneshot::Sender<Vec<UserConnection>>,
-    ) {
-        let theirs = |(_, connection): (usize, &mut Connection)| {
-            let active = connection.active().filter(|a| a.principal.user == *user)?;
-            Some(UserConnection {
-                client: active.session.client.clone(),
-                since: active.since,
-                subscriptions: active.subscriptions.len(),
-            })
-        };
-        let connections = self.connections.iter_mut().filter_map(theirs).collect();
-        // Whoever asked may have given up.
-        let _ = reply.send(connections);
-    }
-
-    pub(super) fn disconnect_user(&mut self, user: &UserId, which: Whose) {
-        let mut slots = Vec::new();
-        for (slot, connection) in &mut self.connections {
-            let is_meant = |active: &mut Active| {
-                active.principal.user == *user
-                    && match which {
-                        Whose::All => true,
-                        Whose::IssuedBy(moment) => active.principal.is_issued_by(moment),
-                    }
-            };
-            if connection.active().is_some_and(is_meant) {
-                slots.push(slot as u32);
-            }
-        }
-        for slot in slots {
-            self.close(slot, CloseCode::Forbidden);
-        }
     }
 
     pub(super) fn start_drain(&mut self, due: Instant) {

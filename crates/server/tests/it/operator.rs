@@ -9,6 +9,7 @@ mod access;
 mod acting;
 mod node;
 mod topics;
+mod users;
 
 /// What an operator on the server's machine is answered.
 pub(crate) async fn ask(server: &RunningServer, method: &str, path: &str) -> (u16, Value) {

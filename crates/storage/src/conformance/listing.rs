@@ -1,6 +1,9 @@
 //! Promises about listing cursors and sessions.
 
-use tidings_core::{CursorKey, DurableKey, GroupKey, PolicyTable, Session};
+use std::ops::Bound;
+
+use tidings_core::limits::ID_BYTES_MAX;
+use tidings_core::{CursorKey, DurableKey, GroupKey, PolicyTable, Session, UserId};
 
 use super::states::{cursor, save, session};
 use super::{Engine, LONG, Lasting, START, Trial, topic};
@@ -59,6 +62,10 @@ pub(super) fn cursors(engine: Box<dyn Engine>) {
         assert_eq!(keys(&trial, &CursorsOf::Group(group("alice", "a"))), []);
         let of_groups = [6, 7, 8, 5].map(|n: usize| all[n].clone());
         assert_eq!(keys(&trial, &CursorsOf::Groups), of_groups);
+        let of_users = [4, 3, 0, 1, 2].map(|n: usize| all[n].clone());
+        let mut of_users = of_users.to_vec();
+        of_users.sort();
+        assert_eq!(keys(&trial, &CursorsOf::Users), of_users);
         let rest = trial.store().cursors(&CursorsOf::Groups, Some(&of_groups[1]), 1);
         assert_eq!(rest[0].key, of_groups[2]);
         let of_a = [6, 8, 5, 4, 0, 2, 3].map(|n: usize| all[n].clone());
@@ -84,9 +91,11 @@ pub(super) fn cursors_in_pages(engine: Box<dyn Engine>) {
     for key in expected.iter().rev() {
         save(&trial, Write::SaveCursor { key: key.clone(), state: cursor(1) });
     }
-    for (of, expected) in
-        [(CursorsOf::Topic(topic("a")), &expected[..]), (user("u99"), &expected[50..])]
-    {
+    for (of, expected) in [
+        (CursorsOf::Topic(topic("a")), &expected[..]),
+        (CursorsOf::Users, &expected[..]),
+        (user("u99"), &expected[50..]),
+    ] {
         for step in [1, 7, 50, 99, 100, 101] {
             let (mut read, mut after) = (Vec::new(), None);
             loop {
@@ -134,4 +143,45 @@ pub(super) fn sessions(engine: Box<dyn Engine>) {
     save(&trial, Write::SaveSession(of("carol", "s2").into()));
     assert_eq!(list(&trial, "alice", 10), [of("alice", "s3")]);
     assert_eq!(list(&trial, "carol", 10), [of("carol", "s2")]);
+}
+
+pub(super) fn users(engine: Box<dyn Engine>) {
+    let mut trial = Trial::new(engine, PolicyTable::default());
+    let id = |user: &str| user.parse::<UserId>().expect("a valid user");
+    let longest = "z".repeat(ID_BYTES_MAX);
+    let last = char::MAX.to_string().repeat(ID_BYTES_MAX / char::MAX.len_utf8());
+    for user in ["alice", "alice phone", "both", &longest] {
+        for name in ["a", "b"] {
+            let key = durable(user, name, "a");
+            save(&trial, Write::SaveCursor { key, state: cursor(1) });
+        }
+    }
+    // Also with the ids that come first and last of all.
+    for (n, user) in ["both", "alic", "zoe", &longest, &last].into_iter().enumerate() {
+        for id in [" ", &last, "s"].map(|id| format!("{id:.30}{n}")) {
+            let session =
+                Session { user: user.parse().expect("a valid user"), ..session(&id, LONG) };
+            save(&trial, Write::SaveSession(session.into()));
+        }
+    }
+    save(&trial, Write::SaveCursor { key: grouped("workers", "#", "a"), state: cursor(1) });
+    save(&trial, Write::SaveCursor { key: durable("gone", "a", "a"), state: cursor(1) });
+    save(&trial, Write::DeleteCursor { key: durable("gone", "a", "a") });
+    let all = ["alic", "alice", "alice phone", "both", "zoe", &longest, &last].map(id);
+    let list = |trial: &Trial, from: Bound<&UserId>, limit| trial.store().users(from, limit);
+    for _ in 0..2 {
+        assert_eq!(list(&trial, Bound::Unbounded, 100), all);
+        assert_eq!(list(&trial, Bound::Unbounded, 0), []);
+        for (n, user) in all.iter().enumerate() {
+            assert_eq!(list(&trial, Bound::Included(user), 2), all[n..all.len().min(n + 2)]);
+            assert_eq!(list(&trial, Bound::Excluded(user), 100), all[n + 1..]);
+        }
+        // From a name that nobody has, such as what names begin with.
+        assert_eq!(list(&trial, Bound::Included(&id("al")), 1), all[..1]);
+        assert_eq!(list(&trial, Bound::Excluded(&id("alice ")), 1), all[2..3]);
+        assert_eq!(list(&trial, Bound::Included(&id("c")), 1), all[4..5]);
+        if trial.lasting() == Lasting::Yes {
+            trial.reopen();
+        }
+    }
 }

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use tidings_core::{CursorKey, CursorState, DurableKey, Epoch, GroupKey, Offset, Timestamp};
+use tidings_core::{
+    CursorKey, CursorState, DurableKey, Epoch, GroupKey, Offset, Timestamp, UserId,
+};
 
 use super::SavedCursor;
 use crate::store::{Cursor, CursorsOf};
@@ -20,6 +22,10 @@ pub(crate) type KeyText = Arc<str>;
 
 /// Separates the parts of a key.
 const SEPARATOR: char = '\0';
+
+/// Comes behind every text that goes on with a separator, and before all that go on with a
+/// character of a name.
+const BEHIND_SEPARATOR: &str = "\u{1}";
 
 /// A cursor's state: 32 bytes, unless something is reserved, or was settled out of order or tried
 /// before.
@@ -180,6 +186,7 @@ impl Cursors {
             }
             CursorsOf::Groups => joined(&["", ""]),
             CursorsOf::Topic(topic) => return self.texts_of_topic(topic.as_str(), after),
+            CursorsOf::Users => return self.texts_of_users(after.as_deref()),
         };
         let start = match &after {
             Some(after) if after.starts_with(&prefix) => Bound::Excluded(after.as_str()),
@@ -187,6 +194,33 @@ impl Cursors {
         };
         let texts = self.by_owner.range::<str, _>((start, Bound::Unbounded));
         Box::new(texts.map(|(text, _)| text).take_while(move |text| text.starts_with(&prefix)))
+    }
+
+    fn texts_of_users<'a>(
+        &'a self,
+        after: Option<&str>,
+    ) -> Box<dyn Iterator<Item = &'a KeyText> + 'a> {
+        let start = match after {
+            Some(after) if after > BEHIND_SEPARATOR => Bound::Excluded(after),
+            Some(_) | None => Bound::Included(BEHIND_SEPARATOR),
+        };
+        let texts = self.by_owner.range::<str, _>((start, Bound::Unbounded));
+        Box::new(texts.map(|(text, _)| text))
+    }
+
+    /// The first user from here on who has a cursor.
+    pub(super) fn next_user(&self, from: Bound<&UserId>) -> Option<UserId> {
+        let start = match from {
+            // Keys of groups begin with a separator.
+            Bound::Unbounded => BEHIND_SEPARATOR.to_owned(),
+            Bound::Included(user) => joined(&[user.as_str(), ""]),
+            Bound::Excluded(user) => format!("{user}{BEHIND_SEPARATOR}"),
+        };
+        let mut texts = self.by_owner.range::<str, _>((Bound::Included(&*start), Bound::Unbounded));
+        match key_of(texts.next()?.0) {
+            CursorKey::Durable(key) => Some(key.user),
+            CursorKey::Group { .. } => None,
+        }
     }
 
     fn texts_of_topic<'a>(

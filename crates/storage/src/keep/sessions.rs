@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use tidings_core::limits::ID_BYTES_MAX;
 use tidings_core::{ClientId, Session, SessionId, Timestamp, UserId};
 
 /// A session in the order of ids.
@@ -96,6 +97,17 @@ impl Sessions {
         theirs.take_while(|session| session.user == *user).take(limit).cloned().collect()
     }
 
+    /// The first user from here on who has a session.
+    pub(super) fn next_user(&self, from: Bound<&UserId>) -> Option<UserId> {
+        let start = match from {
+            Bound::Unbounded => Bound::Unbounded,
+            Bound::Included(user) => Bound::Included(ByUser(Arc::new(first_of(user)))),
+            Bound::Excluded(user) => Bound::Excluded(ByUser(Arc::new(last_of(user)))),
+        };
+        let ByUser(session) = self.by_user.range((start, Bound::Unbounded)).next()?;
+        Some(session.user.clone())
+    }
+
     pub(crate) fn save(&mut self, session: Arc<Session>) {
         if let Some(ById(before)) = self.by_id.replace(ById(Arc::clone(&session)))
             && before.user != session.user
@@ -114,9 +126,19 @@ impl Sessions {
 
 /// What comes before every session of a user.
 fn first_of(user: &UserId) -> Session {
+    // No id has control characters, so none comes before a space.
+    boundary(user, " ")
+}
+
+/// What no session of a user comes behind: there is no later id.
+fn last_of(user: &UserId) -> Session {
+    const LAST: char = char::MAX;
+    boundary(user, &LAST.to_string().repeat(ID_BYTES_MAX / LAST.len_utf8()))
+}
+
+fn boundary(user: &UserId, id: &str) -> Session {
     Session {
-        // No id has control characters, so none comes before a space.
-        id: SessionId::parse(" ").expect("a space is an id"),
+        id: SessionId::parse(id).expect("no boundary is longer than an id"),
         user: user.clone(),
         client: ClientId::parse(" ").expect("a space is a name"),
         expires_at: Timestamp::default(),
