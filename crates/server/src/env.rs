@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::directory::Directory;
+use crate::disconnects::Disconnects;
 use crate::door_lane::DoorLane;
 use crate::door_reads::DoorReads;
 use crate::inbox::{Inbox, Letter, Recalled, UserConnection, UsersWanted, Whose};
@@ -59,6 +60,7 @@ pub(crate) struct Env {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) readers: Readers,
     pub(crate) directory: Directory,
+    pub(crate) disconnects: Disconnects,
     pub(crate) roster: Roster,
     pub(crate) attempts: KeptAttempts,
     pub(crate) resting_groups: RestingGroups,

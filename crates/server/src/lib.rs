@@ -13,6 +13,7 @@ mod dead_letters;
 mod delivery_record;
 mod derived_key;
 mod directory;
+mod disconnects;
 mod door;
 mod door_lane;
 mod door_reads;

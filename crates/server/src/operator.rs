@@ -3,6 +3,7 @@
 
 mod access;
 mod dead_letters;
+mod disconnects;
 mod groups;
 mod node;
 mod page;
@@ -106,6 +107,7 @@ fn asking() -> Router<Operator> {
         .route("/v1/users/{user}", get(users::describe))
         .route("/v1/users/{user}/disconnect", post(users::disconnect))
         .route("/v1/users/{user}/revoke", post(users::revoke))
+        .route("/v1/disconnects", get(disconnects::list))
         .route("/v1/subscriptions", get(subscriptions::list))
         .route("/v1/scheduled", get(scheduled::list))
         .route("/v1/scheduled/{id}", delete(scheduled::remove))

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::commit::CommitFanOut;
 use crate::config::{Config, Secret};
 use crate::directory::Directory;
+use crate::disconnects::Disconnects;
 use crate::door::{Door, listen, tls_config};
 use crate::door_lane::DoorLane;
 use crate::door_reads::DoorReads;
@@ -191,6 +192,7 @@ pub(crate) async fn parts(config: &Config, engine: Engine) -> Result<Parts, Star
         store,
         readers,
         directory: Directory::default(),
+        disconnects: Disconnects::new(Clock::wall()),
         roster: Roster::new(presence_settings(config), &inboxes),
         attempts: KeptAttempts::default(),
         resting_groups: RestingGroups::default(),

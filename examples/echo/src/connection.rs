@@ -99,7 +99,7 @@ fn take(
             }
             Incoming::Ping(payload) => (Opcode::Pong, payload),
             Incoming::Pong => return ControlFlow::Continue(()),
-            Incoming::Close(_) => {
+            Incoming::Close { .. } => {
                 end = Some(CloseCode::Normal);
                 return ControlFlow::Break(());
             }

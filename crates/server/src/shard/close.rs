@@ -12,6 +12,7 @@ use super::connection::Phase;
 use super::{ConnectionKey, PendingWrite, Shard};
 use crate::clock::Clock;
 use crate::directory::Place;
+use crate::disconnects::{Disconnect, Ending, Loss, Who};
 use crate::websocket::write_close;
 
 /// How long a peer has to answer a close before its socket goes anyway.
@@ -33,20 +34,28 @@ impl Shard {
     /// Closes a connection: tells the client why and when to come back, lets go of everything it
     /// held, and ends the socket once the close frame is out.
     pub(super) fn close(&mut self, slot: u32, code: CloseCode) {
-        self.close_departing(slot, code, Departure::closed_with(code));
+        self.close_departing(slot, code, Departure::closed_with(code), Ending::Server(code));
     }
 
-    /// The client closes, with this code if it gave one.
-    pub(super) fn closed_by_peer(&mut self, slot: u32, code: Option<u16>) {
-        self.close_departing(slot, CloseCode::Normal, Departure::said_goodbye(code));
+    /// The client closes, with this code and text if it gave them.
+    pub(super) fn closed_by_peer(&mut self, slot: u32, code: Option<u16>, said: &str) {
+        let ending = Ending::Client { code, said: said.to_owned() };
+        self.close_departing(slot, CloseCode::Normal, Departure::said_goodbye(code), ending);
     }
 
-    fn close_departing(&mut self, slot: u32, code: CloseCode, departure: Departure) {
+    fn close_departing(
+        &mut self,
+        slot: u32,
+        code: CloseCode,
+        departure: Departure,
+        ending: Ending,
+    ) {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         if matches!(connection.phase, Phase::Closing { .. }) {
             return;
         }
         self.env.metrics.closes(code).inc();
+        self.record_end(slot, ending);
         if let Some(goaway) = self.goaway(code) {
             self.send(slot, None, ServerBody::Goaway(goaway));
         }
@@ -101,6 +110,18 @@ impl Shard {
         }
     }
 
+    /// Remembers how a connection ended, for operators.
+    fn record_end(&mut self, slot: u32, ending: Ending) {
+        let at = Clock::wall();
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let who = connection.active().map(|active| Who {
+            user: active.principal.user.clone(),
+            client: active.session.client.clone(),
+            lasted: Duration::from_millis(at.as_ms().saturating_sub(active.since.as_ms())),
+        });
+        self.env.disconnects.add(Disconnect { at, who, ending });
+    }
+
     /// Lets go of everything a connection holds outside itself. Its session waits for its expiry.
     fn detach(&mut self, slot: u32, departure: Departure) {
         let Some(connection) = self.key(slot) else { return };
@@ -124,11 +145,13 @@ impl Shard {
     }
 
     /// Ends a connection whose socket is gone or no longer wanted.
-    pub(super) fn remove(&mut self, slot: u32, why: &'static str) {
+    pub(super) fn remove(&mut self, slot: u32, loss: Loss) {
         let Some(connection) = self.connections.get(slot as usize) else { return };
         match connection.phase {
             Phase::Active(_) | Phase::Awaiting { .. } => {
+                let why = loss.as_str();
                 tracing::debug!(why, "a connection ended without a close frame");
+                self.record_end(slot, Ending::Lost(loss));
                 self.detach(slot, Departure::Broken);
             }
             Phase::Closing { .. } => {}
@@ -168,7 +191,7 @@ impl Shard {
             .collect();
         for slot in open {
             if overdue {
-                self.remove(slot, "drain deadline");
+                self.remove(slot, Loss::DrainEnded);
             } else {
                 self.close(slot, CloseCode::Draining);
             }

@@ -9,6 +9,7 @@ use tidings_protocol::{Codec, decode_client_frame};
 use super::Shard;
 use super::connection::Phase;
 use super::output::Flushed;
+use crate::disconnects::Loss;
 use crate::websocket::{
     Assembler, Incoming, Kinds, MessageKind, Opcode, Terms, Violation, write_header,
 };
@@ -31,10 +32,10 @@ const INFLATED_PER_TURN: u64 = 1024 * 1024;
 const ANSWERS_MAX: usize = 8;
 
 /// A message or control frame, copied out of the read buffer so that the shard can act on it.
-enum Step {
+enum Step<'a> {
     Frames,
     Pong,
-    Close(Option<u16>),
+    Close(Option<u16>, &'a str),
 }
 
 /// When a socket has been read.
@@ -73,7 +74,7 @@ impl Shard {
             };
             match connection.stream.read(&mut buffer[..room]) {
                 Ok(0) => {
-                    self.remove(slot, "peer closed");
+                    self.remove(slot, Loss::PeerEnded);
                     break;
                 }
                 Ok(bytes) => {
@@ -88,7 +89,7 @@ impl Shard {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     tracing::debug!(%error, "reading from a socket failed");
-                    self.remove(slot, "read failed");
+                    self.remove(slot, Loss::ReadFailed);
                     break;
                 }
             }
@@ -149,13 +150,13 @@ impl Shard {
                     Step::Pong
                 }
                 Incoming::Pong => Step::Pong,
-                Incoming::Close(code) => Step::Close(code),
+                Incoming::Close { code, said } => Step::Close(code, said),
             };
             match step {
                 Step::Frames | Step::Pong if self.is_open(slot) => ControlFlow::Continue(()),
                 Step::Frames | Step::Pong => ControlFlow::Break(()),
-                Step::Close(code) => {
-                    self.closed_by_peer(slot, code);
+                Step::Close(code, said) => {
+                    self.closed_by_peer(slot, code, said);
                     ControlFlow::Break(())
                 }
             }
@@ -228,7 +229,7 @@ impl Shard {
             }
             Err(error) => {
                 tracing::debug!(%error, "writing to a socket failed");
-                self.remove(slot, "write failed");
+                self.remove(slot, Loss::WriteFailed);
             }
         }
     }

@@ -14,6 +14,7 @@ use super::subscription::Kind;
 use super::{ConnectionKey, PendingWrite, Shard, trace};
 use crate::clock::Clock;
 use crate::directory::Place;
+use crate::disconnects::Loss;
 
 impl Shard {
     /// Has the wheel look at a connection by its next deadline.
@@ -61,7 +62,7 @@ impl Shard {
         connection.armed = connection.armed.filter(|armed| *armed > now);
         if let Phase::Closing { due, .. } = connection.phase {
             if due <= now {
-                self.remove(key.slot, "close not answered");
+                self.remove(key.slot, Loss::CloseUnanswered);
             }
             return;
         }

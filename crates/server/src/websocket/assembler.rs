@@ -44,8 +44,13 @@ pub enum Incoming<'a> {
     Ping(&'a [u8]),
     /// A pong.
     Pong,
-    /// The peer closes, with this code if it gave one.
-    Close(Option<u16>),
+    /// The peer closes, with this code and text if it gave them.
+    Close {
+        /// Why, as a number (RFC 6455 §7.4).
+        code: Option<u16>,
+        /// Why, in at most 123 bytes. Checked to be UTF-8 and nothing else.
+        said: &'a str,
+    },
 }
 
 /// What a connection takes from its peer.
@@ -281,7 +286,9 @@ fn take_control(
     match opcode {
         Opcode::Ping => Ok(found(Incoming::Ping(payload))),
         Opcode::Pong => Ok(found(Incoming::Pong)),
-        Opcode::Close => check_close(payload).map(|code| found(Incoming::Close(code))),
+        Opcode::Close => {
+            check_close(payload).map(|(code, said)| found(Incoming::Close { code, said }))
+        }
         Opcode::Text | Opcode::Binary | Opcode::Continuation => {
             unreachable!("only control frames come here")
         }
@@ -333,10 +340,10 @@ fn take_open(
 }
 
 /// RFC 6455 §5.5.1 and §7.4: empty, or a code that may be sent and a UTF-8 reason.
-fn check_close(payload: &[u8]) -> Result<Option<u16>, Violation> {
+fn check_close(payload: &[u8]) -> Result<(Option<u16>, &str), Violation> {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else {
         return if payload.is_empty() {
-            Ok(None)
+            Ok((None, ""))
         } else {
             Err(Violation(CloseCode::ProtocolError))
         };
@@ -346,10 +353,8 @@ fn check_close(payload: &[u8]) -> Result<Option<u16>, Violation> {
     if !may_be_sent {
         return Err(Violation(CloseCode::ProtocolError));
     }
-    if std::str::from_utf8(reason).is_err() {
-        return Err(Violation(CloseCode::InvalidData));
-    }
-    Ok(Some(code))
+    let said = std::str::from_utf8(reason).map_err(|_| Violation(CloseCode::InvalidData))?;
+    Ok((Some(code), said))
 }
 
 #[cfg(test)]

@@ -132,8 +132,13 @@ impl Peer {
     }
 
     /// Closes the connection properly, with `code`, and waits for the server to answer.
-    pub(crate) async fn close(mut self, code: u16) {
-        let close = CloseFrame { code: code.into(), reason: "".into() };
+    pub(crate) async fn close(self, code: u16) {
+        self.close_saying(code, "").await;
+    }
+
+    /// The same with a text.
+    pub(crate) async fn close_saying(mut self, code: u16, reason: &str) {
+        let close = CloseFrame { code: code.into(), reason: reason.into() };
         self.socket.close(Some(close)).await.unwrap();
         while self.next().await.is_some() {}
     }

@@ -5,6 +5,7 @@ use tidings_protocol::{Ack, AckWhich, Nack, StartFrom, SubscribeMode};
 use tidings_storage::{CursorsOf, ReadFrom, ReadLimit};
 
 use super::Rig;
+use crate::disconnects::Loss;
 use crate::shard::durable::held;
 
 /// How a client leaves.
@@ -49,7 +50,7 @@ impl Rig {
     fn leave(&mut self, slot: u32, leaving: Leaving) {
         match leaving {
             Leaving::Closes => self.shard.close(slot, CloseCode::Normal),
-            Leaving::Breaks => self.shard.remove(slot, "the test breaks it"),
+            Leaving::Breaks => self.shard.remove(slot, Loss::PeerEnded),
             Leaving::Unsubscribes => {
                 self.shard.unsubscribe(slot, None, &Filter::parse("jobs/a").unwrap());
             }

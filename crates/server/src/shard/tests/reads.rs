@@ -3,6 +3,7 @@
 use tidings_protocol::StartFrom;
 
 use super::Rig;
+use crate::disconnects::Loss;
 use crate::shard::reads::UNDER_WAY_MAX;
 
 const MESSAGES: u64 = 300;
@@ -36,7 +37,7 @@ async fn what_many_lack_is_read_a_little_at_a_time_and_reaches_all() {
 async fn nothing_is_read_for_who_is_gone() {
     let (mut rig, slots) = laggards(40).await;
     for slot in &slots[..39] {
-        rig.shard.remove(*slot, "the test breaks it");
+        rig.shard.remove(*slot, Loss::PeerEnded);
     }
     // One of those under way is done: of all that waited one is still wanted.
     while rig.shard.reads.standing().1 == 40 - UNDER_WAY_MAX {
