@@ -22,6 +22,7 @@ mod quantity;
 mod reference;
 mod secret;
 mod server;
+mod shown;
 mod storage;
 mod text;
 mod topic;

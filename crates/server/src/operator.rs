@@ -2,6 +2,7 @@
 //! unless configured.
 
 mod access;
+mod config;
 mod dead_letters;
 mod disconnects;
 mod groups;
@@ -99,6 +100,7 @@ fn asking() -> Router<Operator> {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/v1/node", get(node::show))
+        .route("/v1/config", get(config::show))
         .route("/v1/topics", get(topics::list))
         .route("/v1/topic", get(topic::show))
         .route("/v1/groups", get(groups::list))

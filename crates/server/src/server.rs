@@ -438,6 +438,7 @@ fn facts(config: &Config, engine: Engine, running: &RunningServer) -> Facts {
         operator: running.operator_addr,
         has_tls: config.tls.is_some(),
         auth_open: config.auth.open,
+        config: config.shown(),
         kept_in: match engine {
             Engine::Embedded => Some((storage.directory.clone(), storage.disk_bytes_max.as_u64())),
             Engine::Memory => None,

@@ -27,6 +27,8 @@ pub(crate) struct Facts {
     pub(crate) auth_open: bool,
     /// Where messages are kept, and how many bytes of them at most; nothing if in memory.
     pub(crate) kept_in: Option<(PathBuf, u64)>,
+    /// What it was started with, without secrets.
+    pub(crate) config: Value,
 }
 
 /// `GET /v1/node`.

@@ -7,6 +7,7 @@ use crate::peer::http;
 
 mod access;
 mod acting;
+mod config;
 mod disconnects;
 mod node;
 mod topics;
