@@ -41,6 +41,11 @@ impl Stopwatch {
         Self { wall_ns: since_epoch.map_or(0, nanoseconds), monotonic: std::time::Instant::now() }
     }
 
+    /// Time since the start.
+    pub(crate) fn elapsed(self) -> std::time::Duration {
+        self.monotonic.elapsed()
+    }
+
     /// When it was started: nanoseconds since the Unix epoch.
     pub(crate) const fn started_ns(self) -> u64 {
         self.wall_ns

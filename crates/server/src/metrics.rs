@@ -15,9 +15,15 @@ use tidings_core::{CloseCode, PresenceCounts};
 use tidings_protocol::ErrorCode;
 use tidings_storage::StoreStatus;
 
+use crate::process::Process;
+
 mod groups;
+mod process;
+mod publish;
 
 pub(crate) use groups::GroupGauges;
+use process::ProcessGauges;
+pub(crate) use publish::PublishTimes;
 
 macro_rules! metrics {
     (
@@ -34,7 +40,9 @@ macro_rules! metrics {
             closes: Vec<Counter>,
             store: StoreGauges,
             presence: PresenceGauges,
+            process: ProcessGauges,
             pub(crate) groups: GroupGauges,
+            pub(crate) publish_times: PublishTimes,
         }
 
         impl Metrics {
@@ -54,7 +62,20 @@ macro_rules! metrics {
                 let store = StoreGauges::register(&mut registry);
                 let presence = PresenceGauges::register(&mut registry);
                 let groups = GroupGauges::register(&mut registry);
-                Self { registry, $($counter,)* $($gauge,)* errors, closes, store, presence, groups }
+                let process = ProcessGauges::register(&mut registry);
+                let publish_times = PublishTimes::register(&mut registry);
+                Self {
+                    registry,
+                    $($counter,)*
+                    $($gauge,)*
+                    errors,
+                    closes,
+                    store,
+                    presence,
+                    process,
+                    groups,
+                    publish_times,
+                }
             }
         }
     };
@@ -176,6 +197,11 @@ impl Metrics {
     /// Takes over how many are on topics.
     pub(crate) fn set_presence(&self, counts: PresenceCounts) {
         self.presence.set(counts);
+    }
+
+    /// Takes over what the process has taken.
+    pub(crate) fn set_process(&self, process: &Process) {
+        self.process.set(process);
     }
 
     /// Everything as OpenMetrics text.

@@ -35,6 +35,7 @@ use crate::dead_letters::DEAD_LETTERS_TOPIC;
 use crate::env::Env;
 use crate::http::{Port, within_time};
 use crate::problem::{HttpError, tell};
+use crate::process::Process;
 pub(crate) use node::Facts;
 
 /// What OpenMetrics text is called.
@@ -152,6 +153,9 @@ async fn metrics(State(operator): State<Operator>) -> Response {
     let env = &operator.env;
     env.metrics.groups.set(&groups::all(env).await);
     env.metrics.set_presence(env.roster.counts());
+    if let Ok(process) = page::look_up(Process::this).await {
+        env.metrics.set_process(&process);
+    }
     let dead_letters = Topic::parse(DEAD_LETTERS_TOPIC).expect("a valid topic");
     env.metrics.dead_letters_kept.set(env.store.count_messages(&dead_letters) as i64);
     let text = env.metrics.encode(env.seats.taken(), env.schedule.len(), &env.store.status());

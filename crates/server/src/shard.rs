@@ -46,6 +46,7 @@ use tidings_core::{CloseCode, Durability, DurableKey, Instant, Priority, TimerWh
 use tidings_protocol::{ErrorBody, RequestId, ServerBody, ServerFrame};
 use tidings_storage::{Submission, Ticket, Write, fault_point};
 
+use crate::clock::Stopwatch;
 use crate::delivery_record::DeliveryRecord;
 use crate::env::Env;
 use crate::group_letter::GroupSlot;
@@ -77,6 +78,8 @@ enum PendingWrite {
         connection: ConnectionKey,
         id: RequestId,
         span: PublishSpan,
+        /// When it was handed to the store, for one of each submission.
+        submitted: Option<Stopwatch>,
     },
     /// A message for later.
     Schedule {
@@ -447,6 +450,7 @@ impl Shard {
             while !rest.is_empty() {
                 let next = rest.split_off(piece(&rest));
                 let tickets: Vec<_> = rest.iter().filter_map(|s| s.ticket).collect();
+                self.time_submission(&rest);
                 fault_point("writes-submitting");
                 if let Err(error) = self.env.store.submit_as(priority, rest) {
                     for ticket in tickets {

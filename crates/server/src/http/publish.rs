@@ -19,7 +19,7 @@ use tidings_storage::Outcome;
 
 use super::access::{self, Port};
 use super::trace::Trace;
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::env::Env;
 use crate::pieces;
 use crate::problem::{HttpError, reserved, store_error};
@@ -41,7 +41,9 @@ pub(super) async fn publish(
     trace.add_to(&mut publish.headers);
     let topic = publish.topic.clone();
     let Publication { write, deliver_at, span } = checked(&env, &principal, publish)?;
+    let submitted = Stopwatch::start();
     let mut outcomes = env.door_lane.submit(env.store.as_ref(), vec![write]).await?;
+    env.metrics.publish_times.observe(submitted.elapsed());
     let outcome = answer(&env, deliver_at, outcomes.pop(), span)?;
     let mut out = Vec::new();
     PublishReply { topic, outcome }.encode(&mut out);
@@ -98,7 +100,11 @@ async fn publish_each(
             (topic, deliver_at, span)
         }));
     }
+    let submitted = (!writes.is_empty()).then(Stopwatch::start);
     let mut outcomes = pieces::submit(env, writes).await?.into_iter();
+    if let Some(submitted) = submitted {
+        env.metrics.publish_times.observe(submitted.elapsed());
+    }
     let results = results.into_iter().map(|result| {
         let (topic, deliver_at, span) = result?;
         let outcome = answer(env, deliver_at, outcomes.next(), span).map_err(|error| error.0)?;

@@ -4,10 +4,10 @@ use tidings_core::{Operation, Timestamp};
 use tidings_protocol::{
     ErrorBody, ErrorCode, Publish, Published, RequestId, Scheduled, ServerBody,
 };
-use tidings_storage::{Outcome, StoreError, fault_point};
+use tidings_storage::{Outcome, StoreError, Submission, Write, fault_point};
 
 use super::{ConnectionKey, PendingWrite, Shard};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::problem::{reserved, store_error};
 use crate::publication::{Publication, publication};
 use crate::spans::PublishSpan;
@@ -36,7 +36,7 @@ impl Shard {
         fault_point("publish-accepted");
         active.publishes_in_flight += 1;
         let pending = match deliver_at {
-            None => PendingWrite::Publish { connection, id, span },
+            None => PendingWrite::Publish { connection, id, span, submitted: None },
             Some(deliver_at) => PendingWrite::Schedule { connection, id, deliver_at, span },
         };
         self.write(write, Some(pending));
@@ -61,12 +61,33 @@ impl Shard {
         Ok(())
     }
 
+    /// Has the last publish of a submission measure how long all of it takes: a clock is read for each
+    /// submission, not for each message.
+    pub(super) fn time_submission(&mut self, submissions: &[Submission]) {
+        let publishes = submissions.iter().rev().filter_map(|submission| match &submission.write {
+            Write::Publish { .. } => submission.ticket,
+            Write::Remove { .. }
+            | Write::SaveCursor { .. }
+            | Write::DeleteCursor { .. }
+            | Write::SaveSession(_)
+            | Write::DeleteSession(_) => None,
+        });
+        let last = publishes.map(|ticket| ticket.tag as usize).next();
+        let pending = last.and_then(|tag| self.pending.get_mut(tag));
+        if let Some(PendingWrite::Publish { submitted, .. }) = pending {
+            *submitted = Some(Stopwatch::start());
+        }
+    }
+
     /// Tells whoever waits for the write with this tag what came of it. `published` is the
     /// message's place if it has one.
     pub(super) fn write_done(&mut self, tag: u64, outcome: Result<Published, &Outcome>) {
         let Some(pending) = self.pending.try_remove(tag as usize) else { return };
         match pending {
-            PendingWrite::Publish { connection, id, span } => {
+            PendingWrite::Publish { connection, id, span, submitted } => {
+                if let Some(submitted) = submitted {
+                    self.env.metrics.publish_times.observe(submitted.elapsed());
+                }
                 self.publish_answered((connection, id), outcome, span);
             }
             PendingWrite::Schedule { connection, id, deliver_at, span } => {

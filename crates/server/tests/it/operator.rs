@@ -9,6 +9,7 @@ mod access;
 mod acting;
 mod config;
 mod disconnects;
+mod metrics;
 mod node;
 mod topics;
 mod users;
