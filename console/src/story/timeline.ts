@@ -1,0 +1,154 @@
+/** The story of a message as entries in time, and as lanes to draw: one for the log, one for each reader. */
+
+import type { Story, StoryEvent } from "../api/types.ts";
+
+/** What kind of thing happened, which chooses how it is drawn. */
+export type EntryKind = "log" | "sent" | "acked" | "failed" | "returned" | "givenUp";
+
+/** One thing that happened. */
+export interface Entry {
+  readonly at: number;
+  readonly kind: EntryKind;
+  /** Who it happened to; nothing for what happened in the log. */
+  readonly reader: string | undefined;
+  readonly attempt: number | undefined;
+  readonly client: string | undefined;
+  readonly text: string;
+}
+
+/** A mark on a lane, or a stretch if it took a while: shares of the lane's length, from 0 to 1. */
+export interface Mark {
+  readonly from: number;
+  readonly to: number;
+  readonly kind: EntryKind;
+  readonly text: string;
+}
+
+export interface Lane {
+  readonly name: string;
+  readonly marks: readonly Mark[];
+}
+
+/** Lanes over one stretch of time. */
+export interface Timeline {
+  readonly begins: number;
+  readonly ends: number;
+  readonly lanes: readonly Lane[];
+}
+
+const KINDS: Readonly<Record<string, EntryKind>> = {
+  sent: "sent",
+  acked: "acked",
+  nacked: "failed",
+  refused: "failed",
+  timed_out: "failed",
+  connection_ended: "failed",
+  returned: "returned",
+  given_up: "givenUp",
+};
+
+/** Everything that a story tells, the earliest first. */
+export function entriesOf(story: Story): Entry[] {
+  const entries = [...logEntries(story), ...(story.events ?? []).map(eventEntry)];
+  return entries
+    .map((entry, index) => ({ entry, index }))
+    .sort((a, b) => a.entry.at - b.entry.at || a.index - b.index)
+    .map(({ entry }) => entry);
+}
+
+/** Entries as lanes. Nothing if there is nothing to draw. */
+export function timelineOf(entries: readonly Entry[]): Timeline | undefined {
+  const first = entries[0];
+  const last = entries.at(-1);
+  if (first === undefined || last === undefined) return undefined;
+  const begins = first.at;
+  // What happened within one millisecond still needs a length to be drawn on.
+  const ends = Math.max(last.at, begins + 1);
+  const lanes = new Map<string, Entry[]>([["log", []]]);
+  for (const entry of entries) {
+    const name = entry.reader ?? "log";
+    const lane = lanes.get(name);
+    if (lane === undefined) lanes.set(name, [entry]);
+    else lane.push(entry);
+  }
+  const share = (at: number): number => (at - begins) / (ends - begins);
+  const drawn = [...lanes].map(([name, ofLane]) => ({ name, marks: marksOf(ofLane, share) }));
+  return { begins, ends, lanes: drawn };
+}
+
+/** A delivery is a stretch from when it was sent until it ended; what has no beginning is a mark. */
+function marksOf(entries: readonly Entry[], share: (at: number) => number): Mark[] {
+  const open = new Map<string, { readonly index: number; readonly at: number }>();
+  const marks: Mark[] = [];
+  for (const entry of entries) {
+    const key = `${entry.client ?? ""} ${entry.attempt ?? ""}`;
+    const to = share(entry.at);
+    if (entry.kind === "sent") {
+      open.set(key, { index: marks.length, at: entry.at });
+      marks.push({ from: to, to, kind: "sent", text: entry.text });
+      continue;
+    }
+    const begun = open.get(key);
+    open.delete(key);
+    if (begun === undefined) {
+      marks.push({ from: to, to, kind: entry.kind, text: entry.text });
+    } else {
+      // The stretch takes the place of the mark with which it began.
+      marks[begun.index] = { from: share(begun.at), to, kind: entry.kind, text: entry.text };
+    }
+  }
+  return marks;
+}
+
+function logEntries(story: Story): Entry[] {
+  const entries: Entry[] = [];
+  const add = (at: number | null | undefined, text: string, kind: EntryKind = "log"): void => {
+    if (at === null || at === undefined) return;
+    entries.push({ at, kind, reader: undefined, attempt: undefined, client: undefined, text });
+  };
+  const { published, scheduled } = story;
+  if (published !== null && published !== undefined) {
+    add(published.at, `Published to ${published.topic}${by(published.from)}`);
+  }
+  if (scheduled !== null && scheduled !== undefined) {
+    add(scheduled.at, `Accepted for later, to ${scheduled.topic}${by(scheduled.from)}`);
+    add(scheduled.deliver_at, "Due");
+  }
+  for (const place of story.places ?? []) {
+    if (place.replay_of === undefined) continue;
+    add(place.at, `Published again to ${place.topic}, from dead letter ${place.replay_of}`);
+  }
+  for (const letter of story.dead_letters ?? []) {
+    add(letter.at, `Became dead letter ${letter.offset}: ${letter.gave_up}`, "givenUp");
+  }
+  return entries;
+}
+
+function eventEntry(event: StoryEvent): Entry {
+  const kind = KINDS[event.what] ?? "failed";
+  const attempt = event.attempt === undefined ? "" : `, attempt ${event.attempt}`;
+  const client = event.client === undefined ? "" : `, ${event.client}`;
+  const member = event.group === undefined || event.user === undefined ? "" : ` by ${event.user}`;
+  return {
+    at: event.at,
+    kind,
+    reader: readerOf(event),
+    attempt: event.attempt,
+    client: event.client,
+    text: `${event.what.replaceAll("_", " ")}${member}${client}${attempt}`,
+  };
+}
+
+/** The name of a durable or shared subscription. */
+export function readerOf(of: {
+  readonly user?: string;
+  readonly durable?: string;
+  readonly group?: string;
+}): string {
+  if (of.group !== undefined) return `group ${of.group}`;
+  return of.durable === undefined ? (of.user ?? "?") : `${of.user ?? "?"} as ${of.durable}`;
+}
+
+function by(user: string | undefined): string {
+  return user === undefined ? "" : ` by ${user}`;
+}
