@@ -1,4 +1,4 @@
-/** What to do about each error. Made from docs/errors.md by scripts/errors.mjs; do not edit. */
+/** What to do about each error. Made from docs/errors.md by scripts/errors.ts; do not edit. */
 
 // biome-ignore format: one line for each text, as it is written.
 export const ERROR_TEXTS: Readonly<Record<string, string>> = {

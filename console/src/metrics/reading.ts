@@ -16,7 +16,8 @@ export interface Reading {
   readonly samples: ReadonlyMap<string, readonly Sample[]>;
 }
 
-const SAMPLE_LINE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{.*\})?\s+(\S+)/;
+/** A name, labels whose values may have braces in them, a value; then perhaps a time and an exemplar. */
+const SAMPLE_LINE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?\s+(\S+)/;
 const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"/g;
 
 /** Reads OpenMetrics text. Lines that are no samples are passed over. */

@@ -1,6 +1,6 @@
 /**
  * Writes `src/errors/texts.ts` from docs/errors.md, so that the console can say what to do about an error
- * without asking any other server: `node console/scripts/errors.mjs`.
+ * without asking any other server: `npm run errors -w console`.
  */
 
 import { readFile, writeFile } from "node:fs/promises";
@@ -10,10 +10,10 @@ import { pathToFileURL } from "node:url";
 const ROOT = resolve(import.meta.dirname, "../..");
 
 /** The sections of docs/errors.md by code, as text with its links written out as their names. */
-export function sectionsOf(markdown) {
+export function sectionsOf(markdown: string): Array<readonly [code: string, text: string]> {
   const sections = markdown.split(/^## /m).slice(1);
   return sections.map((section) => {
-    const [code, ...lines] = section.split("\n");
+    const [code = "", ...lines] = section.split("\n");
     const text = lines
       .join("\n")
       .trim()
@@ -26,11 +26,11 @@ export function sectionsOf(markdown) {
 }
 
 /** The module as it should be. */
-export async function moduleOfTexts() {
+export async function moduleOfTexts(): Promise<string> {
   const sections = sectionsOf(await readFile(resolve(ROOT, "docs/errors.md"), "utf8"));
   const lines = sections.map(([code, text]) => `  ${code}:\n    ${JSON.stringify(text)},`);
   return [
-    "/** What to do about each error. Made from docs/errors.md by scripts/errors.mjs; do not edit. */",
+    "/** What to do about each error. Made from docs/errors.md by scripts/errors.ts; do not edit. */",
     "",
     "// biome-ignore format: one line for each text, as it is written.",
     "export const ERROR_TEXTS: Readonly<Record<string, string>> = {",
