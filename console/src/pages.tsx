@@ -52,7 +52,7 @@ export const PAGE_GROUPS: ReadonlyArray<{
     title: "Messages",
     pages: [
       { name: "topics", title: "Topics", Show: TopicsPage, ShowOne: TopicPage },
-      { name: "messages", title: "Story of a message", Show: MessagesPage },
+      { name: "messages", title: "Message story", Show: MessagesPage },
       { name: "scheduled", title: "Scheduled", Show: ScheduledPage },
       {
         name: "dead-letters",

@@ -18,16 +18,12 @@ export function Shell(props: { readonly leave: () => void }): VNode {
   // Going anywhere closes the menu.
   useEffect(() => setMenuOpen(false), [route]);
 
-  const skip = (event: MouseEvent): void => {
-    event.preventDefault();
-    main.current?.focus();
-  };
   return (
     <div class="shell">
-      <a class="skip" href={hrefOf(route.page)} onClick={skip}>
-        Skip to the page
-      </a>
       <header class="side">
+        <button type="button" class="skip" onClick={() => main.current?.focus()}>
+          Skip to the page
+        </button>
         <div class="brand">
           <a href={hrefOf("overview")}>
             <Mark /> Tidings

@@ -31,7 +31,7 @@ export interface NodeState {
     readonly directory: string | null;
     readonly topics: number;
     readonly messages: number;
-    readonly disk_bytes: number;
+    readonly disk_bytes: number | null;
     readonly disk_bytes_max: number | null;
     readonly disk_free_bytes: number | null;
   };

@@ -110,7 +110,7 @@ function ConnectForm(props: {
             type="password"
             autocomplete="off"
             required={!node.auth_open}
-            placeholder={node.auth_open ? "" : "tidings token alice"}
+            placeholder={node.auth_open ? "" : "tidings token --user alice"}
           />
         </label>
       </div>

@@ -109,7 +109,7 @@ function Letters(props: { readonly letters: readonly DeadLetterRow[] }): VNode {
         { title: "Topic", kind: "long", of: (row) => <TopicLink topic={row.topic} /> },
         { title: "By", kind: "long", of: (row) => <Whose {...row} /> },
         { title: "Why", of: (row) => <Badge kind="warn">{row.gave_up}</Badge> },
-        { title: "Reasons", kind: "long", of: (row) => cut(row.reasons ?? "", 120) || "–" },
+        { title: "Reasons", kind: "long", of: (row) => cut(row.reasons ?? "", 60) || "–" },
         { title: "Attempts", kind: "number", of: (row) => whole(row.attempts) },
         { title: "Size", kind: "number", of: (row) => bytes(row.bytes) },
       ]}

@@ -94,7 +94,7 @@ export function OverviewPage(): VNode {
             title={graph.title}
             lines={linesOf(graph, view.points)}
             times={view.points.map((point) => point.at)}
-            room={POINTS_MAX}
+            room={roomFor(view.points.length)}
             format={graph.format}
           />
         ))}
@@ -103,6 +103,11 @@ export function OverviewPage(): VNode {
       <Values points={view.points} />
     </>
   );
+}
+
+/** A minute at first; more as there is more to show, so that lines are not squeezed into a corner. */
+function roomFor(count: number): number {
+  return Math.min(POINTS_MAX, Math.max(60, count));
 }
 
 function linesOf(graph: Graph, points: readonly Point[]): Line[] {

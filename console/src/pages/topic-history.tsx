@@ -1,8 +1,9 @@
 /** What was published to a topic and is kept. */
 
 import type { VNode } from "preact";
+import type { Api } from "../api/api.ts";
 import type { Query } from "../api/request.ts";
-import type { HistoryPage } from "../api/types.ts";
+import type { HistoryPage, StoredMessage } from "../api/types.ts";
 import { whole } from "../format.ts";
 import { MessageRows } from "../parts/message-rows.tsx";
 import { Answer, Empty } from "../parts/notices.tsx";
@@ -21,14 +22,11 @@ export function TopicHistory(props: {
 }): VNode {
   const { topic, query } = props;
   const { api } = useShared();
-  const read = async (signal: AbortSignal): Promise<HistoryPage> => {
-    const start = startOf(query);
-    if (start !== undefined) return api.history({ topic, limit: PAGE, ...start }, signal);
-    const { epoch, offset, first } = await api.topic(topic, signal);
-    const before = offset - PAGE;
-    const after = before < first ? undefined : `${epoch}:${before}`;
-    return api.history({ topic, limit: PAGE, after }, signal);
-  };
+  const start = startOf(query);
+  const read = (signal: AbortSignal): Promise<HistoryPage> =>
+    start === undefined
+      ? pageBefore(api, topic, Number(query.before ?? Number.NaN), signal)
+      : api.history({ topic, limit: PAGE, ...start }, signal);
   const { state, reload } = useLoaded(read, [topic, query]);
   return (
     <Section
@@ -57,48 +55,97 @@ export function TopicHistory(props: {
         ]}
       />
       <Answer state={state} reload={reload}>
-        {(page) => <Page page={page} query={query} />}
+        {(page) =>
+          start === undefined ? <Backward page={page} /> : <Forward page={page} query={query} />
+        }
       </Answer>
     </Section>
   );
 }
 
-function Page(props: {
+/** A page of what was published before an offset, or of the last messages, the newest first. */
+function Backward(props: { readonly page: HistoryPage }): VNode {
+  const { page } = props;
+  const earliest = page.messages[0];
+  return (
+    <>
+      <Rows page={page} messages={[...page.messages].reverse()} order="the newest first" />
+      {earliest !== undefined && earliest.offset > page.first && (
+        <nav class="pager" aria-label="Pages">
+          <a
+            href={hrefOf("topics", page.topic, {
+              view: "history",
+              before: String(earliest.offset),
+            })}
+          >
+            Earlier messages
+          </a>
+        </nav>
+      )}
+    </>
+  );
+}
+
+/** A page from some place on, the oldest first. */
+function Forward(props: {
   readonly page: HistoryPage;
   readonly query: Readonly<Record<string, string>>;
 }): VNode {
-  const { page } = props;
-  const first = page.messages[0];
-  const last = page.messages.at(-1);
+  const { page, query } = props;
+  return (
+    <>
+      <Rows page={page} messages={page.messages} order="the oldest first" />
+      <Pager
+        page="topics"
+        subject={page.topic}
+        query={query}
+        cursor={page.cursor}
+        more={page.more}
+      />
+    </>
+  );
+}
+
+function Rows(props: {
+  readonly page: HistoryPage;
+  readonly messages: readonly StoredMessage[];
+  readonly order: string;
+}): VNode {
+  const { page, messages } = props;
+  if (messages.length === 0) {
+    return (
+      <Empty>Nothing is kept there. The last offset of the topic is {whole(page.offset)}.</Empty>
+    );
+  }
   return (
     <>
       {!page.recovered && (
         <p class="notice warn">
-          Messages are missing before the first one here: they were trimmed by retention, or are
-          damaged.
+          Some messages are missing: they were trimmed by retention, or are damaged.
         </p>
       )}
-      {first === undefined || last === undefined ? (
-        <Empty>Nothing is kept from there on. The last offset is {whole(page.offset)}.</Empty>
-      ) : (
-        <MessageRows
-          messages={page.messages}
-          label={`Messages ${first.offset} to ${last.offset}`}
-        />
-      )}
-      <Pager
-        page="topics"
-        subject={page.topic}
-        query={props.query}
-        cursor={page.cursor}
-        more={page.more}
-      >
-        {first !== undefined &&
-          last !== undefined &&
-          `Offsets ${whole(first.offset)} to ${whole(last.offset)} of ${whole(page.first)} to ${whole(page.offset)}`}
-      </Pager>
+      <p class="quiet">
+        {whole(messages.length)} messages, {props.order}. Kept are offsets {whole(page.first)} to{" "}
+        {whole(page.offset)}.
+      </p>
+      <MessageRows messages={messages} label={`Messages, ${props.order}`} />
     </>
   );
+}
+
+/** The messages before an offset; the last ones if it is no number. */
+async function pageBefore(
+  api: Api,
+  topic: string,
+  before: number,
+  signal: AbortSignal,
+): Promise<HistoryPage> {
+  const { epoch, offset, first } = await api.topic(topic, signal);
+  const end = Number.isNaN(before) ? offset + 1 : before;
+  const last = Math.max(first - 1, end - 1 - PAGE);
+  const after = last < 1 ? undefined : `${epoch}:${last}`;
+  const page = await api.history({ topic, limit: PAGE, after }, signal);
+  return { ...page, messages: page.messages.filter((message) => message.offset < end) };
 }
 
 /** From where the address wants to read; nothing if it does not say. */

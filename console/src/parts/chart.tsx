@@ -5,7 +5,7 @@
 
 import type { VNode } from "preact";
 import { useRef, useState } from "preact/hooks";
-import { local } from "../format.ts";
+import { duration, local } from "../format.ts";
 import { ceilingOf, linePath } from "../metrics/line.ts";
 
 /** One line of a chart. */
@@ -43,7 +43,7 @@ export function Chart(props: {
   return (
     <figure class="chart" aria-label={props.title}>
       <figcaption>
-        <h3>{props.title}</h3>
+        <h2>{props.title}</h2>
         <span class="quiet when">
           {shown === undefined || time === undefined ? "" : local(time).slice(11)}
         </span>
@@ -82,6 +82,10 @@ export function Chart(props: {
           ))}
           {shown !== undefined && <Pointer place={(room - times.length + at) / (room - 1)} />}
         </svg>
+      </div>
+      <div class="span quiet" aria-hidden="true">
+        <span>{duration(room * 1000)} ago</span>
+        <span>now</span>
       </div>
     </figure>
   );

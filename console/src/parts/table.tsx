@@ -16,36 +16,37 @@ export function Table<Row>(props: {
   readonly columns: ReadonlyArray<Column<Row>>;
   readonly rows: readonly Row[];
   readonly keyOf: (row: Row) => string | number;
-  /** A caption that repeats the heading above it is for screen readers alone. */
-  readonly captionShown?: boolean;
 }): VNode {
   return (
-    <table class="table">
-      <caption class={props.captionShown ? "" : "unseen"}>{props.caption}</caption>
-      <thead>
-        <tr>
-          {props.columns.map((column) => (
-            <th key={column.title} scope="col" class={column.kind ?? "text"}>
-              {column.kind === "actions" ? (
-                <span class="unseen">{column.title}</span>
-              ) : (
-                column.title
-              )}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {props.rows.map((row) => (
-          <tr key={props.keyOf(row)}>
+    <div class="sheet">
+      <table class="table">
+        {/* The heading above says it to eyes already. */}
+        <caption class="unseen">{props.caption}</caption>
+        <thead>
+          <tr>
             {props.columns.map((column) => (
-              <td key={column.title} class={column.kind ?? "text"} data-title={column.title}>
-                {column.of(row)}
-              </td>
+              <th key={column.title} scope="col" class={column.kind ?? "text"}>
+                {column.kind === "actions" ? (
+                  <span class="unseen">{column.title}</span>
+                ) : (
+                  column.title
+                )}
+              </th>
             ))}
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          {props.rows.map((row) => (
+            <tr key={props.keyOf(row)}>
+              {props.columns.map((column) => (
+                <td key={column.title} class={column.kind ?? "text"} data-title={column.title}>
+                  {column.of(row)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }

@@ -81,7 +81,8 @@ function marksOf(entries: readonly Entry[], share: (at: number) => number): Mark
   const open = new Map<string, { readonly index: number; readonly at: number }>();
   const marks: Mark[] = [];
   for (const entry of entries) {
-    const key = `${entry.client ?? ""} ${entry.attempt ?? ""}`;
+    // What ended a delivery does not always say which attempt it was; a client has one at a time.
+    const key = entry.client ?? "";
     const to = share(entry.at);
     if (entry.kind === "sent") {
       open.set(key, { index: marks.length, at: entry.at });
