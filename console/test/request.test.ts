@@ -107,6 +107,12 @@ test("no answer is a temporary error", async () => {
   assert.deepEqual([error.code, error.temporary], ["unreachable", true]);
 });
 
+test("an error of the SDK keeps its code", () => {
+  const error = Object.assign(new Error("no"), { code: "bad_filter" });
+  assert.equal(asApiError(error).code, "bad_filter");
+  assert.equal(asApiError(new Error("no")).code, "page_fault");
+});
+
 test("a question that was given up is no error of the server", async () => {
   const stop = new AbortController();
   stop.abort();

@@ -14,7 +14,7 @@ const STORY: Story = {
   ],
   events: [
     { at: 1000, what: "sent", attempt: 1, user: "alice", durable: "worker", client: "c" },
-    { at: 1100, what: "nacked", attempt: 1, user: "alice", durable: "worker", client: "c" },
+    { at: 1100, what: "nacked", user: "alice", durable: "worker", client: "c" },
     { at: 1500, what: "sent", attempt: 2, user: "alice", durable: "worker", client: "c" },
     { at: 1600, what: "given_up", group: "g", filter: "jobs/#" },
   ],
@@ -57,10 +57,21 @@ test("draws a delivery as a stretch, and one without an end as a mark", () => {
       Number(mark.to.toFixed(3)),
     ]),
     [
-      ["failed", 0, 0.111],
-      ["sent", 0.556, 0.556],
+      ["failed", 0, 0.181],
+      ["sent", 0.528, 0.528],
     ],
   );
+});
+
+test("tells apart what came close together before something much later", () => {
+  const events = [0, 1, 2, 100_000].map((at) => ({
+    at,
+    what: "timed_out",
+    user: "u",
+    durable: "d",
+  }));
+  const marks = timelineOf(entriesOf({ id: "x", events }))?.lanes[1]?.marks ?? [];
+  assert.ok((marks[2]?.to ?? 0) - (marks[1]?.to ?? 0) > 0.1);
 });
 
 test("draws what happened within a millisecond, and nothing where nothing did", () => {

@@ -93,7 +93,10 @@ export function isAborted(error: unknown): boolean {
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new ApiError({ code: "page_fault", message, status: 0, temporary: false });
+  // Errors of the SDK have the codes of the server, and some of their own.
+  const told = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = typeof told === "string" ? told : "page_fault";
+  return new ApiError({ code, message, status: 0, temporary: false });
 }
 
 function addressOf(wanted: Wanted): string {

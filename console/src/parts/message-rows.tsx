@@ -1,6 +1,6 @@
 /** Messages under each other, each of which opens to show everything. */
 
-import type { VNode } from "preact";
+import { Component, type VNode } from "preact";
 import type { StoredMessage } from "../api/types.ts";
 import { cut, iso, local } from "../format.ts";
 import { previewOf, readable } from "../message-data.ts";
@@ -25,21 +25,28 @@ export function MessageRows(props: {
   );
 }
 
-function MessageRow(props: { readonly message: StoredMessage }): VNode {
-  const { message } = props;
-  return (
-    <details>
-      <summary>
-        <span class="offset">{message.offset}</span>
-        <time dateTime={iso(message.at)} title={iso(message.at)}>
-          {local(message.at, "milliseconds").slice(11)}
-        </time>
-        <span class="from">{message.from ?? "–"}</span>
-        <code>{cut(previewOf(message), PREVIEW_MAX)}</code>
-      </summary>
-      <MessageInFull message={message} />
-    </details>
-  );
+/** A message never changes, so that its row is drawn once, however often those around it are. */
+class MessageRow extends Component<{ readonly message: StoredMessage }> {
+  override shouldComponentUpdate(next: { readonly message: StoredMessage }): boolean {
+    return next.message !== this.props.message;
+  }
+
+  override render(): VNode {
+    const { message } = this.props;
+    return (
+      <details>
+        <summary>
+          <span class="offset">{message.offset}</span>
+          <time dateTime={iso(message.at)} title={iso(message.at)}>
+            {local(message.at, "milliseconds").slice(11)}
+          </time>
+          <span class="from">{message.from ?? "–"}</span>
+          <code>{cut(previewOf(message), PREVIEW_MAX)}</code>
+        </summary>
+        <MessageInFull message={message} />
+      </details>
+    );
+  }
 }
 
 function MessageInFull(props: { readonly message: StoredMessage }): VNode {

@@ -23,6 +23,7 @@ export function TimelineDrawing(props: { readonly timeline: Timeline }): VNode {
         <span class="lane-name" />
         <div class="ticks quiet">
           <span>{local(begins, "milliseconds").slice(11)}</span>
+          <span>not to scale</span>
           <span>+{duration(ends - begins)}</span>
         </div>
       </div>

@@ -71,9 +71,19 @@ export function timelineOf(entries: readonly Entry[]): Timeline | undefined {
     if (lane === undefined) lanes.set(name, [entry]);
     else lane.push(entry);
   }
-  const share = (at: number): number => (at - begins) / (ends - begins);
+  const share = scaleOf(entries, begins, ends);
   const drawn = [...lanes].map(([name, ofLane]) => ({ name, marks: marksOf(ofLane, share) }));
   return { begins, ends, lanes: drawn };
+}
+
+/**
+ * Where a time is drawn: half by the clock, half by its rank among all times, so that what came close
+ * together can be told apart even if much later something else happened.
+ */
+function scaleOf(entries: readonly Entry[], begins: number, ends: number): (at: number) => number {
+  const times = [...new Set(entries.map((entry) => entry.at))];
+  const ranks = new Map(times.map((at, index) => [at, index / Math.max(1, times.length - 1)]));
+  return (at) => ((at - begins) / (ends - begins) + (ranks.get(at) ?? 0)) / 2;
 }
 
 /** A delivery is a stretch from when it was sent until it ended; what has no beginning is a mark. */
