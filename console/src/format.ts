@@ -59,8 +59,9 @@ export function duration(ms: number | null | undefined): string {
 
 /** How long ago something was, seen from `now`. */
 export function ago(at: number, now: number): string {
-  const past = now - at;
-  if (Math.abs(past) < 1000) return "now";
+  // Nobody needs tenths of a second here, and they would only flicker.
+  const past = Math.trunc((now - at) / 1000) * 1000;
+  if (past === 0) return "now";
   return past > 0 ? `${duration(past)} ago` : `in ${duration(-past)}`;
 }
 

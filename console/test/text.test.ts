@@ -24,6 +24,8 @@ test("numbers, sizes and durations", () => {
   assert.equal(duration(86_403_000), "1 d");
   assert.equal(duration(90_000_000), "1 d 1 h");
   assert.equal(ago(1000, 61_000), "1 min ago");
+  assert.equal(ago(1000, 13_900), "12 s ago");
+  assert.equal(ago(1000, 1900), "now");
   assert.equal(ago(61_000, 1000), "in 1 min");
   assert.equal(cut("abcdef", 4), "abc…");
   assert.equal(iso(Number.MAX_VALUE), String(Number.MAX_VALUE));
