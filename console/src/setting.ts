@@ -1,21 +1,17 @@
 /** Settings of the configuration as text. */
 
 import type { Json } from "./api/types.ts";
-import { bytes, duration, whole } from "./format.ts";
+import { whole } from "./format.ts";
 
-/** A setting's value; the end of its name says the unit of a number. */
-export function settingText(name: string, value: Json): string {
+/** A setting's value. Durations and sizes have their units already. */
+export function settingText(value: Json): string {
   if (value === null) return "not set";
   if (typeof value === "boolean") return value ? "yes" : "no";
-  if (typeof value === "number") {
-    if (name.endsWith("_ms")) return duration(value);
-    if (/(^|_)bytes(_|$)/.test(name)) return bytes(value);
-    return whole(value);
-  }
+  if (typeof value === "number") return whole(value);
   if (typeof value === "string") return value;
   if (Array.isArray(value)) {
     if (value.length === 0) return "none";
-    return value.map((entry) => settingText("", entry)).join(", ");
+    return value.map(settingText).join(", ");
   }
   return JSON.stringify(value);
 }

@@ -6,6 +6,7 @@ import { PAGE_GROUPS, pageOf } from "./pages.tsx";
 import { Mark } from "./parts/mark.tsx";
 import { hrefOf, type Route } from "./route.ts";
 import { useRoute } from "./state/location.ts";
+import { useShared } from "./state/shared.ts";
 import { applyTheme, keptTheme, THEMES, type Theme } from "./state/theme.ts";
 
 /** The console of somebody who is signed in. */
@@ -13,6 +14,9 @@ export function Shell(props: { readonly leave: () => void }): VNode {
   const route = useRoute();
   const [isMenuOpen, setMenuOpen] = useState(false);
   const main = useRef<HTMLElement>(null);
+  const { feed } = useShared();
+  // The charts go on while another page is looked at.
+  useEffect(() => feed.listen(() => {}), [feed]);
   const page = pageOf(route);
   useArrival(route, page.title);
   // Going anywhere closes the menu.

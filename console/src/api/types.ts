@@ -329,7 +329,8 @@ export interface Disconnect {
   readonly code: number | null;
   readonly reason: string;
   readonly by: string;
-  readonly lasted_ms: number;
+  /** Nothing for one that never came through `connect`. */
+  readonly lasted_ms: number | null;
   readonly node: string;
 }
 

@@ -79,7 +79,12 @@ export class MetricsFeed {
   #take(reading: Reading): void {
     const before = this.#latest;
     this.#latest = reading;
-    if (before === undefined || reading.at - before.at > GAP_MS) return;
+    if (before === undefined) return;
+    if (reading.at - before.at > GAP_MS) {
+      // Nobody looked for a while: a line over that time would tell what nobody has seen.
+      this.#points = [];
+      return;
+    }
     const point = pointBetween(before, reading, Date.now());
     this.#points = [...this.#points.slice(1 - POINTS_MAX), point];
     for (const [code, perSecond] of point.errors) {

@@ -65,7 +65,7 @@ function Settings(props: { readonly name: string; readonly settings: readonly Se
       keyOf={(row) => row.name}
       columns={[
         { title: "Key", kind: "long", of: (row) => <code>{row.name}</code> },
-        { title: "Value", kind: "long", of: (row) => settingText(row.name, row.value) },
+        { title: "Value", kind: "long", of: (row) => settingText(row.value) },
       ]}
     />
   );

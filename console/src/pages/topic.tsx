@@ -79,7 +79,7 @@ function About(props: { readonly topic: string }): VNode {
             <Facts
               facts={Object.entries(topic.policy).map(([name, value]) => [
                 name,
-                settingText(name, value),
+                settingText(value),
               ])}
             />
           </Section>
