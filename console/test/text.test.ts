@@ -63,6 +63,7 @@ test("data goes into a form and comes back as it was", () => {
   ]) {
     assert.deepEqual(carrierOf(draftOf(carrier)), carrier);
   }
+  assert.deepEqual(draftOf({ data: "text" }), { kind: "text", text: "text" });
   assert.throws(() => carrierOf({ kind: "json", text: "{" }), /no JSON/);
   assert.throws(() => carrierOf({ kind: "base64", text: "ä" }), /no base64/);
   assert.equal(previewOf({ data_base64: "AAEC" }), "3 bytes");
