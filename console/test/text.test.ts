@@ -112,11 +112,11 @@ test("settings are named as the documentation names them", () => {
   assert.equal(settingText(null), "not set");
 });
 
-test("a server that listens everywhere is reached by the console's own name", () => {
+test("the public port is looked for on the host of the console", () => {
   const node = (address: string, tls = false) => ({
     public: { address, tls, websocket_path: "/v1/ws" },
   });
-  assert.equal(publicAddress(node("127.0.0.1:8000"), "h"), "ws://127.0.0.1:8000/v1/ws");
+  assert.equal(publicAddress(node("127.0.0.1:8000"), "localhost"), "ws://localhost:8000/v1/ws");
   assert.equal(publicAddress(node("0.0.0.0:443", true), "h"), "wss://h:443/v1/ws");
   assert.equal(publicAddress(node("[::]:8000"), "[::1]"), "ws://[::1]:8000/v1/ws");
 });

@@ -46,7 +46,10 @@ function WithNode(props: { readonly node: NodeState }): VNode {
     const fields = new FormData(event.currentTarget);
     setError(undefined);
     try {
-      const begun = new Trial(String(fields.get("url")), String(fields.get("token")));
+      const begun = new Trial(
+        publicAddress(props.node, location.hostname),
+        String(fields.get("token")),
+      );
       setTrial(begun);
       await begun.connect();
     } catch (thrown) {
@@ -69,6 +72,7 @@ function WithNode(props: { readonly node: NodeState }): VNode {
             </button>
           </div>
         )}
+        {view !== undefined && <Refused status={view.state.status} isOpen={props.node.auth_open} />}
         {error !== undefined && <Failure error={error} />}
       </Section>
       {trial !== undefined && view !== undefined && (
@@ -86,6 +90,19 @@ function WithNode(props: { readonly node: NodeState }): VNode {
   );
 }
 
+/** Browsers do not tell a page why a server refused its WebSocket, so the likely reason is said here. */
+function Refused(props: { readonly status: string; readonly isOpen: boolean }): VNode | null {
+  const isRefused = props.status === "reconnecting" || props.status === "offline";
+  if (!isRefused || props.isOpen) return null;
+  return (
+    <p class="notice warn">
+      If it never connects: this server takes WebSockets of pages only from the origins in{" "}
+      <code>server.allowed_origins</code>. Add <code>{location.origin}</code> there to try it from
+      this console.
+    </p>
+  );
+}
+
 function ConnectForm(props: {
   readonly node: NodeState;
   readonly connect: (event: SubmitEvent) => Promise<void>;
@@ -93,27 +110,19 @@ function ConnectForm(props: {
   const { node } = props;
   return (
     <form class="stack" onSubmit={(event) => void props.connect(event)}>
-      <div class="fields">
-        <label>
-          <span>Address</span>
-          <input
-            name="url"
-            required
-            defaultValue={publicAddress(node, location.hostname)}
-            spellcheck={false}
-          />
-        </label>
-        <label>
-          <span>{node.auth_open ? "Token (this server wants none)" : "Token"}</span>
-          <input
-            name="token"
-            type="password"
-            autocomplete="off"
-            required={!node.auth_open}
-            placeholder={node.auth_open ? "" : "tidings token --user alice"}
-          />
-        </label>
-      </div>
+      <p>
+        To <code>{publicAddress(node, location.hostname)}</code>
+      </p>
+      <label class="narrow">
+        <span>{node.auth_open ? "Token (this server wants none)" : "Token"}</span>
+        <input
+          name="token"
+          type="password"
+          autocomplete="off"
+          required={!node.auth_open}
+          placeholder={node.auth_open ? "" : "tidings token --user alice"}
+        />
+      </label>
       <div class="buttons start">
         <button type="submit" class="main">
           Connect
