@@ -126,5 +126,11 @@ export function restarted(conversation: Conversation): Conversation {
 
 /** The last message that somebody else wrote; reading it is worth telling. */
 export function lastOfOthers(conversation: Conversation): Sent | undefined {
-  return conversation.sent.findLast((message) => message.from !== conversation.me);
+  for (let index = conversation.sent.length - 1; index >= 0; index -= 1) {
+    const message = conversation.sent[index];
+    if (message !== undefined && message.from !== conversation.me) {
+      return message;
+    }
+  }
+  return undefined;
 }

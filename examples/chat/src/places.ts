@@ -12,7 +12,7 @@ import type { Session } from "./session.ts";
 import { Talk } from "./talk.ts";
 
 /** The room in which everybody begins. */
-const FIRST_ROOM: Place = { kind: "room", name: "general" };
+const FIRST_ROOM = { kind: "room", name: "general" } as const;
 
 /** Rooms that the directory shows at most. */
 const DIRECTORY_MAX = 1_000;

@@ -42,25 +42,26 @@ export function rowsOf(conversation: Conversation, shown: Shown): readonly Row[]
   const rows: Row[] = [];
   let before: MessageRow | undefined;
   let marked = shown.unreadAfter === undefined;
-  const append = (message: Omit<MessageRow, "row" | "begins">) => {
+  const append = (message: Omit<MessageRow, "row" | "begins">, isFirstUnread: boolean) => {
     const isNewDay = before === undefined || dayOf(before.at) !== dayOf(message.at);
     if (isNewDay) {
       rows.push({ row: "day", key: `day-${message.key}`, at: message.at });
     }
-    const begins = isNewDay || before?.from !== message.from || message.at - before.at > RUN_MS;
+    if (isFirstUnread) {
+      rows.push({ row: "unread", key: "unread" });
+    }
+    const begins =
+      isFirstUnread || isNewDay || before?.from !== message.from || message.at - before.at > RUN_MS;
     before = { row: "message", ...message, begins };
     rows.push(before);
   };
   for (const message of conversation.sent) {
-    const isUnread = message.offset > (shown.unreadAfter ?? 0);
-    if (!marked && isUnread && message.from !== conversation.me) {
-      rows.push({ row: "unread", key: "unread" });
-      marked = true;
-    }
-    append(sentRow(message, conversation.me, shown));
+    const isUnread = message.offset > (shown.unreadAfter ?? 0) && message.from !== conversation.me;
+    append(sentRow(message, conversation.me, shown), isUnread && !marked);
+    marked ||= isUnread;
   }
   for (const message of conversation.unsent) {
-    append(unsentRow(message, conversation.me));
+    append(unsentRow(message, conversation.me), false);
   }
   return rows;
 }

@@ -11,6 +11,8 @@ import {
   type Delivery,
   type Message,
   type Position,
+  type Published,
+  type Scheduled,
   type Subscription,
   TidingsError,
 } from "@tidings/client";
@@ -331,8 +333,8 @@ export class Talk {
     return pageBefore((options) => this.#client.history(this.#topics.messages, options), end);
   }
 
-  #published(key: string, result: { readonly offset?: number }): void {
-    if (result.offset !== undefined) {
+  #published(key: string, result: Published | Scheduled): void {
+    if ("offset" in result) {
       const published = { offset: result.offset, at: Date.now() };
       this.#put(timeline.withPublished(this.conversation.value, key, published));
     }
@@ -371,8 +373,11 @@ export class Talk {
     const read = timeline.lastOfOthers(this.conversation.value);
     const mine = this.positions.reads.value.get(this.#me);
     const epoch = this.epoch.value;
-    const isNews = mine?.epoch !== epoch || (read !== undefined && mine.offset < read.offset);
-    if (epoch !== undefined && read !== undefined && isNews) {
+    if (epoch === undefined || read === undefined) {
+      return;
+    }
+    const isKnown = mine !== undefined && mine.epoch === epoch && mine.offset >= read.offset;
+    if (!isKnown) {
       this.positions.iRead({ epoch, offset: read.offset });
     }
   }

@@ -1,10 +1,10 @@
 /** The chat of somebody who is signed in: the places on one side, one of them on the other. */
 
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { useObserved } from "../observed.ts";
 import { type Place, placeId } from "../place.ts";
 import { Places } from "../places.ts";
-import { route } from "../route.ts";
+import { goTo, route } from "../route.ts";
 import type { Session } from "../session.ts";
 import { ConnectionBanner } from "./connection-banner.tsx";
 import { ConversationPage } from "./conversation-page.tsx";
@@ -15,6 +15,7 @@ export function Chat({ session }: { readonly session: Session }) {
   useEffect(() => () => places.stop(), [places]);
   const place = useObserved(route);
   useTitle(places);
+  useFirstPlace(places);
   return (
     <div class={place === undefined ? "chat shows-list" : "chat shows-place"}>
       <ConnectionBanner client={session.client} />
@@ -54,6 +55,20 @@ function PlaceShown({ session, places, place }: PlaceShownProps) {
       </button>
     </div>
   );
+}
+
+/** Where there is room for both, a place is shown beside the list from the beginning. */
+function useFirstPlace(places: Places): void {
+  const first = useObserved(places.talks).values().next().value?.place;
+  const isOver = useRef(!matchMedia("(width > 720px)").matches);
+  useEffect(() => {
+    if (!isOver.current && first !== undefined) {
+      isOver.current = true;
+      if (route.value === undefined) {
+        goTo(first);
+      }
+    }
+  }, [first]);
 }
 
 /** Unread messages stand in the title, which shows while the tab does not. */

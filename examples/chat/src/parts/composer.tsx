@@ -74,7 +74,12 @@ export function Composer({ session, places, talk }: ComposerProps) {
         aria-invalid={problem !== ""}
         aria-describedby="composer-problem"
       />
-      <button class="primary" data-testid="send" disabled={text.trim() === "" || problem !== ""}>
+      <button
+        type="submit"
+        class="primary"
+        data-testid="send"
+        disabled={text.trim() === "" || problem !== ""}
+      >
         Send
       </button>
       <p id="composer-problem" class="problem" role="alert">

@@ -1,8 +1,9 @@
 /** Tells how the connection is, when it is not well. */
 
-import type { Client, State } from "@tidings/client";
+import type { Client } from "@tidings/client";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type Banner, bannerOf, type Health, healthAfter, healthAtFirst } from "../banner.ts";
+import { useClientState } from "../client-state.ts";
 import { useNow } from "../observed.ts";
 import { outboxMessages } from "../outbox.ts";
 
@@ -60,19 +61,4 @@ function WhatNext({ banner, client }: { readonly banner: Banner; readonly client
         </button>
       );
   }
-}
-
-function useClientState(client: Client): State {
-  const [, redraw] = useState(0);
-  useEffect(() => {
-    const changed = () => redraw((count) => count + 1);
-    const stops = [client.on("state", changed), client.on("waiting", changed)];
-    changed();
-    return () => {
-      for (const stop of stops) {
-        stop();
-      }
-    };
-  }, [client]);
-  return client.state;
 }

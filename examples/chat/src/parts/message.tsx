@@ -6,7 +6,8 @@ import type { Talk } from "../talk.ts";
 import { Avatar } from "./avatar.tsx";
 
 /** One to three emoji and nothing else. */
-const EMOJI_ALONE = /^(?:\p{RGI_Emoji}\s*){1,3}$/v;
+const EMOJI_ALONE =
+  /^(?:(?:\p{Regional_Indicator}{2}|\p{Extended_Pictographic}(?:\uFE0F|\p{Emoji_Modifier}|\u200D\p{Extended_Pictographic})*)\s*){1,3}$/u;
 
 export function MessageLine({
   message,
@@ -44,7 +45,7 @@ interface RefusedProps {
 function Refused({ reason, talk, id }: RefusedProps) {
   const key = id.replace(/^mine-/, "");
   return (
-    <p class="problem">
+    <p class="problem refusal">
       Not sent: {reason}.{" "}
       <button type="button" onClick={() => talk.sayAgain(key)}>
         Try again

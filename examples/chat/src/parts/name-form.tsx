@@ -46,7 +46,7 @@ export function NameForm({ id, label, action, refuse, onName }: NameFormProps) {
         aria-invalid={problem !== ""}
         aria-describedby={`${id}-problem`}
       />
-      <button>{action}</button>
+      <button type="submit">{action}</button>
       <p id={`${id}-problem`} class="problem" role="alert">
         {problem}
       </p>

@@ -1,5 +1,6 @@
 /** Who is in a place now. In a room, choosing somebody begins a conversation of two. */
 
+import { useClientState } from "../client-state.ts";
 import { useObserved } from "../observed.ts";
 import type { Places } from "../places.ts";
 import { goTo } from "../route.ts";
@@ -18,6 +19,13 @@ interface PresenceListProps {
 export function PresenceList({ session, places, talk }: PresenceListProps) {
   const people = useObserved(talk.presence.people);
   const { place } = talk;
+  if (useClientState(session.client).status === "offline") {
+    return (
+      <ul class="presence" data-testid="presence" aria-label="Who is here">
+        <li>not known while offline</li>
+      </ul>
+    );
+  }
   if (place.kind === "direct") {
     const isHere = people.includes(place.other);
     return (

@@ -10,7 +10,7 @@ const NEAR_END = 48;
 const NEAR_START = 200;
 
 interface Scroll {
-  readonly list: RefObject<HTMLDivElement>;
+  readonly list: RefObject<HTMLDivElement | null>;
   readonly isAtEnd: boolean;
   readonly isAtStart: boolean;
   readonly toEnd: () => void;

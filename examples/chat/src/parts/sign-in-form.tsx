@@ -1,7 +1,7 @@
 /** Asks who one is. There is no password. */
 
 import type { TargetedEvent } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { NAME_RULE, parseName } from "../place.ts";
 import { signInAs } from "../session.ts";
 
@@ -13,6 +13,9 @@ type Attempt =
 export function SignInForm({ suggested }: { readonly suggested: string }) {
   const [typed, setTyped] = useState(suggested);
   const [attempt, setAttempt] = useState<Attempt>({ phase: "typing" });
+
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []);
 
   async function submit(event: TargetedEvent<HTMLFormElement>): Promise<void> {
     event.preventDefault();
@@ -42,6 +45,7 @@ export function SignInForm({ suggested }: { readonly suggested: string }) {
         </p>
         <label for="name">Your name</label>
         <input
+          ref={field}
           id="name"
           data-testid="sign-in-name"
           value={typed}
@@ -57,7 +61,12 @@ export function SignInForm({ suggested }: { readonly suggested: string }) {
         <p id="name-problem" class="problem" role="alert">
           {isRefused ? attempt.reason : ""}
         </p>
-        <button class="primary" data-testid="sign-in-submit" disabled={attempt.phase === "asking"}>
+        <button
+          type="submit"
+          class="primary"
+          data-testid="sign-in-submit"
+          disabled={attempt.phase === "asking"}
+        >
           {attempt.phase === "asking" ? "Signing in…" : "Sign in"}
         </button>
         <p class="quiet small">

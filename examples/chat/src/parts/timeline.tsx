@@ -30,10 +30,10 @@ export function Timeline({ talk }: { readonly talk: Talk }) {
   const isBusy = past.past === "loading" || (past.past === "loaded" && past.earlier === "loading");
   return (
     <div class="timeline">
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also for those who have only a keyboard. */}
       <div
         class="scroll"
         ref={list}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: whoever has only a keyboard scrolls, too.
         tabIndex={0}
         role="log"
         aria-live="polite"
