@@ -31,6 +31,9 @@ export type Health =
 /** A break that is shorter than this is nobody's business. */
 export const SILENT_MS = 2_000;
 
+/** A break that is longer than this is more than a hiccup. */
+export const HICCUP_MS = 5_000;
+
 /** How long it is said that all is well again. */
 export const RELIEF_MS = 2_500;
 
@@ -90,8 +93,9 @@ function lostBanner(health: Health, state: Lost, waiting: number, now: number): 
   if (now - health.since < SILENT_MS) {
     return { status: "hidden" };
   }
-  const isOffline = health.health === "lost" && health.said === "offline";
-  if (state.status !== "offline" && !isOffline) {
+  const wasSaid = health.health === "lost" && health.said === "offline";
+  const isOffline = state.status === "offline" && now - health.since >= HICCUP_MS;
+  if (!isOffline && !wasSaid) {
     return { status: "connecting", text: "Connecting…" };
   }
   const retryAt = "retryAt" in state ? state.retryAt : now;

@@ -1,40 +1,29 @@
 /**
  * The name of this device, for the server: one per tab, since a durable subscription belongs to one
- * connection at a time, and the same again after a reload, since what waits to be sent is kept under it.
+ * connection at a time, and the same again after a reload, so that the cursors are the same.
  *
- * A tab holds a lock on its number for as long as it lives. A new tab takes the number of one that was
- * closed while messages of it waited, else the lowest that is free.
+ * A tab holds a lock on its number for as long as it lives; a new tab takes the lowest that is free.
  */
 
-/** A number of this user's tabs in this browser. */
+/** One of this user's tabs in this browser. */
 export interface Device {
   /** Unique among all devices of the user. */
   readonly name: string;
-  /** Under which name the SDK keeps what waits. */
-  readonly storageName: string;
-  /** Notes how many messages wait here, for the next tab if this one is closed. */
-  noteWaiting(count: number): void;
   release(): void;
 }
 
-/** Tabs of one user in one browser; beyond them the last number is shared and taken over. */
+/** Tabs of one user in one browser. Those beyond share the last number and take over from each other. */
 const TABS_MAX = 16;
 
 /** How long a reload waits for the lock of the page that it replaces. */
 const RELOAD_WAIT_MS = 2_000;
 
 export async function claimDevice(user: string): Promise<Device> {
-  const mine = Number(sessionStorage.getItem(`chat/${user}/tab`) ?? "0");
-  const lock =
-    (mine > 0 ? await claim(user, mine, RELOAD_WAIT_MS) : undefined) ?? (await claimAny(user));
-  sessionStorage.setItem(`chat/${user}/tab`, String(lock.tab));
-  const storageName = `chat/${user}/${lock.tab}`;
-  return {
-    name: `${browserName()}-${lock.tab}`,
-    storageName,
-    noteWaiting: (count) => noteWaiting(storageName, count),
-    release: lock.release,
-  };
+  const before = Number(sessionStorage.getItem(`chat/${user}/tab`) ?? "0");
+  const again = before > 0 ? await claim(user, before, RELOAD_WAIT_MS) : undefined;
+  const { tab, release } = again ?? (await claimLowest(user));
+  sessionStorage.setItem(`chat/${user}/tab`, String(tab));
+  return { name: `${browserName()}-${tab}`, release };
 }
 
 interface Claimed {
@@ -42,10 +31,8 @@ interface Claimed {
   readonly release: () => void;
 }
 
-async function claimAny(user: string): Promise<Claimed> {
-  const tabs = Array.from({ length: TABS_MAX }, (_, index) => index + 1);
-  const isLeft = (tab: number) => localStorage.getItem(`chat/${user}/${tab}/waiting`) !== null;
-  for (const tab of [...tabs.filter(isLeft), ...tabs.filter((tab) => !isLeft(tab))]) {
+async function claimLowest(user: string): Promise<Claimed> {
+  for (let tab = 1; tab <= TABS_MAX; tab += 1) {
     const claimed = await claim(user, tab, 0);
     if (claimed !== undefined) {
       return claimed;
@@ -82,12 +69,4 @@ function browserName(): string {
   const name = crypto.getRandomValues(new Uint32Array(1)).join("");
   localStorage.setItem("chat/browser", name);
   return name;
-}
-
-function noteWaiting(storageName: string, count: number): void {
-  if (count > 0) {
-    localStorage.setItem(`${storageName}/waiting`, String(count));
-  } else {
-    localStorage.removeItem(`${storageName}/waiting`);
-  }
 }

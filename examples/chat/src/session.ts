@@ -5,10 +5,9 @@
  * backend stands in its place and looks at a cookie first.
  */
 
-import { type Client, createClient } from "@tidings/client";
+import { type Client, createClient, TidingsError } from "@tidings/client";
 import { claimDevice, type Device } from "./device.ts";
 import { Observed } from "./observed.ts";
-import { outboxMessages } from "./outbox.ts";
 
 export type SignIn =
   | { readonly phase: "signedOut"; readonly suggested: string }
@@ -62,11 +61,9 @@ async function enter(user: string): Promise<void> {
     url: location.origin,
     getToken: () => fetchToken(user),
     client: device.name,
-    storageName: device.storageName,
+    // All tabs of a user: what one leaves to be sent, another one sends.
+    storageName: `chat/${user}`,
   });
-  const note = () => device.noteWaiting(outboxMessages(client).length);
-  client.on("waiting", note);
-  client.on("state", note);
   signIn.value = { phase: "signedIn", session: { user, device, client } };
   client.connect().catch(() => {
     // The state says what is wrong, and the page shows it.
@@ -87,7 +84,8 @@ async function fetchToken(user: string): Promise<string> {
   if (!response.ok || token === undefined) {
     const detail =
       textOf(answer, "detail") ?? `The server answered with status ${response.status}.`;
-    throw new Error(detail);
+    const temporary = response.status >= 500 || response.status === 429;
+    throw new TidingsError("token_failed", detail, { temporary });
   }
   return token;
 }

@@ -17,6 +17,6 @@ export function App() {
         </main>
       );
     case "signedIn":
-      return <Chat key={phase.session.device.storageName} session={phase.session} />;
+      return <Chat key={phase.session.user} session={phase.session} />;
   }
 }

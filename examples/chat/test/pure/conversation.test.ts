@@ -14,7 +14,7 @@ import {
   withPublished,
   withRefused,
   withSent,
-} from "../src/conversation.ts";
+} from "../../src/conversation.ts";
 
 const EMPTY = emptyConversation("alice");
 const WAITING = { key: "k1", text: "hi", since: 5 };

@@ -2,15 +2,15 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { membersOf, peopleOf, withChange } from "../src/members.ts";
-import { type Reads, readersOf, withRead } from "../src/reads.ts";
+import { membersOf, peopleOf, withChange } from "../../src/members.ts";
+import { type Reads, readersOf, withRead } from "../../src/reads.ts";
 import {
   TYPING_LASTS_MS,
   type Typing,
   typingLine,
   withoutTyping,
   withTyping,
-} from "../src/typing.ts";
+} from "../../src/typing.ts";
 
 const NOBODY_READ: Reads = new Map();
 const NOBODY_TYPES: Typing = new Map();

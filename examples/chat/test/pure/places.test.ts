@@ -14,9 +14,9 @@ import {
   readData,
   roomData,
   saidData,
-} from "../src/payload.ts";
-import { type Place, parseName, parsePlace, placeId, topicsOf } from "../src/place.ts";
-import { EMPTY_LIST, idsOf, PLACES_MAX, withTold, withWish } from "../src/place-list.ts";
+} from "../../src/payload.ts";
+import { type Place, parseName, parsePlace, placeId, topicsOf } from "../../src/place.ts";
+import { EMPTY_LIST, idsOf, PLACES_MAX, withTold, withWish } from "../../src/place-list.ts";
 
 const ROOM: Place = { kind: "room", name: "general" };
 const BOB: Place = { kind: "direct", other: "bob" };

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { emptyConversation, type Sent, withPending, withSent } from "../src/conversation.ts";
-import { type MessageRow, type Row, rowsOf } from "../src/rows.ts";
+import { emptyConversation, type Sent, withPending, withSent } from "../../src/conversation.ts";
+import { type MessageRow, type Row, rowsOf } from "../../src/rows.ts";
 
 const NOON = new Date(2026, 10, 21, 12).getTime();
 const DAY_MS = 86_400_000;

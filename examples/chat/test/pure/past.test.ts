@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { History, HistoryOptions, Message } from "@tidings/client";
-import { PAGE_MESSAGES, pageBefore, type ReadHistory } from "../src/past.ts";
+import { PAGE_MESSAGES, pageBefore, type ReadHistory } from "../../src/past.ts";
 
 function message(offset: number): Message {
   return {

@@ -3,7 +3,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type State, TidingsError } from "@tidings/client";
-import { type Banner, bannerOf, type Health, healthAfter, healthAtFirst } from "../src/banner.ts";
+import {
+  type Banner,
+  bannerOf,
+  type Health,
+  healthAfter,
+  healthAtFirst,
+} from "../../src/banner.ts";
 
 const cause = new TidingsError("connection_lost", "the connection was lost");
 const connected: State = {
@@ -50,12 +56,13 @@ test("a longer break is mentioned, then how things stand, and its end for a mome
     [0, connected],
     [10_000, reconnecting(10_500)],
     [12_000, reconnecting(12_500)],
-    [14_000, offline(19_000)],
+    [14_999, offline(19_000)],
+    [15_000, offline(19_000)],
     [20_000, connected],
     [22_499, connected],
     [22_500, connected],
   );
-  const escalated = ["hidden", "hidden", "connecting", "offline"];
+  const escalated = ["hidden", "hidden", "connecting", "connecting", "offline"];
   assert.deepEqual(told, [...escalated, "connected", "connected", "hidden"]);
 });
 
@@ -63,9 +70,9 @@ test("offline it says how many messages wait and when the next attempt is", () =
   const [, , none, one, three] = banners(
     [0, connected],
     [10_000, offline(19_000)],
-    [14_000, offline(19_000)],
-    [14_500, offline(19_000), 1],
-    [19_500, offline(19_000), 3],
+    [15_000, offline(20_000)],
+    [15_500, offline(20_000), 1],
+    [20_500, offline(20_000), 3],
   );
   const retry = (retryInSeconds: number, text: string) => ({
     status: "offline",
@@ -79,7 +86,7 @@ test("offline it says how many messages wait and when the next attempt is", () =
 
 test("an attempt while offline does not take back that one is offline", () => {
   const trying: State = { status: "connecting", attempt: 1, hint: "" };
-  const told = statuses([0, connected], [1, offline(9)], [5_000, offline(9)], [6_000, trying]);
+  const told = statuses([0, connected], [1, offline(9)], [5_001, offline(9)], [6_000, trying]);
   assert.deepEqual(told, ["hidden", "hidden", "offline", "offline"]);
 });
 
