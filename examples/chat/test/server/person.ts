@@ -2,6 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { TestContext } from "node:test";
 import type { Storage } from "@tidings/client";
 import { createClient } from "@tidings/client/node";
 import { type Server, tokenOf } from "../../../../sdk/typescript/test/server/server.ts";
@@ -14,8 +15,9 @@ export async function policies(): Promise<string> {
   return file.slice(file.indexOf("[[topic]]"));
 }
 
-/** Signs in on a device. What `storage` keeps outlives the client, as a reload needs it. */
+/** Signs in on a device, until the test is over. What `storage` keeps outlives the client, as a reload needs it. */
 export function signedIn(
+  context: TestContext,
   server: Server,
   user: string,
   { device = "web", storage }: { readonly device?: string; readonly storage?: Storage } = {},
@@ -27,6 +29,7 @@ export function signedIn(
     storage: storage ?? "memory",
     backoff: { baseMs: 20, maxMs: 100 },
   });
+  context.after(() => client.close({ flushMs: 0 }));
   return { user, client, device: { name: device, release: () => undefined } };
 }
 

@@ -50,12 +50,12 @@ function states(talk: Talk): readonly string[] {
   return messages.map(({ progress }) => progress.state);
 }
 
-test("what is unread stays unread over reloads until it is read, and its writer sees that", async () => {
+test("what is unread stays unread over reloads until it is read, and its writer sees that", async (context) => {
   const place = newRoom();
-  const ann = signedIn(server, "ann");
+  const ann = signedIn(context, server, "ann");
   const hers = await joined(ann, place);
   hers.open();
-  const bob = signedIn(server, "bob");
+  const bob = signedIn(context, server, "bob");
   const first = await joined(bob, place);
   for (const text of ["one", "two", "three"]) {
     hers.say(text);
@@ -63,7 +63,7 @@ test("what is unread stays unread over reloads until it is read, and its writer 
   await until(first.unread, (unread) => unread === 3);
   await leave(bob, first);
 
-  const reloaded = signedIn(server, "bob");
+  const reloaded = signedIn(context, server, "bob");
   const again = await joined(reloaded, place);
   await until(again.unread, (unread) => unread === 3);
   assert.deepEqual(states(hers), ["sent", "sent", "sent"]);
@@ -76,7 +76,7 @@ test("what is unread stays unread over reloads until it is read, and its writer 
   assert.deepEqual(states(hers), ["read", "read", "read"]);
   await leave(reloaded, again);
 
-  const later = signedIn(server, "bob");
+  const later = signedIn(context, server, "bob");
   const last = await joined(later, place);
   hers.say("four");
   await until(last.unread, (unread) => unread > 0);
@@ -85,12 +85,12 @@ test("what is unread stays unread over reloads until it is read, and its writer 
   await leave(ann, hers);
 });
 
-test("what is read on one device is read on the other", async () => {
+test("what is read on one device is read on the other", async (context) => {
   const place = newRoom();
-  const ann = signedIn(server, "ann");
+  const ann = signedIn(context, server, "ann");
   const hers = await joined(ann, place);
-  const laptop = signedIn(server, "bob", { device: "laptop" });
-  const phone = signedIn(server, "bob", { device: "phone" });
+  const laptop = signedIn(context, server, "bob", { device: "laptop" });
+  const phone = signedIn(context, server, "bob", { device: "phone" });
   const onLaptop = await joined(laptop, place);
   const onPhone = await joined(phone, place);
   hers.say("hello");
@@ -104,10 +104,10 @@ test("what is read on one device is read on the other", async () => {
   await Promise.all([leave(ann, hers), leave(laptop, onLaptop), leave(phone, onPhone)]);
 });
 
-test("what is said while the server is away waits over a reload and is sent once, in order", async () => {
+test("what is said while the server is away waits over a reload and is sent once, in order", async (context) => {
   const place = newRoom();
   const storage = disk();
-  const ann = signedIn(server, "ann", { storage });
+  const ann = signedIn(context, server, "ann", { storage });
   const before = await joined(ann, place);
   before.say("one");
   await until(before.conversation, ({ unsent }) => unsent.length === 0);
@@ -118,7 +118,7 @@ test("what is said while the server is away waits over a reload and is sent once
   before.stop();
   await ann.client.close({ flushMs: 0 });
 
-  const reloaded = signedIn(server, "ann", { storage });
+  const reloaded = signedIn(context, server, "ann", { storage });
   const after = new Talk(reloaded, place);
   reloaded.client.connect().catch(() => undefined);
   await until(after.conversation, ({ unsent }) => unsent.length === 2);
@@ -129,7 +129,7 @@ test("what is said while the server is away waits over a reload and is sent once
   await until(after.conversation, ({ unsent }) => unsent.length === 0);
   await until(after.conversation, ({ sent }) => sent.length === 4);
 
-  const bob = signedIn(server, "bob");
+  const bob = signedIn(context, server, "bob");
   const his = await joined(bob, place);
   his.open();
   await until(his.past, ({ past }) => past === "loaded");
@@ -138,9 +138,9 @@ test("what is said while the server is away waits over a reload and is sent once
   await Promise.all([leave(reloaded, after), leave(bob, his)]);
 });
 
-test("who joins a room sees what was said before, and it is not unread", async () => {
+test("who joins a room sees what was said before, and it is not unread", async (context) => {
   const place = newRoom();
-  const ann = signedIn(server, "ann");
+  const ann = signedIn(context, server, "ann");
   const hers = await joined(ann, place);
   hers.open();
   await until(hers.past, ({ past }) => past === "loaded");
@@ -148,7 +148,7 @@ test("who joins a room sees what was said before, and it is not unread", async (
     hers.say(`line ${number}`);
   }
   await until(hers.conversation, ({ sent }) => sent.length === 120);
-  const bob = signedIn(server, "bob");
+  const bob = signedIn(context, server, "bob");
   const his = await joined(bob, place);
   his.open();
   await until(his.past, ({ past }) => past === "loaded");
@@ -160,21 +160,21 @@ test("who joins a room sees what was said before, and it is not unread", async (
   await Promise.all([leave(ann, hers), leave(bob, his)]);
 });
 
-test("who is written to gets what was said before they ever came", async () => {
-  const ann = signedIn(server, "ann");
+test("who is written to gets what was said before they ever came", async (context) => {
+  const ann = signedIn(context, server, "ann");
   const hers = await joined(ann, { kind: "direct", other: "dora" });
   hers.say("are you there?");
   await until(hers.conversation, ({ unsent }) => unsent.length === 0);
-  const dora = signedIn(server, "dora");
+  const dora = signedIn(context, server, "dora");
   const his = await joined(dora, { kind: "direct", other: "ann" });
   await until(his.unread, (unread) => unread === 1);
   await Promise.all([leave(ann, hers), leave(dora, his)]);
 });
 
-test("people see who is here and who types", async () => {
+test("people see who is here and who types", async (context) => {
   const place = newRoom();
-  const ann = signedIn(server, "ann");
-  const bob = signedIn(server, "bob");
+  const ann = signedIn(context, server, "ann");
+  const bob = signedIn(context, server, "bob");
   const hers = await joined(ann, place);
   hers.open();
   const his = await joined(bob, place);
@@ -190,9 +190,9 @@ test("people see who is here and who types", async () => {
   await leave(ann, hers);
 });
 
-test("a message that the server refuses says why, and is not said later", async () => {
+test("a message that the server refuses says why, and is not said later", async (context) => {
   const place = newRoom();
-  const ann = signedIn(server, "ann");
+  const ann = signedIn(context, server, "ann");
   const hers = await joined(ann, place);
   hers.say("x".repeat(70_000));
   const { unsent } = await until(hers.conversation, ({ unsent }) => unsent[0]?.state === "refused");
