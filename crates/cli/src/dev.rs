@@ -61,6 +61,8 @@ impl Dev {
         let mut flags = self.flags.keys();
         flags.push(ConfigFlag { flag: "dev", key: "auth.open", value: "true".to_owned() });
         let mut config = Config::load(&ConfigSources { file: None, environment, flags })?;
+        // Behind those of the file and the environment, which count first.
+        config.topic.extend(chat::topics());
         keep_presence_everywhere(&mut config);
         let secret_file = make_secret(&config.storage.directory)?;
         config.auth.keys.push(TokenKey {
@@ -131,6 +133,7 @@ fn banner(server: &RunningServer, data: &Path) -> String {
     format!(
         r#"Tidings {version}, to try things out: open to everybody on this machine, to nobody else.
 
+  chat        http://{public}/
   WebSocket   ws://{public}/v1/ws
   HTTP        http://{public}/v1/
   operator    http://{operator}/metrics

@@ -3,6 +3,7 @@
 
 mod access;
 mod config;
+mod console;
 mod dead_letters;
 mod disconnects;
 mod groups;
@@ -75,10 +76,12 @@ pub(crate) fn router(
 ) -> Router {
     let replays = Arc::new(Mutex::new(Pace::new(env.settings.replays_per_second)));
     let topics = topics(&env);
+    let console = console::routes(facts.public.port());
     let operator = Operator { env: Arc::clone(&env), draining, replays, facts: Arc::new(facts) };
     let asking = asking().with_state(operator.clone()).merge(topics);
     for_everybody()
         .with_state(operator)
+        .merge(console)
         .merge(asking.route_layer(from_fn_with_state(key, access::ask_for_key)))
         .fallback(async || HttpError::new(ErrorCode::NotFound, "the operator has no such route"))
         .layer(from_fn_with_state(env, around))

@@ -110,18 +110,24 @@ fn the_tour_plays_to_its_end() {
 }
 
 #[test]
-fn dev_says_who_somebody_is() {
+fn dev_serves_the_chat_and_says_who_somebody_is() {
     let server = Server::dev();
+    let page = ask(&server, "GET / HTTP/1.0\r\n", "");
+    assert!(page.starts_with("HTTP/1.0 200"), "{page}");
+    assert!(
+        page.contains("content-security-policy: default-src 'none'; script-src 'self'"),
+        "{page}"
+    );
     // A token lets its user into the chat, and nowhere else.
     let answer = ask_for_token(&server, r#"{"user":"alice"}"#);
     let body = answer.split("\r\n\r\n").last().unwrap();
     let body: serde_json::Value = serde_json::from_str(body).expect(&answer);
     let token = body["token"].as_str().unwrap();
-    server.client(&["pub", "chat/room/lobby", "hi", "--token", token]);
+    server.client(&["pub", "chat/room/lobby/messages", "hi", "--token", token]);
     let refused = server.client_fails(1, &["pub", "room/1", "x", "--token", token]);
     assert!(refused.contains("permission_denied"), "{refused}");
     // What is no name is refused, with the reason.
-    for body in [r#"{"user":""}"#, "{}", "alice"] {
+    for body in [r#"{"user":""}"#, r##"{"user":"#"}"##, "{}", "alice"] {
         let answer = ask_for_token(&server, body);
         assert!(answer.starts_with("HTTP/1.0 400"), "{answer}");
         assert!(answer.contains("bad_field"), "{answer}");
