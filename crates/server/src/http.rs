@@ -2,6 +2,7 @@
 //! open to the operator too, on their own port.
 
 mod access;
+mod documents;
 mod frame_around;
 mod history;
 mod long_poll;
@@ -42,6 +43,8 @@ pub(crate) fn router(env: &Arc<Env>, origins: OriginRules, further: Router) -> R
         .merge(topics())
         .route("/v1/scheduled", get(scheduled::list))
         .route("/v1/scheduled/{id}", delete(scheduled::remove))
+        .route("/openapi.json", get(documents::openapi))
+        .route("/asyncapi.json", get(documents::asyncapi))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Port::public(Arc::clone(env)))

@@ -257,3 +257,19 @@ async fn history_has_the_same_rules_as_over_a_socket() {
     assert_eq!(reply["error"]["code"], "unsupported");
     server.shutdown().await;
 }
+
+/// What they say is held against this server's routes and answers in `docs/api/test`.
+#[tokio::test]
+async fn what_programs_can_ask_is_described_to_whoever_asks() {
+    let server = start(crate::auth::closed()).await;
+    for (path, name, version) in
+        [("/openapi.json", "openapi", "3.1.0"), ("/asyncapi.json", "asyncapi", "3.0.0")]
+    {
+        let (status, head, body) = http(server.public_addr(), "GET", path, &[], "").await;
+        assert_eq!(status, 200, "{body}");
+        assert!(head.contains("content-type: application/json"), "{head}");
+        let document: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(document[name], version);
+    }
+    server.shutdown().await;
+}
