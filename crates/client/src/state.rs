@@ -135,7 +135,7 @@ pub enum Disconnect {
     Goaway {
         /// Why.
         reason: String,
-        /// How long to wait before coming back; `None` for not at all.
+        /// How long to wait before coming back, if it said.
         retry_after: Option<Duration>,
     },
     /// The socket ended without a word.
@@ -197,7 +197,8 @@ impl Disconnect {
                 Comeback::AtOnce => Some(Advice::AtOnce),
                 Comeback::WithBackoff => Some(Advice::Backoff),
             },
-            Self::Goaway { retry_after, .. } => retry_after.map(Advice::After),
+            Self::Goaway { retry_after: Some(wait), .. } => Some(Advice::After(*wait)),
+            Self::Goaway { reason, retry_after: None } => after_goaway(reason),
         }
     }
 }
@@ -211,6 +212,16 @@ fn after_refusal(error: &ErrorBody, circumstances: Circumstances) -> Option<Advi
             Some(error.retry_after.map_or(Advice::Backoff, Advice::After))
         }
         _ => None,
+    }
+}
+
+/// Where the close frame after it was lost, the word stands for the code. One that is not known is
+/// no end: a client that comes back once too often is told so.
+fn after_goaway(reason: &str) -> Option<Advice> {
+    let known = CloseCode::ALL.into_iter().find(|code| code.as_str() == reason);
+    match known.map(|code| Comeback::after(code.code())) {
+        Some(Comeback::Final) => None,
+        Some(Comeback::AtOnce | Comeback::WithBackoff) | None => Some(Advice::Backoff),
     }
 }
 
@@ -274,11 +285,18 @@ mod tests {
     }
 
     #[test]
-    fn goaway_names_the_time_or_the_end() {
-        let wait = Duration::from_millis(1200);
-        for retry_after in [Some(wait), None] {
-            let goaway = Disconnect::Goaway { reason: "draining".to_owned(), retry_after };
-            assert_eq!(goaway.advice(OLD), retry_after.map(Advice::After));
+    fn goaway_names_the_time_or_a_word_that_decides() {
+        let wait = Some(Duration::from_millis(1200));
+        for (reason, retry_after, expected) in [
+            ("draining", wait, wait.map(Advice::After)),
+            ("something_new", wait, wait.map(Advice::After)),
+            ("pong_timeout", None, Some(Advice::Backoff)),
+            ("something_new", None, Some(Advice::Backoff)),
+            ("forbidden", None, None),
+            ("taken_over", None, None),
+        ] {
+            let goaway = Disconnect::Goaway { reason: reason.to_owned(), retry_after };
+            assert_eq!(goaway.advice(OLD), expected, "{reason} {retry_after:?}");
         }
     }
 }

@@ -244,11 +244,12 @@ impl Link {
             (Some((goaway, _)), Disconnect::Lost { .. }) => {
                 Disconnect::Goaway { reason: goaway.reason, retry_after: goaway.retry_after }
             }
-            // The code's range decides whether to come back, and the announcement when.
-            (Some((goaway, _)), Disconnect::Closed { code, .. })
-                if tidings_core::Comeback::after(code) == tidings_core::Comeback::WithBackoff =>
-            {
-                Disconnect::Goaway { reason: goaway.reason, retry_after: goaway.retry_after }
+            // The code's range decides whether to come back, and the announcement when, if it says.
+            (
+                Some((Goaway { reason, retry_after: Some(wait) }, _)),
+                Disconnect::Closed { code, .. },
+            ) if tidings_core::Comeback::after(code) == tidings_core::Comeback::WithBackoff => {
+                Disconnect::Goaway { reason, retry_after: Some(wait) }
             }
             (_, cause) => cause,
         }

@@ -9,7 +9,7 @@ use tidings_client::{
     SubscribeRequest,
 };
 use tidings_core::Timestamp;
-use tidings_protocol::{ClientBody, ErrorCode, ServerBody};
+use tidings_protocol::{ClientBody, ErrorCode, Goaway, ServerBody};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::peer::{Peer, next, next_subscribed, place, within};
@@ -53,6 +53,22 @@ async fn a_final_close_code_ends_the_client_and_everybody_hears_why() {
     assert!(within("nothing", subscription.next()).await.is_none());
     assert!(within("ready", client.ready()).await.is_err());
     within("close", client.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_goaway_without_a_time_leaves_the_decision_to_the_close_code() {
+    for (code, reason, comes_back) in [(4401, "pong_timeout", true), (4002, "forbidden", false)] {
+        let peer = Peer::start().await;
+        let client = peer.builder().build().unwrap();
+        let (mut line, _) = peer.accept().await;
+        let goaway = Goaway { reason: reason.to_owned(), retry_after: None };
+        line.say(ServerBody::Goaway(goaway)).await;
+        line.close(code, reason).await;
+        match comes_back {
+            true => drop(within("the next connection", peer.accept()).await),
+            false => assert!(end(&client).await.to_string().contains(reason)),
+        }
+    }
 }
 
 #[tokio::test]
