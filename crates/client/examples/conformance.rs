@@ -13,10 +13,10 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use tidings_client::{
-    AckMode, Client, ClientId, CloseReason, Data, DataKind, DedupKey, Delivery, Disconnect,
-    EndReason, Event, HistoryError, HistoryFrom, HistoryRequest, Member, OrderKey, Position,
-    PresenceError, PublishError, PublishOutcome, PublishRequest, StartFrom, State, SubscribeError,
-    SubscribeRequest, Subscription, Topic,
+    AckMode, Client, ClientId, CloseError, CloseReason, Data, DataKind, DedupKey, Delivery,
+    Disconnect, EndReason, Event, HistoryError, HistoryFrom, HistoryRequest, Member, OrderKey,
+    Position, PresenceError, PublishError, PublishOutcome, PublishRequest, StartFrom, State,
+    SubscribeError, SubscribeRequest, Subscription, Topic,
 };
 use tokio::sync::mpsc;
 
@@ -232,10 +232,12 @@ impl Adapter {
         let client = self.client.take().context("it is not open")?;
         let id = id.clone();
         tokio::spawn(async move {
-            match client.close().await {
-                Ok(()) => answer(&id, &json!({})),
-                Err(error) => refuse(&id, "unanswered", &error.to_string()),
-            }
+            let waiting = match client.close().await {
+                Ok(()) => json!(0),
+                Err(CloseError::Unanswered { count }) => json!(count),
+                Err(_) => Value::Null,
+            };
+            answer(&id, &json!({"waiting": waiting}));
         });
         Ok(())
     }
@@ -322,6 +324,8 @@ fn tell_event(sub: &str, event: Event) -> Option<Delivery> {
             "joined": members(&change.joined), "left": members(&change.left),
             "reset": change.reset}),
         Event::Missed { count } => json!({"event": "missed", "sub": sub, "count": count}),
+        // Nobody needs to be told of the end that they have asked for.
+        Event::Ended(EndReason::Closed(CloseReason::Asked)) => return None,
         Event::Ended(reason) => {
             json!({"event": "ended", "sub": sub, "reason": end_word(&reason)})
         }

@@ -162,9 +162,14 @@ impl Entry {
             Phase::Waiting { .. } | Phase::Active | Phase::Behind { .. } => News::Tell,
         };
         self.phase = Phase::Active;
+        let epoch_before = self.place.epoch();
         if let Some(place) = &place {
             self.place.subscribed(place);
         }
+        // A server that lost its log lost the cursor, too, and so misses nothing. The client does.
+        let is_whole = |place: &SubscribedPlace| {
+            place.recovered && epoch_before.is_none_or(|epoch| epoch == place.epoch)
+        };
         let again = self.opening.is_none();
         if let Some(Opening { answer, subscription }) = self.opening.take() {
             // Dropped by whoever no longer waits, the subscription says goodbye itself.
@@ -172,7 +177,7 @@ impl Entry {
         }
         let topic = self.request.sub.as_topic();
         let notice = match (place, &topic) {
-            (Some(place), Some(topic)) if !place.recovered => Some(Queued::Reset(Reset {
+            (Some(place), Some(topic)) if !is_whole(&place) => Some(Queued::Reset(Reset {
                 sub: self.request.sub.clone(),
                 topic: topic.clone(),
                 // Without a known reason, the one after which nothing old is relied on.

@@ -95,6 +95,23 @@ async fn a_lost_place_is_told() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_lost_with_its_cursors_is_told() {
+    let peer = Peer::start().await;
+    let (_client, mut line, mut inbox) = subscribed(&peer, durable(), place(1, 3)).await;
+    drop(line);
+    (line, _) = peer.accept().await;
+    // To the server it is a new cursor, which misses nothing.
+    line.subscribed(SubscribedPlace { epoch: Epoch::new(8), ..place(1, 2) }).await;
+    let Event::Reset(reset) = next(&mut inbox).await else { panic!("no reset") };
+    assert_eq!(reset.reason, ResetReason::EpochChanged);
+    assert_eq!((reset.epoch, reset.first), (Epoch::new(8), Offset::new(1)));
+    drop(line);
+    (line, _) = peer.accept().await;
+    line.subscribed(SubscribedPlace { epoch: Epoch::new(8), ..place(1, 2) }).await;
+    assert!(next_subscribed(&mut inbox).await, "once");
+}
+
+#[tokio::test]
 async fn asking_for_the_next_message_acks_the_one_before() {
     let peer = Peer::start().await;
     let (_client, mut line, mut inbox) = subscribed(&peer, durable(), place(1, 3)).await;

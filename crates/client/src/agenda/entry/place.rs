@@ -76,7 +76,8 @@ impl Place {
         }
     }
 
-    fn epoch(&self) -> Option<Epoch> {
+    /// The life of the log that it is a place in, once the server has said it.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
         match self {
             Self::Live(live) => live.epoch(),
             Self::Durable(ledger) => ledger.epoch(),
