@@ -15,8 +15,8 @@ FAREWELL_SECONDS = 5
 class Adapter:
     """One client. What it tells is kept in the order in which it came."""
 
-    def __init__(self, name, bell, errors):
-        self.name, self.bell, self.errors = name, bell, errors
+    def __init__(self, name, bell, errors, breakage):
+        self.name, self.bell, self.errors, self.breakage = name, bell, errors, breakage
         self.events, self.answers, self.asked = [], {}, {}
         self.process, self.reading, self.next_id, self.ending = None, None, 1, None
 
@@ -46,7 +46,8 @@ class Adapter:
         if not isinstance(said, dict) or not ("event" in said or "id" in said):
             raise ValueError(f"a line is an `event`, or an answer with `id`: {line[:200]!r}")
         if "event" in said:
-            self.events.append({"at": round(self.bell.now(), 3), **said})
+            at = round(self.bell.now(), 3)
+            self.events += [{"at": at, **event} for event in self.breakage.told(said)]
         elif said["id"] not in self.asked or said["id"] in self.answers:
             raise ValueError(f"it answered what was not asked, or twice: {line[:200]!r}")
         else:
@@ -59,6 +60,9 @@ class Adapter:
         self.asked[identity] = command
         if self.ending:
             raise Broken(f"the adapter of {self.name} is gone: {self.ending}{self.last_words()}")
+        if self.breakage.swallows(command):
+            self.answers[identity] = {"id": identity, "ok": {}}
+            return identity
         self.process.stdin.write(json.dumps({"id": identity, **command}).encode() + b"\n")
         return identity
 

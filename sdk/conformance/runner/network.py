@@ -9,8 +9,8 @@ from wire import Wire
 class Network:
     """Listens on one port for as long as the scenario runs, whatever becomes of the server."""
 
-    def __init__(self, name, server, bell):
-        self.name, self.server, self.bell = name, server, bell
+    def __init__(self, name, server, bell, breakage):
+        self.name, self.server, self.bell, self.breakage = name, server, bell, breakage
         # How new connections fare: "open", "silent" (nobody answers), or an HTTP answer as bytes.
         self.fate = "open"
         # Bytes at a time and seconds between them, from the server to the client.
@@ -114,7 +114,8 @@ class Network:
 
     def changed(self, origin, frames):
         """These frames with what was asked for; None if that is nothing."""
-        new = list(frames)
+        spoiled = (self.breakage.on_wire(origin, frame) for frame in frames)
+        new = [frame for frame in spoiled if frame is not None]
         for change in list(self.changes):
             changed_from, kind, become = change
             at = next((n for n, f in enumerate(new) if isinstance(f, dict) and kind in f), None)
@@ -125,7 +126,7 @@ class Network:
 
     async def inject(self, step):
         """Says something to the client as if the server had."""
-        frames = step["frames"]
+        frames = [self.breakage.on_wire("proxy", frame) for frame in step["frames"]]
         text = "\n".join(frame if isinstance(frame, str) else json.dumps(frame) for frame in frames)
         for wire in self.live():
             wire.say(text, frames)

@@ -15,6 +15,13 @@ def line(result):
     return f"{text}: {result['why']}" if "why" in result else text
 
 
+def proof(breakage, result):
+    """A line for an SDK that was spoiled: here a failure is what is wanted."""
+    if result["result"] == "failed":
+        return f"noticed  {breakage.name}: {result['name']}, step {result['step']}: {result['why'][:WHY_MAX]}"
+    return f"UNNOTICED {breakage.name}: {result['name']} {result['result']}"
+
+
 def closing_lines(results):
     counts = {kind: [one for one in results if one["result"] == kind] for kind in ("passed", "failed", "skipped")}
     lines = [""]

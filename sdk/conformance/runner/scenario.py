@@ -3,7 +3,7 @@
 import json
 
 KEYS = {"title", "why", "group", "needs", "server", "steps", "slow"}
-VERBS = ("does", "tells", "answered", "sees", "never_saw", "quiet_for", "pause", "share", "server")
+VERBS = ("does", "tells", "answered", "sees", "never_saw", "quiet_for", "pause", "span", "share", "server")
 
 
 class BadScenario(Exception):

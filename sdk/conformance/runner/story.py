@@ -12,6 +12,8 @@ from timeline import Timeline, brief, shared_out
 from tokens import token
 
 PATIENCE = 15.0
+# With a spoiled SDK most waits are in vain.
+PATIENCE_WITH_BREAKAGE = 6.0
 BACKOFF = {"base_ms": 100, "max_ms": 1000}
 
 
@@ -20,8 +22,10 @@ class Unable(Exception):
 
 
 class Story:
-    def __init__(self, scenario, command, binary, directory, root):
+    def __init__(self, scenario, command, binary, directory, root, breakage):
         self.scenario, self.command, self.directory, self.root = scenario, command, directory, root
+        self.breakage = breakage
+        self.patience = PATIENCE_WITH_BREAKAGE if breakage.caught_by else PATIENCE
         self.bell = Bell()
         self.server = Server(binary, directory, scenario.get("server", {}))
         self.networks, self.timelines, self.kept, self.pending = {}, {}, {}, {}
@@ -44,7 +48,7 @@ class Story:
         await self.server.kill()
 
     async def _step(self, step):
-        patience = seconds(step["within"]) if "within" in step else PATIENCE
+        patience = seconds(step["within"]) if "within" in step else self.patience
         if "server" in step:
             await self._server_step(step, patience)
         elif "network" in step:
@@ -91,7 +95,7 @@ class Story:
         if name in self.timelines:
             raise ValueError(f"`{name}` is open already; another client has another name")
         network = self.networks.get(name) or await self._network(name)
-        adapter = Adapter(name, self.bell, self.directory / f"{name}.stderr")
+        adapter = Adapter(name, self.bell, self.directory / f"{name}.stderr", self.breakage)
         await adapter.start(self.command, self.root)
         self.timelines[name] = Timeline(adapter)
         self.hello = await self.timelines[name].expect("hello", {"sdk": {"any": True}}, 60)
@@ -101,7 +105,7 @@ class Story:
         step["url"] = network.url()
 
     async def _network(self, name):
-        self.networks[name] = Network(name, self.server, self.bell)
+        self.networks[name] = Network(name, self.server, self.bell, self.breakage)
         await self.networks[name].open()
         return self.networks[name]
 
@@ -167,7 +171,9 @@ class Story:
         elif "pause" in step:
             self._pause(network, step["pause"])
         else:
-            raise ValueError(f"a step of a network has does, sees, never_saw, quiet_for or pause: {step}")
+            span = (network.attempts[-1] - network.attempts[0]) * 1000
+            if wrong := difference(step["span"], span):
+                raise Broken(f"{network.name} connected {len(network.attempts)} times in {span:.0f} ms: {wrong}")
 
     async def _seen(self, network, matcher, patience, keep):
         """Something went over the wire since the last thing that was looked for."""

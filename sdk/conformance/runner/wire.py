@@ -76,8 +76,10 @@ class Wire:
                 if self.is_hung_up and origin == "server":
                     return
                 frames, raw = told(messages.feed(piece)), piece.raw
-                if changed := self.network.changed(origin, frames):
-                    frames, raw = changed, pack("\n".join(map(json.dumps, changed)))
+                changed = self.network.changed(origin, frames)
+                if changed is not None:
+                    is_masked = origin == "client"
+                    frames, raw = changed, pack("\n".join(map(json.dumps, changed)), is_masked=is_masked) if changed else b""
                 trap = self.network.is_trapped(origin, frames)
                 for frame in frames:
                     self.network.note(origin, self.number, frame, is_held=trap == "lost")
