@@ -38,6 +38,10 @@ class Bell:
             except asyncio.TimeoutError:
                 pass
 
+    async def pass_by(self, seconds):
+        """Lets a little time go by between two looks at what does not ring."""
+        await asyncio.sleep(seconds)
+
 
 def seconds(text):
     """Seconds of a duration such as "250ms" or "3s"; "-5s" is one of the past."""

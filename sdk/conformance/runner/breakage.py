@@ -70,15 +70,32 @@ def without(*names):
 
 def up_to(body, _):
     """An ack of some that takes everything before them along."""
-    return {**without("offsets")(body, 0), "offset": max(body.get("offsets", [body.get("offset", 1)]))}
+    offsets = body.get("offsets", [body.get("offset", 1)])
+    return {**without("offsets")(body, 0), "offset": max(offsets)}
+
+
+def with_new_key(body, count):
+    return {**body, "key": f"key-{count}"}
+
+
+def losing(number):
+    return lambda event, count: [] if count == number else [event]
+
+
+def repeating(number):
+    return lambda event, count: [event, event] if count == number else [event]
+
+
+def always(**fields):
+    return lambda event, _: [{**event, **fields}]
 
 
 def all_breakages():
     """Made anew for each use: some count."""
     return [
-        Told("loses a message", "cut-between-messages", "message", lambda e, n: [] if n == 7 else [e]),
-        Told("hands a message out twice", "held-over-a-cut", "message", lambda e, n: [e, e] if n == 2 else [e]),
-        Told("tells a first attempt always", "crashed-application", "message", lambda e, _: [{**e, "attempt": 1}]),
+        Told("loses a message", "cut-between-messages", "message", losing(7)),
+        Told("hands a message out twice", "held-over-a-cut", "message", repeating(2)),
+        Told("tells a first attempt always", "crashed-application", "message", always(attempt=1)),
         Told("keeps a reset to itself", "another-log", "reset", lambda *_: []),
         Told("keeps the end of a subscription to itself", "durable-taken-over", "ended", lambda *_: []),
         Unheard("drops acks", "ack", "ack"),
@@ -89,17 +106,20 @@ def all_breakages():
         OnWire("hides its session", "session-shown", "client", "connect", without("session")),
         OnWire("hides its name", "connect", "client", "connect", without("client")),
         OnWire("forgets its place", "cut", "client", "subscribe", without("after")),
-        OnWire("forgets the place it began at", "cut-before-the-first-message", "client", "subscribe", without("after")),
-        OnWire("makes a new key for a repeat", "answer-lost", "client", "publish", lambda b, n: {**b, "key": f"k{n}"}),
+        OnWire("forgets where it began", "cut-before-the-first-message", "client", "subscribe",
+               without("after")),
+        OnWire("makes a new key for a repeat", "answer-lost", "client", "publish", with_new_key),
         OnWire("sends no keys", "publish", "client", "publish", without("key")),
         OnWire("acks too much", "ack-out-of-order", "client", "ack", up_to),
         OnWire("acks what is other members'", "shared", "client", "ack", up_to),
         OnWire("acks in a filter without the topic", "shared-filter", "client", "ack", without("topic")),
-        OnWire("acks messages of another log", "ack-of-another-log", "client", "ack", up_to),
+        OnWire("acks messages of another log", "ack-of-another-log", "client", "ack",
+               up_to),
         OnWire("nacks at once", "nack-with-delay", "client", "nack", without("delay_ms")),
         OnWire("nacks what it gives up", "give-up", "client", "nack", without("dead")),
         OnWire("shows no fresh token", "token-refreshed", "client", "refresh", lambda *_: None),
         OnWire("answers no ping", "heartbeat", "client", "pong", lambda *_: None),
-        OnWire("does not hear when to come back", "goaway-waits", "proxy", "goaway", without("retry_after_ms")),
+        OnWire("does not hear when to come back", "goaway-waits", "proxy", "goaway",
+               without("retry_after_ms")),
         Deaf("does not hear that it was sent away", "sent-away"),
     ]

@@ -75,3 +75,8 @@ def difference(expected, got, where=""):
 def told(where, expected, got):
     shown = "nothing" if got is ABSENT else repr(got)
     return f"{where.lstrip('.') or 'it'} is {shown}, not {expected!r}"
+
+
+def listed(each):
+    """Values as a list; {"from": 1, "to": 9} stands for the numbers from 1 to 9."""
+    return list(range(each["from"], each["to"] + 1)) if isinstance(each, dict) else list(each)

@@ -20,10 +20,14 @@ class Network:
         # What becomes of the next frame of a kind: (from whom, kind, what it becomes).
         self.changes = []
         self.wires, self.seen, self.attempts, self.ends = [], [], [], []
+        # How much of what was seen the scenario has looked at.
+        self.looked = 0
         self.listener, self.port, self.tasks = None, 0, set()
 
     async def open(self):
-        self.listener = await asyncio.start_server(self._accepted, "127.0.0.1", self.port, reuse_address=True)
+        self.listener = await asyncio.start_server(
+            self._accepted, "127.0.0.1", self.port, reuse_address=True
+        )
         self.port = self.listener.sockets[0].getsockname()[1]
 
     def url(self):
@@ -105,12 +109,20 @@ class Network:
     async def swap(self, step):
         """The next frame of a kind becomes another: the answer to the same request, if it was one."""
         kind, new = step["frame"], step["to"]
-        self.changes.append((step["from"], kind, lambda frame: {**{k: v for k, v in frame.items() if k != kind}, **new}))
+
+        def other(frame):
+            return {**{name: part for name, part in frame.items() if name != kind}, **new}
+
+        self.changes.append((step["from"], kind, other))
 
     async def alter(self, step):
         """The next frame of a kind has further fields, in its body and around it."""
         kind, more = step["frame"], step["with"]
-        self.changes.append((step["from"], kind, lambda frame: {**more, **frame, kind: {**more, **frame[kind]}}))
+
+        def more_of_it(frame):
+            return {**more, **frame, kind: {**more, **frame[kind]}}
+
+        self.changes.append((step["from"], kind, more_of_it))
 
     def changed(self, origin, frames):
         """These frames with what was asked for; None if that is nothing."""

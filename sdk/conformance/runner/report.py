@@ -18,12 +18,14 @@ def line(result):
 def proof(breakage, result):
     """A line for an SDK that was spoiled: here a failure is what is wanted."""
     if result["result"] == "failed":
-        return f"noticed  {breakage.name}: {result['name']}, step {result['step']}: {result['why'][:WHY_MAX]}"
+        where = f"{result['name']}, step {result['step']}"
+        return f"noticed   {breakage.name}: {where}: {result['why'][:WHY_MAX]}"
     return f"UNNOTICED {breakage.name}: {result['name']} {result['result']}"
 
 
 def closing_lines(results):
-    counts = {kind: [one for one in results if one["result"] == kind] for kind in ("passed", "failed", "skipped")}
+    kinds = ("passed", "failed", "skipped")
+    counts = {kind: [one for one in results if one["result"] == kind] for kind in kinds}
     lines = [""]
     for kind in ("skipped", "failed"):
         lines += [f"{kind}: {one['name']}: {one['why'][:WHY_MAX]}" for one in counts[kind]]
@@ -35,21 +37,29 @@ def write_log(story, result, folder):
     """One file with everything that was seen, in the order of time: the first thing to read."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result['name']}.log"
-    seen = []
-    for name, network in story.networks.items():
-        seen += [(e["at"], f"wire   {name} #{e['connection']} {'held ' if 'held' in e else ''}{e['from']}: {json.dumps(e['frame'])}") for e in network.seen]
-    for name, timeline in story.timelines.items():
-        events = timeline.adapter.events
-        seen += [(e["at"], f"told   {name}: {json.dumps({k: v for k, v in e.items() if k != 'at'})}") for e in events]
-    seen.sort(key=lambda one: one[0])
-    lines = [f"{result['title']}", f"failed at step {result['step']}: {result['why']}"]
-    lines.append(json.dumps(story.scenario["steps"][result["step"] - 1]) if result["step"] else "before its first step")
+    seen = sorted(everything_seen(story), key=lambda one: one[0])
+    number = result["step"]
+    lines = [f"{result['title']}", f"failed at step {number}: {result['why']}"]
+    lines.append(json.dumps(story.scenario["steps"][number - 1]) if number else "at its start")
     lines += ["", *(f"{at:8.3f} {text}" for at, text in seen[-LOG_EVENTS_MAX:])]
     for file in sorted(story.directory.glob("*.stderr")) + [story.server.log]:
         if file.exists():
             lines += ["", f"--- {file.name}", *file.read_text(errors="replace").splitlines()[-40:]]
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def everything_seen(story):
+    """Of all networks and clients: when, and what."""
+    for name, network in story.networks.items():
+        for entry in network.seen:
+            origin = f"{entry['from']}{' (lost)' if 'held' in entry else ''}"
+            frame = json.dumps(entry["frame"])
+            yield entry["at"], f"wire   {name} #{entry['connection']} {origin}: {frame}"
+    for name, timeline in story.timelines.items():
+        for event in timeline.adapter.events:
+            told = {field: value for field, value in event.items() if field != "at"}
+            yield event["at"], f"told   {name}: {json.dumps(told)}"
 
 
 def record(results, sdk, here, root):
@@ -59,8 +69,8 @@ def record(results, sdk, here, root):
     hello = next((one["hello"] for one in results if one["hello"]), {})
     kept = {"sdk": hello.get("sdk", sdk), "scenarios": {}}
     for one in sorted(results, key=lambda one: one["name"]):
-        entry = {"result": one["result"], **({"why": one["why"]} if one["result"] == "skipped" else {})}
-        kept["scenarios"][one["name"]] = entry
+        why = {"why": one["why"]} if one["result"] == "skipped" else {}
+        kept["scenarios"][one["name"]] = {"result": one["result"], **why}
     (folder / f"{sdk}.json").write_text(json.dumps(kept, indent=2) + "\n")
     path = root / "docs" / "writing-an-sdk.md"
     before, _, rest = path.read_text().partition(BEGIN)
@@ -73,7 +83,8 @@ def table(results, folder):
     sdks = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     rows = [f"| scenario | {' | '.join(one['sdk'] for one in sdks)} |", f"| --- |{' --- |' * len(sdks)}"]
     for one in sorted(results, key=lambda one: one["name"]):
-        marks = [one_sdk["scenarios"].get(one["name"], {}).get("result", "not run") for one_sdk in sdks]
+        found = [sdk["scenarios"].get(one["name"], {}) for sdk in sdks]
+        marks = [entry.get("result", "not run") for entry in found]
         link = f"[{one['title']}](../sdk/conformance/scenarios/{one['name']}.json)"
         rows.append(f"| {link} | {' | '.join(marks)} |")
     return "\n".join(rows)

@@ -48,7 +48,9 @@ class Timeline:
                     self.take(at, stream)
                     return event
                 if kind in STRICT:
-                    raise Broken(f"{self.adapter.name}: the next {kind} of {stream[1] or 'all'} is another: {wrong}; it is {brief(event)}")
+                    of_what = f"the next {kind} of {stream[1] or 'all'}"
+                    told = f"{of_what} is another: {wrong}; it is {brief(event)}"
+                    raise Broken(f"{self.adapter.name}: {told}")
                 self.followed[stream] = at + 1
             return None
 
@@ -73,7 +75,8 @@ async def shared_out(timelines, sub, values, bell, patience):
             while candidate := timeline.next_in(("message", sub)):
                 at, event = candidate
                 if event.get("data") not in missing:
-                    raise Broken(f"{timeline.adapter.name} got what nobody was to get any more: {brief(event)}")
+                    told = f"got what nobody was to get any more: {brief(event)}"
+                    raise Broken(f"{timeline.adapter.name} {told}")
                 missing.remove(event["data"])
                 timeline.take(at, ("message", sub))
         return not missing

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import time
 
 from bell import seconds
@@ -21,7 +22,8 @@ def encoded(data):
 def token(user, lasts="1h", may=EVERYTHING, issued_ago="0s"):
     """A token of `user` that ends after `lasts`, to the next whole second."""
     now = time.time()
-    claims = {"sub": user, "caps": may, "iat": int(now - seconds(issued_ago)), "exp": int(-(-(now + seconds(lasts)) // 1))}
+    issued, end = int(now - seconds(issued_ago)), math.ceil(now + seconds(lasts))
+    claims = {"sub": user, "caps": may, "iat": issued, "exp": end}
     parts = [encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
     signed = ".".join(parts)
     signature = hmac.new(SECRET.encode(), signed.encode(), hashlib.sha256).digest()

@@ -78,8 +78,7 @@ class Wire:
                 frames, raw = told(messages.feed(piece)), piece.raw
                 changed = self.network.changed(origin, frames)
                 if changed is not None:
-                    is_masked = origin == "client"
-                    frames, raw = changed, pack("\n".join(map(json.dumps, changed)), is_masked=is_masked) if changed else b""
+                    frames, raw = changed, packed(changed, origin)
                 trap = self.network.is_trapped(origin, frames)
                 for frame in frames:
                     self.network.note(origin, self.number, frame, is_held=trap == "lost")
@@ -129,6 +128,12 @@ class Wire:
         for writer in (self.writer, self.upstream):
             if writer:
                 writer.transport.abort()
+
+
+def packed(frames, origin):
+    """Frames that were changed, as bytes; none at all, if none are left."""
+    text = "\n".join(json.dumps(frame) for frame in frames)
+    return pack(text, is_masked=origin == "client") if frames else b""
 
 
 def told(message):
