@@ -25,7 +25,8 @@ const COMMANDS_MAX: usize = 1024;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let can = ["durable", "shared", "presence", "history", "nack", "refresh", "filters"];
+    let can =
+        ["durable", "shared", "presence", "history", "nack", "refresh", "filters", "http_status"];
     let sdk = concat!("Rust ", env!("CARGO_PKG_VERSION"));
     tell(&json!({"event": "hello", "sdk": sdk, "can": can}));
     let mut commands = lines_of_input();

@@ -51,6 +51,9 @@ class Timeline:
                     of_what = f"the next {kind} of {stream[1] or 'all'}"
                     told = f"{of_what} is another: {wrong}; it is {brief(event)}"
                     raise Broken(f"{self.adapter.name}: {told}")
+                if event.get("status") == "ended":
+                    told = f"has given up, and was to tell {kind} {brief(matcher)}"
+                    raise Broken(f"{self.adapter.name} {told}: {brief(event)}")
                 self.followed[stream] = at + 1
             return None
 

@@ -19,7 +19,7 @@ import {
   type SubscribeOptions,
   type Subscription,
   TidingsError,
-} from "@tidings/client";
+} from "@tidings/client/node";
 
 /** A command as the suite sends it; README.md of the suite says which fields belong to which. */
 interface Command {
@@ -62,7 +62,8 @@ class Follower {
   readonly #held = new Map<string, Delivery>();
   #resume: (() => void) | undefined;
   #paused: Promise<void> | undefined;
-  #isOver = false;
+  /** Whether its end is news: it stood, and the application has not ended it. */
+  #isStanding = false;
 
   constructor(subscription: Subscription) {
     this.#subscription = subscription;
@@ -80,7 +81,7 @@ class Follower {
       tell({ event: "presence", sub, joined: named(joined), left: named(left), reset });
     });
     this.#subscription.on("ended", ({ reason, error }) => {
-      if (!this.#isOver) {
+      if (this.#isStanding) {
         tell({ event: "ended", sub, reason, code: error?.code });
       }
     });
@@ -95,9 +96,15 @@ class Follower {
     }
   }
 
-  /** The application wants no more, so its end is no news. */
+  /** Waits until the server has taken it. */
+  async stands(): Promise<void> {
+    await this.#subscription.ready;
+    this.#isStanding = true;
+  }
+
+  /** The application wants no more. */
   leave(): void {
-    this.#isOver = true;
+    this.#isStanding = false;
     this.#resume?.();
   }
 
@@ -134,11 +141,13 @@ class Follower {
     const { reason, delay_ms: delayMs } = command;
     switch (command.do) {
       case "ack":
-        return delivery.ack();
+        delivery.ack();
+        break;
       case "nack":
-        return delivery.nack(given({ reason, delayMs }));
+        delivery.nack(given({ reason, delayMs }));
+        break;
       default:
-        return delivery.giveUp(reason);
+        delivery.giveUp(reason);
     }
   }
 }
@@ -199,7 +208,8 @@ class Adapter {
       return this.#token;
     };
     const { client, connect_timeout_ms: connectTimeoutMs, backoff } = command;
-    const token = command.asks === true ? { getToken } : given({ token: command.token ?? undefined });
+    const token =
+      command.asks === true ? { getToken } : given({ token: command.token ?? undefined });
     const options: ClientOptions = {
       url: command.url,
       backoff: { baseMs: backoff.base_ms, maxMs: backoff.max_ms },
@@ -220,18 +230,25 @@ class Adapter {
 
   async #subscribe(command: Command): Promise<object> {
     const { durable, group, ack, window, queue, from, after, presence } = command;
+    // The suite means a new subscription by each, not one that goes on from what is kept.
+    const remember = durable === undefined && group === undefined ? false : undefined;
     // The suite never asks for fields that do not go together, which the type forbids.
-    const options = given({ durable, group, ack, window, queue, from, after, presence }) as SubscribeOptions;
+    const options = given({
+      durable,
+      group,
+      ack,
+      window,
+      queue,
+      from,
+      after,
+      presence,
+      remember,
+    }) as SubscribeOptions;
     const subscription = this.#opened().subscribe(command.sub, options);
     const follower = new Follower(subscription);
-    // Whoever is refused hears it by `ready`; the end of the messages is told by `ended`.
+    // Whoever is refused hears it by `stands`; the end of the messages is told by `ended`.
     follower.follow().catch(() => {});
-    try {
-      await subscription.ready;
-    } catch (error) {
-      follower.leave();
-      throw error;
-    }
+    await follower.stands();
     this.#followers.set(command.sub, follower);
     return {};
   }
@@ -250,7 +267,9 @@ function given<Fields extends object>(
 ): { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> } {
   const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
   // The entries are those of `fields`, and what is undefined is gone.
-  return Object.fromEntries(entries) as { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> };
+  return Object.fromEntries(entries) as {
+    [Name in keyof Fields]?: Exclude<Fields[Name], undefined>;
+  };
 }
 
 function named(members: readonly Member[]): object[] {
@@ -264,7 +283,12 @@ function tellState(state: State): void {
 function toldState(state: State): object {
   switch (state.status) {
     case "connected":
-      return { status: "connected", user: state.user, client: state.client, resumed: state.resumed };
+      return {
+        status: "connected",
+        user: state.user,
+        client: state.client,
+        resumed: state.resumed,
+      };
     case "reconnecting":
     case "offline":
       return { status: "reconnecting", code: state.cause.code };
