@@ -20,6 +20,8 @@ class Network:
         # What becomes of the next frame of a kind: (from whom, kind, what it becomes).
         self.changes = []
         self.wires, self.seen, self.attempts, self.ends = [], [], [], []
+        # The close that follows the frame that is on its way: a code and a reason.
+        self.last_word = None
         # How much of what was seen the scenario has looked at.
         self.looked = 0
         self.listener, self.port, self.tasks = None, 0, set()
@@ -111,6 +113,7 @@ class Network:
         kind, new = step["frame"], step["to"]
 
         def other(frame):
+            self.last_word = step.get("close")
             return {**{name: part for name, part in frame.items() if name != kind}, **new}
 
         self.changes.append((step["from"], kind, other))

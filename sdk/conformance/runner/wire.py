@@ -84,6 +84,9 @@ class Wire:
                     self.network.note(origin, self.number, frame, is_held=trap == "lost")
                 if trap != "lost" and not self.is_hung_up:
                     await self._write(origin, writer, raw)
+                if last_word := self.network.last_word:
+                    self.network.last_word = None
+                    self.hang_up(last_word["code"], last_word["reason"])
                 if trap:
                     await self._break_behind(writer)
                     return
