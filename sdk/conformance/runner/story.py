@@ -1,5 +1,8 @@
 """Plays one scenario: its server, its networks, its clients, and its steps in their order."""
 
+import pathlib
+import typing
+
 from adapter import Adapter
 from bell import Bell, Broken, seconds
 from matching import difference, filled_in, listed
@@ -20,13 +23,25 @@ class Unable(Exception):
     """The SDK says that it does not offer what the scenario needs."""
 
 
+class Setting(typing.NamedTuple):
+    """What is the same for all scenarios of a run."""
+
+    command: list
+    """How the adapter is started, and in which folder."""
+    folder: pathlib.Path
+    server: str
+    """The server's binary."""
+    logs: pathlib.Path
+    """Where the logs of failing scenarios go."""
+
+
 class Story:
-    def __init__(self, scenario, command, binary, directory, root, breakage):
-        self.scenario, self.command, self.directory, self.root = scenario, command, directory, root
+    def __init__(self, scenario, setting, directory, breakage):
+        self.scenario, self.setting, self.directory = scenario, setting, directory
         self.breakage = breakage
         self.patience = PATIENCE_WITH_BREAKAGE if breakage.caught_by else PATIENCE
         self.bell = Bell()
-        self.server = Server(binary, directory, scenario.get("server", {}))
+        self.server = Server(setting.server, directory, scenario.get("server", {}))
         self.networks, self.timelines, self.kept, self.pending = {}, {}, {}, {}
         self.step_number, self.hello = 0, None
 
@@ -96,7 +111,7 @@ class Story:
             raise ValueError(f"`{name}` is open already; another client has another name")
         network = self.networks.get(name) or await self._network(name)
         adapter = Adapter(name, self.bell, self.directory / f"{name}.stderr", self.breakage)
-        await adapter.start(self.command, self.root)
+        await adapter.start(self.setting.command, self.setting.folder)
         self.timelines[name] = Timeline(adapter)
         self.hello = await self.timelines[name].expect("hello", {"sdk": {"any": True}}, 60)
         missing = set(self.scenario.get("needs", [])) - set(self.hello.get("can", []))
