@@ -7,6 +7,8 @@ ask for something else than being equal:
     {"not": "a"}     {"contains": "text"}    {"the": "name.member"}: of what an answer was kept as
 """
 
+import time
+
 ABSENT = object()
 
 
@@ -24,12 +26,14 @@ def looked_up(path, kept):
 
 
 def filled_in(value, kept):
-    """A value of a scenario with every {"the": …} and {"repeat": …, "times": …} replaced."""
+    """A value of a scenario with what stands for something replaced: {"the": …} and so on."""
     if isinstance(value, dict):
         if set(value) == {"the"}:
             return looked_up(value["the"], kept)
         if set(value) == {"repeat", "times"}:
             return value["repeat"] * value["times"]
+        if set(value) == {"now_plus_ms"}:
+            return int(time.time() * 1000) + value["now_plus_ms"]
         return {name: filled_in(member, kept) for name, member in value.items()}
     if isinstance(value, list):
         return [filled_in(member, kept) for member in value]

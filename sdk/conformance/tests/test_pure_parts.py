@@ -1,5 +1,6 @@
 """The parts that judge and cut, without a server: python3 -m unittest discover sdk/conformance/tests"""
 
+import re
 import sys
 import unittest
 from pathlib import Path
@@ -87,6 +88,15 @@ class WebSocketFrames(unittest.TestCase):
 class Scenarios(unittest.TestCase):
     def test_all_are_well_formed(self):
         self.assertGreater(len(read_all(HERE.parent / "scenarios")), 60)
+
+    def test_each_is_named_by_a_rule_and_each_name_is_one(self):
+        page = (HERE.parents[2] / "docs" / "writing-an-sdk.md").read_text()
+        rules, _, _ = page.partition("<!-- begin conformance -->")
+        names = {scenario["name"] for scenario in read_all(HERE.parent / "scenarios")}
+        quoted = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", rules))
+        self.assertEqual(names - quoted, set())
+        with_hyphens = {name for name in quoted if "-" in name}
+        self.assertEqual(with_hyphens - names, set())
 
     def test_what_is_wrong_with_one_is_told(self):
         good = {"title": "t", "why": "w", "group": "g", "steps": [{"server": "kill"}]}

@@ -15,6 +15,7 @@ import {
   type Json,
   type Member,
   type Position,
+  type Publication,
   type State,
   type SubscribeOptions,
   type Subscription,
@@ -33,6 +34,10 @@ interface Command {
   readonly connect_timeout_ms?: number;
   readonly topic: string;
   readonly data: Json;
+  readonly data_base64?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly content_type?: string;
+  readonly deliver_at?: number;
   readonly key?: string;
   readonly order_key?: string;
   readonly sub: string;
@@ -89,9 +94,8 @@ class Follower {
 
   async follow(): Promise<void> {
     for await (const delivery of this.#subscription) {
-      const { topic, offset, id, attempt, data, from } = delivery;
-      this.#held.set(`${topic} ${offset}`, delivery);
-      tell({ event: "message", sub: this.#sub, topic, offset, id, attempt, data, from });
+      this.#held.set(`${delivery.topic} ${delivery.offset}`, delivery);
+      tell({ event: "message", sub: this.#sub, ...toldMessage(delivery) });
       await this.#paused;
     }
   }
@@ -224,8 +228,17 @@ class Adapter {
   }
 
   #publish(command: Command): Promise<object> {
-    const { key, order_key: orderKey } = command;
-    return this.#opened().publish(command.topic, command.data, given({ key, orderKey }));
+    const { topic, key, headers, data_base64: base64 } = command;
+    const { order_key: orderKey, content_type: contentType, deliver_at: deliverAt } = command;
+    const data =
+      base64 === undefined ? command.data : new Uint8Array(Buffer.from(base64, "base64"));
+    const options = given({ key, orderKey, headers, contentType, deliverAt });
+    return this.#published(this.#opened().publish(topic, data, options));
+  }
+
+  async #published(publication: Publication): Promise<object> {
+    const result = await publication;
+    return "offset" in result ? result : { ...result, deliver_at: result.deliverAt };
   }
 
   async #subscribe(command: Command): Promise<object> {
@@ -276,6 +289,14 @@ function named(members: readonly Member[]): object[] {
   return members.map(({ user, client }) => ({ user, client }));
 }
 
+function toldMessage(delivery: Delivery): object {
+  const { topic, offset, id, attempt, from, headers, data } = delivery;
+  const { orderKey: order_key, contentType: content_type } = delivery;
+  const told =
+    data instanceof Uint8Array ? { data_base64: Buffer.from(data).toString("base64") } : { data };
+  return { topic, offset, id, attempt, from, headers, order_key, content_type, ...told };
+}
+
 function tellState(state: State): void {
   tell({ event: "state", ...toldState(state) });
 }
@@ -313,7 +334,17 @@ function version(): string {
 }
 
 const adapter = new Adapter();
-const can = ["durable", "shared", "presence", "history", "nack", "refresh", "filters"];
+const can = [
+  "durable",
+  "shared",
+  "presence",
+  "history",
+  "nack",
+  "refresh",
+  "filters",
+  "bytes",
+  "scheduled",
+];
 tell({ event: "hello", sdk: `TypeScript ${version()}`, can });
 const lines = createInterface({ input: process.stdin });
 lines.on("line", (line) => {

@@ -5,28 +5,33 @@
 //! sdk/conformance/run rust
 //! ```
 
+mod asked;
+mod told;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use tidings_client::{
-    AckMode, Client, ClientId, CloseError, CloseReason, Data, DataKind, DedupKey, Delivery,
-    Disconnect, EndReason, Event, HistoryError, HistoryFrom, HistoryRequest, Member, OrderKey,
-    Position, PresenceError, PublishError, PublishOutcome, PublishRequest, StartFrom, State,
-    SubscribeError, SubscribeRequest, Subscription, Topic,
+    Client, ClientId, CloseError, Delivery, HistoryError, HistoryFrom, HistoryRequest,
+    PresenceError, Subscription, Topic,
 };
 use tokio::sync::mpsc;
+
+use crate::asked::{duration, position, publish_request, subscribe_request, text};
+use crate::told::{
+    members, publish_code, subscribe_code, tell_event, tell_states, told_data, told_outcome,
+};
 
 /// Commands that wait: a scenario asks for the answers of most before it goes on.
 const COMMANDS_MAX: usize = 1024;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let can =
-        ["durable", "shared", "presence", "history", "nack", "refresh", "filters", "http_status"];
+    let can = "durable shared presence history nack refresh filters bytes scheduled http_status";
+    let can: Vec<_> = can.split(' ').collect();
     let sdk = concat!("Rust ", env!("CARGO_PKG_VERSION"));
     tell(&json!({"event": "hello", "sdk": sdk, "can": can}));
     let mut commands = lines_of_input();
@@ -56,7 +61,7 @@ fn lines_of_input() -> mpsc::Receiver<String> {
 }
 
 /// Writes one line; whoever reads them has gone if that fails, and with that the input ends.
-fn tell(value: &Value) {
+pub(crate) fn tell(value: &Value) {
     let mut output = std::io::stdout().lock();
     let _ = writeln!(output, "{value}").and_then(|()| output.flush());
 }
@@ -142,13 +147,7 @@ impl Adapter {
     }
 
     async fn publish(&self, id: &Value, command: &Value) -> anyhow::Result<()> {
-        let mut request = PublishRequest::json(text(command, "topic")?, &command["data"])?;
-        if let Some(key) = command["key"].as_str() {
-            request = request.key(DedupKey::parse(key)?);
-        }
-        if let Some(key) = command["order_key"].as_str() {
-            request = request.order_key(OrderKey::parse(key)?);
-        }
+        let request = publish_request(command)?;
         // Those that follow must not overtake it, so it is handed over here; the answer comes later.
         let ticket = self.client()?.enqueue(request).await;
         let id = id.clone();
@@ -304,167 +303,6 @@ async fn settle(
         _ => delivery.give_up(reason),
     }
     Ok(())
-}
-
-/// Tells one event; gives back the delivery, for it waits for an answer.
-fn tell_event(sub: &str, event: Event) -> Option<Delivery> {
-    let told = match event {
-        Event::Message(delivery) => {
-            tell(&json!({"event": "message", "sub": sub, "topic": delivery.topic().as_str(),
-                "offset": delivery.offset().get(), "id": delivery.id().to_string(),
-                "attempt": delivery.attempt(), "data": told_data(delivery.data()),
-                "from": delivery.from().map(|user| user.as_str().to_owned())}));
-            return Some(delivery);
-        }
-        Event::Subscribed { place, again } => json!({"event": "subscribed", "sub": sub,
-            "again": again, "pending": place.map(|place| place.pending)}),
-        Event::Reset(reset) => json!({"event": "reset", "sub": sub, "topic": reset.topic.as_str(),
-            "reason": reset.reason.as_str(), "first": reset.first.get(),
-            "epoch": reset.epoch.to_string()}),
-        Event::Presence(change) => json!({"event": "presence", "sub": sub,
-            "joined": members(&change.joined), "left": members(&change.left),
-            "reset": change.reset}),
-        Event::Missed { count } => json!({"event": "missed", "sub": sub, "count": count}),
-        // Nobody needs to be told of the end that they have asked for.
-        Event::Ended(EndReason::Closed(CloseReason::Asked)) => return None,
-        Event::Ended(reason) => {
-            json!({"event": "ended", "sub": sub, "reason": end_word(&reason)})
-        }
-        _ => return None,
-    };
-    tell(&told);
-    None
-}
-
-async fn tell_states(mut state: tokio::sync::watch::Receiver<State>) {
-    loop {
-        let told = match &*state.borrow_and_update() {
-            State::Disconnected => json!({"status": "idle"}),
-            State::Connecting { .. } | State::Authenticating => json!({"status": "connecting"}),
-            State::Ready(connected) => json!({"status": "connected",
-                "user": connected.user.as_str(), "client": connected.client.as_str(),
-                "resumed": connected.resumed}),
-            State::Reconnecting { cause, .. } => {
-                json!({"status": "reconnecting", "code": cause_word(cause)})
-            }
-            State::Closed { reason: CloseReason::Failed(cause) } => {
-                json!({"status": "ended", "code": cause_word(cause)})
-            }
-            State::Closed { .. } => json!({"status": "closed"}),
-        };
-        let mut event = json!({"event": "state"});
-        if let (Value::Object(event), Value::Object(told)) = (&mut event, told) {
-            event.extend(told);
-        }
-        tell(&event);
-        if state.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// The word of the protocol for the end of a connection: an error code, or the reason of a close.
-fn cause_word(cause: &Disconnect) -> String {
-    match cause {
-        Disconnect::Refused { error } => error.code.as_str().to_owned(),
-        Disconnect::Closed { reason, .. } | Disconnect::Goaway { reason, .. } => reason.clone(),
-        _ => "connection_lost".to_owned(),
-    }
-}
-
-fn end_word(reason: &EndReason) -> String {
-    match reason {
-        EndReason::Closed(_) => "closed".to_owned(),
-        EndReason::Server(reason) => reason.as_str().to_owned(),
-        EndReason::Refused(error) => error.code.as_str().to_owned(),
-        _ => "unknown".to_owned(),
-    }
-}
-
-fn publish_code(error: &PublishError) -> &'static str {
-    match error {
-        PublishError::Refused { error } => error.code.as_str(),
-        PublishError::TooLarge { .. } | PublishError::OutboxTooSmall { .. } => "too_large",
-        _ => "closed",
-    }
-}
-
-fn subscribe_code(error: &SubscribeError) -> &'static str {
-    match error {
-        SubscribeError::Refused { error } => error.code.as_str(),
-        SubscribeError::AlreadySubscribed { .. } => "already_subscribed",
-        SubscribeError::Closed { .. } => "closed",
-        _ => "refused",
-    }
-}
-
-fn subscribe_request(command: &Value) -> anyhow::Result<SubscribeRequest> {
-    let sub = text(command, "sub")?;
-    let mut request = match (command["durable"].as_str(), command["group"].as_str()) {
-        (Some(name), None) => SubscribeRequest::durable(sub, name)?,
-        (None, Some(group)) => SubscribeRequest::shared(sub, group)?,
-        (None, None) => SubscribeRequest::live(sub)?,
-        (Some(_), Some(_)) => bail!("a subscription is durable or shared"),
-    };
-    if command["ack"] == "manual" {
-        request = request.ack(AckMode::Manual);
-    }
-    if let Some(window) = command["window"].as_u64() {
-        request = request.window(u32::try_from(window)?);
-    }
-    if let Some(queue) = command["queue"].as_u64() {
-        request = request.queue(usize::try_from(queue)?);
-    }
-    if command["presence"] == true {
-        request = request.presence()?;
-    }
-    let from = match (command.get("after"), command["from"].as_str()) {
-        (Some(after), _) => Some(StartFrom::After(position(after)?)),
-        (None, None) => None,
-        (None, Some("new")) => Some(StartFrom::New),
-        (None, Some("first")) => Some(StartFrom::First),
-        (None, Some("last")) => Some(StartFrom::Last),
-        (None, Some(other)) => bail!("`from` is new, first or last, not {other}"),
-    };
-    Ok(from.into_iter().fold(request, SubscribeRequest::from))
-}
-
-fn told_outcome(outcome: &PublishOutcome) -> Value {
-    match outcome {
-        PublishOutcome::Published(published) => json!({"id": published.id.to_string(),
-            "offset": published.position.offset.get(), "epoch": published.position.epoch.to_string(),
-            "duplicate": published.duplicate}),
-        PublishOutcome::Scheduled(scheduled) => json!({"id": scheduled.id.to_string(),
-            "deliver_at": scheduled.deliver_at.as_ms(), "duplicate": scheduled.duplicate}),
-    }
-}
-
-fn told_data(data: &Data) -> Value {
-    match data.kind() {
-        DataKind::Json => serde_json::from_slice(data.bytes()).unwrap_or(Value::Null),
-        DataKind::Binary => json!({"bytes": data.bytes().len()}),
-    }
-}
-
-fn members(list: &[Member]) -> Vec<Value> {
-    list.iter()
-        .map(|one| json!({"user": one.user.as_str(), "client": one.client.as_str()}))
-        .collect()
-}
-
-fn text<'a>(command: &'a Value, name: &str) -> anyhow::Result<&'a str> {
-    command[name].as_str().with_context(|| format!("`{name}` is a text"))
-}
-
-fn duration(value: &Value, name: &str) -> anyhow::Result<Duration> {
-    let ms = value[name].as_u64().with_context(|| format!("`{name}` is a number"))?;
-    Ok(Duration::from_millis(ms))
-}
-
-fn position(value: &Value) -> anyhow::Result<Position> {
-    let offset = value["offset"].as_u64().context("`offset` is a number")?;
-    let epoch = text(value, "epoch")?.parse()?;
-    Ok(Position { epoch, offset: tidings_client::Offset::new(offset) })
 }
 
 /// Nothing panics while one of these is held.
