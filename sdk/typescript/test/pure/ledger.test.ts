@@ -67,6 +67,26 @@ test("an ack that was lost is given again when the server repeats the message", 
   assert.deepEqual(acks(ledger), [2]);
 });
 
+test("an ack that crossed a repeat is given again", () => {
+  const ledger = given([1, 2]);
+  ledger.acked(held(1));
+  ledger.acked(held(2));
+  assert.deepEqual(acks(ledger), [2]);
+  assert.equal(ledger.received(message(1)), false);
+  assert.deepEqual(acks(ledger), [2]);
+  assert.deepEqual(acks(ledger), []);
+});
+
+test("one that was acked before an earlier one is done is acked again when it is repeated", () => {
+  const ledger = given([1, 2]);
+  ledger.acked(held(2));
+  assert.deepEqual(acks(ledger), [[2]]);
+  ledger.disconnected();
+  ledger.subscribed(subscribed(100));
+  assert.equal(ledger.received(message(2)), false);
+  assert.deepEqual(acks(ledger), [[2]]);
+});
+
 test("a cumulative ack never covers what was given back", () => {
   const ledger = given([1, 2, 3]);
   assert.deepEqual(ledger.released(held(1)), { topic: "t", offset: 1 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Delivery } from "../../src/types.ts";
 import { FaultyProxy } from "./faulty-proxy.ts";
-import { eventually, givenClient, givenServer } from "./given.ts";
+import { eventually, givenClient, givenServer, reaches } from "./given.ts";
 import { tokenOf } from "./server.ts";
 
 const quick =
@@ -52,7 +52,10 @@ test("nothing in the application's hands comes twice over cut connections", asyn
       got.push(data);
       if (got.length % 40 === 0 && got.length < all.length) {
         proxy.cut();
-        await new Promise((resolve) => setTimeout(resolve, 30));
+        // Until the server has sent again what the application still has in its hands.
+        await eventually("the loss", () => reader.state.status !== "connected");
+        await reaches(reader, "connected");
+        await new Promise((resolve) => setTimeout(resolve, 100));
       }
     },
   });
