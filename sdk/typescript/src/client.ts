@@ -3,7 +3,7 @@
 import { addressOf } from "./address.ts";
 import { json } from "./codec.ts";
 import { Connection, type ConnectionEvents } from "./connection.ts";
-import { TidingsError } from "./errors.ts";
+import { TidingsError, unexpected } from "./errors.ts";
 import type { ConnectedBody } from "./frames.ts";
 import { hints } from "./hints.ts";
 import {
@@ -148,27 +148,13 @@ class TidingsClient implements Client {
       case "connected": {
         const { user, client, node, resumed } = status.body;
         const { via } = status;
-        return {
-          status: "connected",
-          user,
-          client,
-          node,
-          resumed,
-          via,
-          waiting,
-          hint: hints.connected,
-        };
+        const hint = hints.connected;
+        return { status: "connected", user, client, node, resumed, via, waiting, hint };
       }
-      case "reconnecting": {
-        const { attempt, retryAt, cause } = status;
-        const hint = hints.reconnecting(waiting);
-        return { status: "reconnecting", attempt, retryAt, cause, waiting, hint };
-      }
-      case "offline": {
-        const { attempt, retryAt, cause, since } = status;
-        const hint = hints.offline(waiting);
-        return { status: "offline", since, attempt, retryAt, cause, waiting, hint };
-      }
+      case "reconnecting":
+        return { ...status, status: "reconnecting", waiting, hint: hints.reconnecting(waiting) };
+      case "offline":
+        return { ...status, status: "offline", waiting, hint: hints.offline(waiting) };
       case "signedOut":
         return {
           status: "signedOut",
@@ -241,7 +227,7 @@ class TidingsClient implements Client {
     };
     const reply = await this.#questions.ask({ kind: "history", body });
     if (reply.kind !== "history") {
-      throw new TidingsError("bad_server_frame", `the server answered with "${reply.kind}"`);
+      throw unexpected(reply);
     }
     const { epoch, offset, first, recovered, more, messages } = reply.body;
     const position = { epoch, offset };
@@ -253,7 +239,7 @@ class TidingsClient implements Client {
     this.#start();
     const reply = await this.#questions.ask({ kind: "presence", body: { topic } });
     if (reply.kind !== "present") {
-      throw new TidingsError("bad_server_frame", `the server answered with "${reply.kind}"`);
+      throw unexpected(reply);
     }
     return reply.body;
   }

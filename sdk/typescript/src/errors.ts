@@ -101,6 +101,11 @@ export class TidingsError extends Error {
   }
 }
 
+/** The error of an answer that is none to what was asked. */
+export function unexpected({ kind }: { readonly kind: string }): TidingsError {
+  return new TidingsError("bad_server_frame", `the server answered with "${kind}"`);
+}
+
 /** The error that the server answered with. */
 export function serverError(body: ErrorBody): TidingsError {
   return new TidingsError(body.code, body.message, {

@@ -1,7 +1,7 @@
 /** One subscription: what the application has of it, and how far the server is with it. */
 
 import { Alarm } from "./alarm.ts";
-import { serverError, TidingsError } from "./errors.ts";
+import { serverError, TidingsError, unexpected } from "./errors.ts";
 import type {
   ClientBodies,
   MessageBody,
@@ -60,7 +60,8 @@ export class Feed implements Subscription {
   readonly #owner: FeedOwner;
   readonly #queue = new Queue();
   readonly #alarm = new Alarm();
-  readonly #opening: Opening;
+  /** Set with `ready`. */
+  #opening: Opening | undefined;
   #phase: Phase = { kind: "waiting" };
   #wasTaken = false;
   #refusals = 0;
@@ -73,14 +74,9 @@ export class Feed implements Subscription {
     this.wish = wish;
     this.place = place;
     this.#owner = owner;
-    let opening: Opening | undefined;
     this.ready = new Promise((resolve, reject) => {
-      opening = { resolve, reject };
+      this.#opening = { resolve, reject };
     });
-    if (opening === undefined) {
-      throw new Error("a promise calls what it is made with");
-    }
-    this.#opening = opening;
     // Who does not wait for it hears of a refusal by the `ended` event and the iteration.
     this.ready.catch(() => {});
     if (wish.onDelivery !== undefined) {
@@ -308,10 +304,7 @@ export class Feed implements Subscription {
       this.#taken(reply.body, phase.isNews);
       return;
     }
-    const error =
-      reply.kind === "error"
-        ? serverError(reply.body)
-        : new TidingsError("bad_server_frame", `the server answered with "${reply.kind}"`);
+    const error = reply.kind === "error" ? serverError(reply.body) : unexpected(reply);
     if (error.temporary) {
       this.#refusals += 1;
       this.#phase = { kind: "waiting" };
@@ -331,15 +324,17 @@ export class Feed implements Subscription {
     this.#wasTaken = true;
     this.#refusals = 0;
     this.#phase = { kind: "active" };
+    // The cursor of a log that was lost is lost with it, and a new one has recovered everything.
+    const isOtherLog = ![undefined, epoch].includes(this.place.epoch);
     this.place.subscribed(body);
     // Of a live filter with wildcards nobody knows what it missed between two connections.
-    const recovered = body.recovered ?? (!this.isLive || !isAgain);
+    const recovered = !isOtherLog && (body.recovered ?? (!this.isLive || !isAgain));
     const subscribed: Subscribed = {
       recovered,
       pending,
       ...(epoch === undefined ? {} : { position: { epoch, offset }, first }),
     };
-    this.#opening.resolve(subscribed);
+    this.#opening?.resolve(subscribed);
     if (isNews) {
       this.#listeners.tell("subscribed", subscribed);
     }
@@ -453,7 +448,7 @@ export class Feed implements Subscription {
     this.#phase = { kind: "ended" };
     this.#alarm.clear();
     this.#queue.end(error, this.isLive && error !== undefined ? "keep" : "drop");
-    this.#opening.reject(error ?? new TidingsError("closed", `${this.sub} was unsubscribed`));
+    this.#opening?.reject(error ?? new TidingsError("closed", `${this.sub} was unsubscribed`));
     this.#owner.ended(this);
     this.#listeners.tell("ended", error === undefined ? { reason } : { reason, error });
   }

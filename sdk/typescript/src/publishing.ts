@@ -2,7 +2,7 @@
 
 import { Alarm } from "./alarm.ts";
 import { jsonBytes, snapshot } from "./data.ts";
-import { serverError, TidingsError } from "./errors.ts";
+import { serverError, TidingsError, unexpected } from "./errors.ts";
 import type { PublishBody, ServerFrame, WireLimits } from "./frames.ts";
 import type { Keep } from "./keep.ts";
 import { MESSAGE_OVERHEAD_BYTES, UNSENT_BYTES_MAX, UNSENT_LOOK_MS } from "./limits.ts";
@@ -216,10 +216,11 @@ export class Publishing {
   }
 
   #answered(entry: Entry, reply: ServerFrame | undefined): void {
-    switch (reply?.kind) {
-      case undefined:
-        // The connection is gone: it is sent again on the next one.
-        return;
+    if (reply === undefined) {
+      // The connection is gone: it is sent again on the next one.
+      return;
+    }
+    switch (reply.kind) {
       case "published": {
         const { id, epoch, offset, duplicate } = reply.body;
         this.#settle(entry, { result: { id, epoch, offset, duplicate } });
@@ -239,10 +240,8 @@ export class Publishing {
         }
         break;
       }
-      default: {
-        const words = `the server answered to a publish with "${reply?.kind}"`;
-        this.#settle(entry, { error: new TidingsError("bad_server_frame", words) });
-      }
+      default:
+        this.#settle(entry, { error: unexpected(reply) });
     }
     this.#send();
   }
