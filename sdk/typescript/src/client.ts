@@ -42,11 +42,10 @@ import type {
 } from "./types.ts";
 import { webSocketTransport } from "./websocket.ts";
 
-/** What was opened to begin with, or is being opened. */
+/** `opened` resolves once what is kept is open, and the first attempt begins. */
 type Life =
   | { readonly kind: "new" }
-  | { readonly kind: "starting" }
-  | { readonly kind: "running"; readonly unwatch: () => void }
+  | { readonly kind: "open"; readonly opened: Promise<void> }
   | { readonly kind: "closed"; readonly closed: Promise<Closed> };
 
 /** A client of one server. It connects when it is asked to, or has something to say. */
@@ -65,6 +64,9 @@ class TidingsClient implements Client {
   readonly #subscriptions: Subscriptions;
   readonly #questions = new Questions();
   #life: Life = { kind: "new" };
+  /** Whether it has said its last word; `close` waits a while before. */
+  #isOver = false;
+  #unwatch: (() => void) | undefined;
   /** What outlives the client, once it is open. */
   #kept: Kept | undefined;
   #session: string | undefined;
@@ -138,7 +140,7 @@ class TidingsClient implements Client {
     const status = this.#connection.status;
     switch (status.status) {
       case "idle":
-        return this.#life.kind === "starting"
+        return this.#life.kind === "open"
           ? { status: "connecting", attempt: 1, hint: hints.connecting }
           : { status: "idle", hint: hints.idle };
       case "closed":
@@ -194,7 +196,7 @@ class TidingsClient implements Client {
       }
     });
     this.#start();
-    if (this.#life.kind === "running") {
+    if (this.#kept !== undefined) {
       this.#connection.connect();
     }
     await arrived;
@@ -256,22 +258,27 @@ class TidingsClient implements Client {
 
   async #end(life: Exclude<Life, { kind: "closed" }>, flushMs: number): Promise<Closed> {
     const { status } = this.#connection.status;
-    if (life.kind === "running" && status !== "signedOut" && status !== "failed") {
+    if (life.kind === "open" && status !== "signedOut" && status !== "failed") {
       let timer: ReturnType<typeof setTimeout> | undefined;
       const late = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, flushMs);
       });
-      const flushed = Promise.all([this.#subscriptions.finish(), this.#publishing.drained()]);
+      const flushed = life.opened.then(() =>
+        Promise.all([this.#subscriptions.finish(), this.#publishing.drained()]),
+      );
       await Promise.race([flushed, late]);
       clearTimeout(timer);
     }
+    this.#isOver = true;
     const waiting = this.#publishing.size;
     this.#subscriptions.close();
     this.#connection.close();
     this.#publishing.close();
     this.#questions.close(closedError());
-    if (life.kind === "running") {
-      life.unwatch();
+    this.#unwatch?.();
+    if (life.kind === "open") {
+      // What was published a moment ago is kept, also if storage was not open then.
+      await life.opened;
       await this.#kept?.close();
     }
     return { reason: "application", waiting };
@@ -285,10 +292,7 @@ class TidingsClient implements Client {
 
   #start(): void {
     if (this.#life.kind === "new") {
-      this.#life = { kind: "starting" };
-      void this.#open();
-    } else if (this.#life.kind === "running" && this.#connection.status.status === "idle") {
-      this.#connection.connect();
+      this.#life = { kind: "open", opened: this.#open() };
     }
   }
 
@@ -296,11 +300,14 @@ class TidingsClient implements Client {
   async #open(): Promise<void> {
     const problem = (error: TidingsError) => this.#listeners.tell("problem", error);
     const kept = await this.#openKept(problem);
-    if (this.#life.kind !== "starting") {
-      await kept.close();
+    this.#kept = kept;
+    this.#session = kept.session;
+    this.#publishing.attach(kept.keep);
+    if (this.#isOver) {
       return;
     }
-    const unwatch = watchSurroundings({
+    this.#subscriptions.attach(kept.keep, kept.places);
+    this.#unwatch = watchSurroundings({
       awake: () => this.#connection.awake(),
       offline: () => {
         this.#connection.awake();
@@ -308,13 +315,10 @@ class TidingsClient implements Client {
       },
       leaving: () => void kept.keep.flush(),
     });
-    this.#life = { kind: "running", unwatch };
-    this.#kept = kept;
-    this.#session = kept.session;
-    this.#subscriptions.attach(kept.keep, kept.places);
-    this.#publishing.attach(kept.keep);
     await this.#adopt();
-    this.#connection.connect();
+    if (!this.#isOver) {
+      this.#connection.connect();
+    }
   }
 
   /** Storage of the application may fail; the client goes on without. */

@@ -79,7 +79,8 @@ function placesOf(
   for (const [topic] of places.slice(PLACES_MAX)) {
     keep.remove(PLACE_PREFIX + topic);
   }
-  return new Map(places.slice(0, PLACES_MAX));
+  // The quietest first, as they are from now on.
+  return new Map(places.slice(0, PLACES_MAX).reverse());
 }
 
 /** Locks of this client: one says that it lives, others what of earlier clients it has taken over. */

@@ -5,7 +5,7 @@ import { Feed, type FeedOwner } from "./feed.ts";
 import { matches } from "./filter.ts";
 import type { MessageBody, ServerFrame, SubscribedBody } from "./frames.ts";
 import type { Keep } from "./keep.ts";
-import { ACK_DELAY_MS, KEEP_DELAY_MS } from "./limits.ts";
+import { ACK_DELAY_MS, KEEP_DELAY_MS, PLACES_MAX } from "./limits.ts";
 import type { Line } from "./line.ts";
 import { TopicPlace } from "./live-place.ts";
 import type { ClientEvents, Position, SubscribeOptions } from "./types.ts";
@@ -191,7 +191,14 @@ export class Subscriptions implements FeedOwner {
   moved({ sub, place, wish }: Feed): void {
     if (wish.isKept && place instanceof TopicPlace && place.done !== undefined) {
       const kept: KeptPlace = { ...place.done, at: Date.now() };
+      // The one that was quiet for longest goes when there are too many.
+      this.#kept.delete(sub);
       this.#kept.set(sub, place.done);
+      for (const quietest of this.#kept.size > PLACES_MAX ? this.#kept.keys() : []) {
+        this.#kept.delete(quietest);
+        this.#keep?.remove(PLACE_PREFIX + quietest);
+        break;
+      }
       this.#keep?.put(PLACE_PREFIX + sub, kept, KEEP_DELAY_MS);
     }
   }

@@ -70,10 +70,12 @@ export class Refresh {
     }
     const now = Date.now();
     const left = Math.max(0, expiresAt - now);
-    const at = now + Math.max(left - REFRESH_LEAD_MS, left * 0.7);
-    // A source that gives the same old token again is asked ever more rarely.
-    const soonest = now + (this.#failures === 0 ? 500 : backoffMs(this.#failures, 1000, 60_000, 1));
-    this.#alarm.set(Math.max(at, soonest), () => void this.#show(expiresAt));
+    // A source that fails, or gives the same old token again, is asked ever more rarely.
+    const wait =
+      this.#failures === 0
+        ? Math.max(left - REFRESH_LEAD_MS, left * 0.7)
+        : backoffMs(this.#failures, 1000, 60_000, Math.random());
+    this.#alarm.set(now + wait, () => void this.#show(expiresAt));
   }
 
   stop(): void {

@@ -43,6 +43,25 @@ test("what waits survives a reload, and leaves in order and once", async (contex
   assert.deepEqual(await storage.list("outbox/"), [], "nothing of it is kept any longer");
 });
 
+test("what was published just before a close is kept, also if storage was not open yet", async (context) => {
+  const server = await givenServer(context);
+  const storage = memoryStorage();
+  const hasty = givenClient(context, { url: server.url, storage });
+  const lost = hasty.publish("room/1", "hasty").catch(({ code }) => code);
+  assert.equal((await hasty.close({ flushMs: 0 })).waiting, 1);
+  assert.equal(await lost, "closed");
+  const next = givenClient(context, { url: server.url, storage });
+  const told = new Promise<string>((resolve) =>
+    next.on("published", ({ topic }) => resolve(topic)),
+  );
+  await next.connect();
+  assert.equal(await told, "room/1");
+  const patient = givenClient(context, { url: server.url, storage });
+  const sent = patient.publish("room/1", "patient");
+  assert.equal((await patient.close()).waiting, 0, "by itself it waits until it has left");
+  await sent;
+});
+
 test("a message whose answer was lost is not published twice", async (context) => {
   const server = await givenServer(context);
   const proxy = await FaultyProxy.start(server.port);
@@ -147,7 +166,7 @@ test("shows a fresh token before the old one ends, and keeps the connection", as
       if (asked === 2) {
         throw new Error("the network is bad");
       }
-      return tokenOf("alice", { seconds: asked < 3 ? 4 : 3600 });
+      return tokenOf("alice", { seconds: asked < 3 ? 6 : 3600 });
     },
   });
   const problems: string[] = [];
@@ -156,7 +175,8 @@ test("shows a fresh token before the old one ends, and keeps the connection", as
   const states: string[] = [];
   client.on("state", ({ status }) => states.push(status));
   await eventually("a third token", () => asked >= 3);
-  await new Promise((resolve) => setTimeout(resolve, 3000));
+  // Longer than the first token was good for.
+  await new Promise((resolve) => setTimeout(resolve, 3500));
   assert.deepEqual(states, [], "the connection stayed");
   assert.deepEqual(problems, ["token_failed"]);
   await client.publish("room/1", "still here");
