@@ -27,6 +27,7 @@ export class Places {
 
   readonly #session: Session;
   readonly #client: Client;
+  readonly #keptList: Pick<Storage, "getItem" | "setItem">;
   readonly #subscriptions: readonly Subscription[];
   /** Those who have been told on this page that I write to them. */
   readonly #invited = new Set<string>();
@@ -34,8 +35,10 @@ export class Places {
   /** How many changes of the past are still to come; until then the list is the one kept here. */
   #toCome: number | undefined;
 
-  constructor(session: Session) {
+  /** `kept` is where the list stays over a reload. */
+  constructor(session: Session, kept: Pick<Storage, "getItem" | "setItem"> = localStorage) {
     this.#session = session;
+    this.#keptList = kept;
     this.#client = session.client;
     this.#show(this.#kept());
     this.#subscriptions = [this.#followList(), this.#followDirectory()];
@@ -193,7 +196,7 @@ export class Places {
       }
     }
     this.talks.value = talks;
-    localStorage.setItem(this.#keptName(), JSON.stringify([...talks.keys()]));
+    this.#keptList.setItem(this.#keptName(), JSON.stringify([...talks.keys()]));
     this.#count();
   }
 
@@ -214,7 +217,7 @@ export class Places {
   /** The list as it was last, so that there is something to see before the server answers. */
   #kept(): readonly string[] {
     try {
-      const kept: unknown = JSON.parse(localStorage.getItem(this.#keptName()) ?? "[]");
+      const kept: unknown = JSON.parse(this.#keptList.getItem(this.#keptName()) ?? "[]");
       const ids = Array.isArray(kept) ? kept.filter((id) => typeof id === "string") : [];
       return ids;
     } catch {

@@ -64,6 +64,7 @@ async function enter(user: string): Promise<void> {
     // All tabs of a user: what one leaves to be sent, another one sends.
     storageName: `chat/${user}`,
   });
+  client.on("problem", (error) => console.warn(`${error.message} (${error.help})`));
   signIn.value = { phase: "signedIn", session: { user, device, client } };
   client.connect().catch(() => {
     // The state says what is wrong, and the page shows it.

@@ -18,7 +18,7 @@ import {
 } from "@tidings/client";
 import * as timeline from "./conversation.ts";
 import { Observed } from "./observed.ts";
-import { outboxMessages } from "./outbox.ts";
+import { followOutbox, type WaitingMessage } from "./outbox.ts";
 import { pageBefore } from "./past.ts";
 import { newKey, parseSaid, saidData } from "./payload.ts";
 import { type Place, type Topics, topicsOf } from "./place.ts";
@@ -94,7 +94,7 @@ export class Talk {
     this.presence = new Presence(client, this.#topics.messages, this.#subscription);
     this.positions = new ReadPositions(client, this.#topics.reads);
     this.signs = new TypingSigns(client, this.#topics.typing);
-    this.#stopListening = [...this.#listen(), this.#listenToOutbox()];
+    this.#stopListening = this.#listen();
     this.#subscription.ready.catch(() => undefined);
   }
 
@@ -190,7 +190,7 @@ export class Talk {
         }
       }),
       subscription.on("reset", (reset) => {
-        this.#startOver();
+        this.#forgetPast();
         this.#begin(reset);
       }),
       subscription.on("ended", ({ reason, error }) => {
@@ -198,39 +198,13 @@ export class Talk {
       }),
       // Another device of mine has read on.
       this.positions.reads.onChange(() => this.#readElsewhere()),
-    ];
-  }
-
-  /** Shows what waits since before a reload, and what becomes of it. */
-  #listenToOutbox(): () => void {
-    const { messages } = this.#topics;
-    const show = () => {
-      const waiting = outboxMessages(this.#client).filter(({ topic }) => topic === messages);
-      for (const { key, text, since } of waiting) {
-        if (!this.conversation.value.unsent.some((unsent) => unsent.key === key)) {
-          this.#put(timeline.withPending(this.conversation.value, { key, text, since }));
-        }
-      }
-    };
-    show();
-    const stops = [
-      this.#client.on("waiting", show),
-      this.#client.on("published", ({ key, topic, result }) => {
-        if (topic === messages) {
-          this.#published(key, result);
-        }
-      }),
-      this.#client.on("refused", ({ key, topic, error }) => {
-        if (topic === messages) {
-          this.#refused(key, error);
-        }
+      // What waits since before a reload, or was left by another tab.
+      ...followOutbox(this.#client, this.#topics.messages, {
+        waiting: (messages) => this.#waiting(messages),
+        published: (key, result) => this.#published(key, result),
+        refused: (key, error) => this.#refused(key, error),
       }),
     ];
-    return () => {
-      for (const stop of stops) {
-        stop();
-      }
-    };
   }
 
   /** The server has said where the topic stands. */
@@ -247,14 +221,19 @@ export class Talk {
     }
   }
 
-  /** Messages are missing, so what is shown has a hole: it is loaded anew. */
+  /** It is the topic's next life: offsets of the one before mean nothing. */
   #startOver(): void {
     this.#held.clear();
-    this.#arrived = [];
     this.#head = 0;
     this.#readUpTo = 0;
     this.unread.value = 0;
     this.unreadAfter.value = undefined;
+    this.#forgetPast();
+  }
+
+  /** Messages are missing, so what is shown has a hole: it is to be loaded anew. */
+  #forgetPast(): void {
+    this.#arrived = [];
     this.past.value = { past: "none" };
     this.conversation.value = timeline.restarted(this.conversation.value);
   }
@@ -331,6 +310,16 @@ export class Talk {
 
   #pageBefore(end: Position) {
     return pageBefore((options) => this.#client.history(this.#topics.messages, options), end);
+  }
+
+  #waiting(messages: readonly WaitingMessage[]): void {
+    let conversation = this.conversation.value;
+    for (const { key, text, since } of messages) {
+      if (!conversation.unsent.some((unsent) => unsent.key === key)) {
+        conversation = timeline.withPending(conversation, { key, text, since });
+      }
+    }
+    this.#put(conversation);
   }
 
   #published(key: string, result: Published | Scheduled): void {

@@ -1,5 +1,6 @@
 /** Who is in a place now. In a room, choosing somebody begins a conversation of two. */
 
+import type { State } from "@tidings/client";
 import { useClientState } from "../client-state.ts";
 import { useObserved } from "../observed.ts";
 import type { Places } from "../places.ts";
@@ -10,6 +11,11 @@ import type { Talk } from "../talk.ts";
 /** People who are shown by name. */
 const SHOWN_MAX = 5;
 
+/** Whether nobody has told who is here for a while. */
+function isAway({ status }: State): boolean {
+  return status === "offline" || status === "failed" || status === "signedOut";
+}
+
 interface PresenceListProps {
   readonly session: Session;
   readonly places: Places;
@@ -19,10 +25,10 @@ interface PresenceListProps {
 export function PresenceList({ session, places, talk }: PresenceListProps) {
   const people = useObserved(talk.presence.people);
   const { place } = talk;
-  if (useClientState(session.client).status === "offline") {
+  if (isAway(useClientState(session.client))) {
     return (
       <ul class="presence" data-testid="presence" aria-label="Who is here">
-        <li>not known while offline</li>
+        <li>not known without a connection</li>
       </ul>
     );
   }
