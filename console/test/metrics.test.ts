@@ -98,6 +98,9 @@ test("the top of a chart is a round number that no value is above", () => {
   assert.equal(ceilingOf([0.3]), 0.5);
   assert.equal(ceilingOf([1000]), 1000);
   assert.equal(ceilingOf([5001]), 10_000);
+  assert.equal(ceilingOf([900], "bytes"), 1000);
+  assert.equal(ceilingOf([1500], "bytes"), 2048);
+  assert.equal(ceilingOf([150 * 1024], "bytes"), 200 * 1024);
 });
 
 test("a line ends at the right edge and has gaps where nothing is known", () => {

@@ -1,11 +1,18 @@
 /** The geometry of a line chart. */
 
-/** The smallest round number that no value is above: 1, 2 or 5 times a power of ten. */
-export function ceilingOf(values: ReadonlyArray<number | undefined>): number {
+/**
+ * The smallest round number that no value is above: 1, 2 or 5 times a power of ten; of sizes in bytes
+ * that many of their own unit, such as 200 KiB.
+ */
+export function ceilingOf(
+  values: ReadonlyArray<number | undefined>,
+  of: "numbers" | "bytes" = "numbers",
+): number {
   let most = 0;
   for (const value of values) if (value !== undefined && value > most) most = value;
   if (most <= 0) return 1;
-  const power = 10 ** Math.floor(Math.log10(most));
+  const unit = of === "numbers" ? 1 : 1024 ** Math.max(0, Math.floor(Math.log2(most) / 10));
+  const power = 10 ** Math.floor(Math.log10(most / unit)) * unit;
   // A value that a rounding error lifts over its own step stays on it.
   const step = [1, 2, 5].find((step) => step * power >= most * (1 - 1e-9));
   return (step ?? 10) * power;

@@ -17,6 +17,7 @@ import { useShared } from "../state/shared.ts";
 interface Graph {
   readonly title: string;
   readonly format: (value: number) => string;
+  readonly of?: "bytes";
   readonly lines: ReadonlyArray<{
     readonly name: string;
     readonly of: (point: Point) => number | undefined;
@@ -54,12 +55,13 @@ const GRAPHS: readonly Graph[] = [
     format: short,
     lines: [
       { name: "not settled", of: (point) => point.groupsLag },
-      { name: "with members", of: (point) => point.groupsUnacked },
+      { name: "unacked", of: (point) => point.groupsUnacked },
     ],
   },
   {
     title: "WebSocket traffic",
     format: bytesPerSecond,
+    of: "bytes",
     lines: [
       { name: "out", of: (point) => point.sentBytes },
       { name: "in", of: (point) => point.receivedBytes },
@@ -95,6 +97,7 @@ export function OverviewPage(): VNode {
             lines={linesOf(graph, view.points)}
             times={view.points.map((point) => point.at)}
             room={roomFor(view.points.length)}
+            of={graph.of ?? "numbers"}
             format={graph.format}
           />
         ))}

@@ -24,12 +24,14 @@ export function Chart(props: {
   readonly times: readonly number[];
   /** How many values the whole width has room for. */
   readonly room: number;
+  readonly of: "numbers" | "bytes";
   readonly format: (value: number) => string;
 }): VNode {
   const { lines, times, room, format } = props;
   const [pointed, setPointed] = useState<number>();
   const plot = useRef<HTMLDivElement>(null);
-  const ceiling = ceilingOf(lines.flatMap((line) => line.values));
+  const values = lines.flatMap((line) => line.values);
+  const ceiling = ceilingOf(values, props.of);
   const shown = pointed === undefined ? undefined : Math.min(pointed, times.length - 1);
   const at = shown === undefined || shown < 0 ? times.length - 1 : shown;
   const time = times[at];
