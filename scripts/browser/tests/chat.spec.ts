@@ -30,9 +30,9 @@ class Person {
   }
 
   async openRoom(name: string): Promise<void> {
-    await this.page.goto(`${this.page.url().split("#")[0]}#room/${name}`);
+    await this.page.goto(`${this.page.url().split("#")[0]}#/room/${name}`);
     const composer = this.page.getByTestId("composer");
-    const join = this.page.getByRole("button", { name: "Join", exact: true });
+    const join = this.page.getByRole("main").getByRole("button", { name: "Join" });
     await expect(composer.or(join)).toBeVisible();
     if (await join.isVisible()) await join.click();
     await expect(composer).toBeVisible();
@@ -164,7 +164,7 @@ test("a reload in the middle loses nothing that was written", async ({ browser, 
   await alice.openRoom("lobby");
   let blocked = true;
   await alice.page.routeWebSocket(/\/v1\/ws$/, (socket) => {
-    if (blocked) void socket.close({ code: 1006 });
+    if (blocked) void socket.close({ code: 4403 });
     else socket.connectToServer();
   });
   await alice.page.reload();
@@ -192,7 +192,7 @@ test("two tabs of one person show the same", async ({ browser, server }) => {
   await other.getByTestId("sign-in-submit").click();
   await alice.openRoom("lobby");
   await alice.say("from one tab");
-  await other.goto(`${server.url}/#room/lobby`);
+  await other.goto(`${server.url}/#/room/lobby`);
   await expect(other.getByTestId("message").locator(".text")).toHaveText(["from one tab"]);
   await other.getByTestId("composer").fill("from the other");
   await other.getByTestId("composer").press("Enter");
