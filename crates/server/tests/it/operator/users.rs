@@ -87,6 +87,27 @@ async fn users_are_listed_by_name_with_what_waits_for_them() {
 }
 
 #[tokio::test]
+async fn connections_are_counted_in_whatever_pages_users_are_listed() {
+    let server = start(closed()).await;
+    let mut peers = Vec::new();
+    // Not in the order of names, over the connections of more than one shard.
+    for n in [7, 2, 9, 4, 0, 5, 1, 8, 3, 6] {
+        for client in 0..=n % 3 {
+            peers.push(connect(&server, &format!("u{n}"), &client.to_string()).await);
+        }
+    }
+    for limit in [1, 2, 3, 9, 10, 11] {
+        let users = all(&server, "/v1/users", "users", limit).await;
+        let told: Vec<_> = users.iter().map(|user| (&user["user"], &user["connections"])).collect();
+        assert_eq!(told.len(), 10);
+        for (n, told) in told.into_iter().enumerate() {
+            assert_eq!(told, (&json!(format!("u{n}")), &json!(n % 3 + 1)), "{limit} a page");
+        }
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_user_tells_since_when_something_waits() {
     let server = start(closed()).await;
     publish(&server, "room/1").await;
