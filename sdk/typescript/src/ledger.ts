@@ -1,8 +1,8 @@
 /** What a durable subscription has received, and what the application has done with it. */
 
 import type { MessageBody, ResetBody, SubscribeBody, SubscribedBody } from "./frames.ts";
-import { ACK_OFFSETS_MAX, LEDGER_SPAN } from "./limits.ts";
-import { type Acks, type Held, keepsTheLog, type Place, type Target } from "./place.ts";
+import { LEDGER_SPAN } from "./limits.ts";
+import { type Acks, acksOf, type Held, keepsTheLog, type Place, type Target } from "./place.ts";
 
 /**
  * Where a delivery is: in the application's hands; given back, so that the server sends it again;
@@ -179,10 +179,7 @@ export class Ledger implements Place {
     // What this connection has not brought is acked when it does.
     const singles = [...this.#singles].filter((offset) => offset > done && offset <= this.#heard);
     this.#singles.clear();
-    for (let at = 0; at < singles.length; at += ACK_OFFSETS_MAX) {
-      acks.push({ topic, offsets: singles.slice(at, at + ACK_OFFSETS_MAX) });
-    }
-    return acks;
+    return [...acks, ...acksOf(topic, singles)];
   }
 
   #move(held: Held, to: Holding): Target | undefined {

@@ -2,6 +2,7 @@
 
 import type { MessageBody, ResetBody, SubscribeBody, SubscribedBody } from "./frames.ts";
 import { WILDCARD_TOPICS_MAX } from "./limits.ts";
+import { dropOldest } from "./oldest.ts";
 import type { Acks, Held, Place, Target } from "./place.ts";
 import type { Position } from "./types.ts";
 
@@ -163,10 +164,7 @@ export class WildcardPlace extends Unanswered implements Place {
   #saw(topic: string, offset: number): void {
     // Moved to the end, so that the topic that was quiet for longest goes when there are too many.
     this.#seen.delete(topic);
-    for (const quietest of this.#seen.size >= WILDCARD_TOPICS_MAX ? this.#seen.keys() : []) {
-      this.#seen.delete(quietest);
-      break;
-    }
     this.#seen.set(topic, offset);
+    dropOldest(this.#seen, WILDCARD_TOPICS_MAX);
   }
 }

@@ -1,6 +1,7 @@
 /** What the kinds of subscriptions have in common: each remembers where it is. */
 
 import type { MessageBody, ResetBody, SubscribeBody, SubscribedBody } from "./frames.ts";
+import { ACK_OFFSETS_MAX } from "./limits.ts";
 
 /** A message in the application's hands, as its place knows it. */
 export interface Held {
@@ -53,6 +54,15 @@ export interface Place {
   target(held: Held): Target | undefined;
   /** The acks that are due. */
   takeAcks(): Acks[];
+}
+
+/** Acks of exactly these, as many at a time as a frame may have. */
+export function acksOf(topic: string, offsets: readonly number[]): Acks[] {
+  const acks: Acks[] = [];
+  for (let at = 0; at < offsets.length; at += ACK_OFFSETS_MAX) {
+    acks.push({ topic, offsets: offsets.slice(at, at + ACK_OFFSETS_MAX) });
+  }
+  return acks;
 }
 
 /** Whether offsets mean after such a reset what they meant before. */

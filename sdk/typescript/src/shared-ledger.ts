@@ -1,8 +1,9 @@
 /** What a shared subscription has received, and what the application has done with it. */
 
 import type { MessageBody, ResetBody, SubscribeBody, SubscribedBody } from "./frames.ts";
-import { ACK_OFFSETS_MAX, DONE_REMEMBERED_MAX } from "./limits.ts";
-import { type Acks, type Held, keepsTheLog, type Place, type Target } from "./place.ts";
+import { DONE_REMEMBERED_MAX } from "./limits.ts";
+import { dropOldest } from "./oldest.ts";
+import { type Acks, acksOf, type Held, keepsTheLog, type Place, type Target } from "./place.ts";
 
 interface Item {
   holding: "held" | "givenUp";
@@ -92,11 +93,8 @@ export class SharedLedger implements Place {
     if (item === undefined) {
       return;
     }
-    for (const oldest of this.#done.size >= DONE_REMEMBERED_MAX ? this.#done : []) {
-      this.#done.delete(oldest);
-      break;
-    }
     this.#done.add(id);
+    dropOldest(this.#done, DONE_REMEMBERED_MAX);
     if (item.target !== undefined) {
       this.#ack(item.target);
     }
@@ -128,10 +126,7 @@ export class SharedLedger implements Place {
   takeAcks(): Acks[] {
     const acks: Acks[] = [];
     for (const [topic, offsets] of this.#acks) {
-      const all = [...offsets];
-      for (let at = 0; at < all.length; at += ACK_OFFSETS_MAX) {
-        acks.push({ topic, offsets: all.slice(at, at + ACK_OFFSETS_MAX) });
-      }
+      acks.push(...acksOf(topic, [...offsets]));
     }
     this.#acks.clear();
     return acks;

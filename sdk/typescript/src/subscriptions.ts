@@ -8,6 +8,7 @@ import type { Keep } from "./keep.ts";
 import { ACK_DELAY_MS, KEEP_DELAY_MS, PLACES_MAX } from "./limits.ts";
 import type { Line } from "./line.ts";
 import { TopicPlace } from "./live-place.ts";
+import { dropOldest } from "./oldest.ts";
 import type { ClientEvents, Position, SubscribeOptions } from "./types.ts";
 import { placeOf, wishOf } from "./wish.ts";
 
@@ -194,10 +195,9 @@ export class Subscriptions implements FeedOwner {
       // The one that was quiet for longest goes when there are too many.
       this.#kept.delete(sub);
       this.#kept.set(sub, place.done);
-      for (const quietest of this.#kept.size > PLACES_MAX ? this.#kept.keys() : []) {
-        this.#kept.delete(quietest);
+      const quietest = dropOldest(this.#kept, PLACES_MAX);
+      if (quietest !== undefined) {
         this.#keep?.remove(PLACE_PREFIX + quietest);
-        break;
       }
       this.#keep?.put(PLACE_PREFIX + sub, kept, KEEP_DELAY_MS);
     }
