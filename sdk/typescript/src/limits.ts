@@ -65,6 +65,9 @@ export const OFFLINE_ATTEMPTS = 3;
 /** How long a connection may take to be made. */
 export const CONNECT_TIMEOUT_MS = 10_000;
 
+/** How long after its error a WebSocket may take to close: it does so in the same turn, or never. */
+export const CLOSE_PATIENCE_MS = 100;
+
 /** How long `getToken` may take: it is often a request over the same bad network. */
 export const TOKEN_TIMEOUT_MS = 30_000;
 

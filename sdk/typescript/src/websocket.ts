@@ -2,6 +2,7 @@
 
 import type { Codec } from "./codec.ts";
 import { TidingsError } from "./errors.ts";
+import { CLOSE_PATIENCE_MS } from "./limits.ts";
 import type { Link, LinkEvents, Transport } from "./transport.ts";
 
 /** What of a WebSocket is used: the part that browsers, Node, React Native and `ws` have alike. */
@@ -33,6 +34,8 @@ function listen(socket: WebSocketLike, events: LinkEvents, codec: Codec): void {
     silence(socket);
     events.closed(code, reason);
   };
+  const closed = ({ code, reason }: { readonly code?: number; readonly reason?: string }) =>
+    failed(code ?? 1006, reason ?? "");
   socket.onopen = () => events.opened();
   socket.onmessage = ({ data }: { readonly data: string | ArrayBuffer }) => {
     try {
@@ -42,9 +45,14 @@ function listen(socket: WebSocketLike, events: LinkEvents, codec: Codec): void {
       failed(1007, cause instanceof Error ? cause.message : "unreadable");
     }
   };
-  socket.onclose = ({ code, reason }: { readonly code?: number; readonly reason?: string }) =>
-    failed(code ?? 1006, reason ?? "");
-  socket.onerror = () => {};
+  socket.onclose = closed;
+  // The close follows at once, but in the WebSocket of some versions of Node it never does.
+  socket.onerror = () =>
+    setTimeout(() => {
+      if (socket.onclose === closed) {
+        failed(1006, "");
+      }
+    }, CLOSE_PATIENCE_MS);
 }
 
 /** Opens links with this class; with `globalThis.WebSocket` if none is given. */
