@@ -19,7 +19,7 @@ export const ERROR_TEXTS: Readonly<Record<string, string>> = {
   already_connected:
     "A second connect on one connection. To show a fresh token send refresh; to become someone else open another connection.",
   unauthenticated:
-    "There is no token or key, or it is malformed, signed by someone else, or of an algorithm that the server does not allow. Get a token that the server's configuration accepts. tidings token makes one for trying out.",
+    "There is no token or key, or it is malformed, signed by someone else, or of an algorithm that the server does not allow. Get a token that the server's configuration accepts. tidings token makes one for trying out. On the operator's port: its key is missing, or it is another one.",
   token_expired:
     "The token was good and its time is over, or it is not valid yet. Get a fresh one. If that is refused as well, compare the clocks of the two machines.",
   token_revoked:
@@ -27,7 +27,7 @@ export const ERROR_TEXTS: Readonly<Record<string, string>> = {
   permission_denied:
     "The token does not allow this operation on this topic. The message says which operation. Ask whoever issues the tokens for the capability.",
   origin_denied:
-    "The web page that opened the WebSocket comes from an origin that is not on the server's list. Add the origin to the configuration if the page is yours.",
+    "The web page that opened the WebSocket comes from an origin that is not on the server's list. Add the origin to the configuration if the page is yours. The operator's port takes pages of its own origin only.",
   session_denied:
     "The session in connect belongs to another user. Forget it and connect without one; this happens when users share a device.",
   not_found:

@@ -41,7 +41,7 @@ class MessageRow extends Component<{ readonly message: StoredMessage }> {
             {local(message.at, "milliseconds").slice(11)}
           </time>
           <span class="from">{message.from ?? "–"}</span>
-          <code>{cut(previewOf(message), PREVIEW_MAX)}</code>
+          <code class="preview">{cut(previewOf(message), PREVIEW_MAX)}</code>
         </summary>
         <MessageInFull message={message} />
       </details>
