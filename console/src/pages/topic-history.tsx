@@ -125,8 +125,8 @@ function Rows(props: {
         </p>
       )}
       <p class="quiet">
-        {whole(messages.length)} messages, {props.order}. Kept are offsets {whole(page.first)} to{" "}
-        {whole(page.offset)}.
+        {messages.length === 1 ? "1 message" : `${whole(messages.length)} messages`}, {props.order}.
+        Kept are offsets {whole(page.first)} to {whole(page.offset)}.
       </p>
       <MessageRows messages={messages} label={`Messages, ${props.order}`} />
     </>

@@ -67,7 +67,7 @@ function About(props: { readonly topic: string }): VNode {
                 ["First offset kept", whole(topic.first)],
                 ["Last offset", whole(topic.offset)],
                 ["Last message", <Time key="at" at={topic.last_at} />],
-                ["Live subscribers on this node", whole(topic.subscribers)],
+                ["Subscriptions here, but of groups", whole(topic.subscribers)],
                 ["Epoch", <code key="epoch">{topic.epoch}</code>],
               ]}
             />
