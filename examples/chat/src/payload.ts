@@ -19,10 +19,14 @@ export interface ReadUpTo {
 }
 
 /** A change of somebody's list of places. */
-export interface ListChange {
-  readonly change: "joined" | "left" | "invited";
-  readonly place: Place;
-}
+export type ListChange =
+  | {
+      readonly change: "joined" | "left";
+      readonly place: Place;
+      /** Lets whoever wished for it know it again. */
+      readonly key: string;
+    }
+  | { readonly change: "invited"; readonly place: Place };
 
 /** Letters of a key: 128 bits of chance in hexadecimal. */
 const KEY_LETTERS = 32;
@@ -78,7 +82,7 @@ export function listData(change: ListChange): Json {
   switch (change.change) {
     case "joined":
     case "left":
-      return { change: change.change, place: placeId(change.place) };
+      return { change: change.change, place: placeId(change.place), key: change.key };
     case "invited":
       // Whom to talk to is not said: it is whoever published this.
       return { change: "invited" };
@@ -100,8 +104,11 @@ export function parseListChange(
   }
   const id = fieldOf(data, "place");
   const place = typeof id === "string" ? parsePlace(id) : undefined;
-  const isOwn = from === owner && (change === "joined" || change === "left");
-  return isOwn && place !== undefined ? { change, place } : undefined;
+  const key = fieldOf(data, "key");
+  if (from !== owner || place === undefined || typeof key !== "string") {
+    return undefined;
+  }
+  return change === "joined" || change === "left" ? { change, place, key } : undefined;
 }
 
 function fieldOf(data: Json | Uint8Array, name: string): unknown {

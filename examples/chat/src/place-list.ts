@@ -6,9 +6,15 @@
 import type { ListChange } from "./payload.ts";
 import { placeId } from "./place.ts";
 
+/** Whether one is in a place, and which change said so last; an invitation has no key. */
+interface Standing {
+  readonly isIn: boolean;
+  readonly key: string | undefined;
+}
+
 export interface PlaceList {
-  readonly told: ReadonlyMap<string, boolean>;
-  readonly wished: ReadonlyMap<string, boolean>;
+  readonly told: ReadonlyMap<string, Standing>;
+  readonly wished: ReadonlyMap<string, Standing>;
 }
 
 /** Each place takes two subscriptions, and a connection has 256. */
@@ -16,27 +22,37 @@ export const PLACES_MAX = 100;
 
 export const EMPTY_LIST: PlaceList = { told: new Map(), wished: new Map() };
 
-/** The log tells of a change. */
-export function withTold(list: PlaceList, { change, place }: ListChange): PlaceList {
-  const id = placeId(place);
-  const isIn = change !== "left";
+function standingOf(change: ListChange): Standing {
+  return {
+    isIn: change.change !== "left",
+    key: change.change === "invited" ? undefined : change.key,
+  };
+}
+
+/** The log tells of a change. A wish is fulfilled by itself alone, not by an earlier one like it. */
+export function withTold(list: PlaceList, change: ListChange): PlaceList {
+  const id = placeId(change.place);
+  const standing = standingOf(change);
   const wished = new Map(list.wished);
-  if (wished.get(id) === isIn) {
+  if (standing.key !== undefined && wished.get(id)?.key === standing.key) {
     wished.delete(id);
   }
-  return { told: new Map(list.told).set(id, isIn), wished };
+  return { told: new Map(list.told).set(id, standing), wished };
 }
 
 /** A change has been asked for and counts at once, whether or not the network is there. */
-export function withWish(list: PlaceList, id: string, isIn: boolean): PlaceList {
-  return { ...list, wished: new Map(list.wished).set(id, isIn) };
+export function withWish(list: PlaceList, change: ListChange): PlaceList {
+  const id = placeId(change.place);
+  const standing = standingOf(change);
+  const isFulfilled = standing.key !== undefined && list.told.get(id)?.key === standing.key;
+  return isFulfilled ? list : { ...list, wished: new Map(list.wished).set(id, standing) };
 }
 
 /** The places, rooms first, each kind by name. */
 export function idsOf(list: PlaceList): readonly string[] {
   const all = new Map([...list.told, ...list.wished]);
   return [...all]
-    .filter(([, isIn]) => isIn)
+    .filter(([, { isIn }]) => isIn)
     .map(([id]) => id)
     .sort((a, b) => kindOf(a) - kindOf(b) || a.localeCompare(b))
     .slice(0, PLACES_MAX);

@@ -28,10 +28,14 @@ export class Places {
   readonly #session: Session;
   readonly #client: Client;
   readonly #keptList: Pick<Storage, "getItem" | "setItem">;
+  readonly #stopListening: () => void;
   readonly #subscriptions: readonly Subscription[];
   /** Those who have been told on this page that I write to them. */
   readonly #invited = new Set<string>();
   #list: PlaceList = EMPTY_LIST;
+  /** What is to be shown; a place that is being left is shown again only when that is done. */
+  #wanted: readonly string[] = [];
+  readonly #ending = new Set<string>();
   /** How many changes of the past are still to come; until then the list is the one kept here. */
   #toCome: number | undefined;
 
@@ -41,6 +45,7 @@ export class Places {
     this.#keptList = kept;
     this.#client = session.client;
     this.#show(this.#kept());
+    this.#stopListening = this.#client.on("waiting", () => this.#wishAgain());
     this.#subscriptions = [this.#followList(), this.#followDirectory()];
   }
 
@@ -81,6 +86,8 @@ export class Places {
   }
 
   stop(): void {
+    this.#stopListening();
+    this.#wanted = [];
     for (const subscription of this.#subscriptions) {
       subscription.unsubscribe().catch(() => undefined);
     }
@@ -141,7 +148,6 @@ export class Places {
     if (this.#toCome !== 0) {
       return;
     }
-    this.#wishAgain();
     if (this.#list.told.size === 0 && this.#list.wished.size === 0) {
       this.join(FIRST_ROOM);
       return;
@@ -149,13 +155,16 @@ export class Places {
     this.#show(idsOf(this.#list));
   }
 
-  /** What was wished for before a reload and still waits to be sent counts as well. */
+  /**
+   * What was wished for before a reload counts as well, from when the SDK has found it: once it has been
+   * sent, and the log has not told of it yet, nothing else would say so.
+   */
   #wishAgain(): void {
     const { user } = this.#session;
     for (const { topic, data } of this.#client.outbox) {
       const change = topic === listTopicOf(user) ? parseListChange(data, user, user) : undefined;
       if (change !== undefined) {
-        this.#list = withWish(this.#list, placeId(change.place), change.change !== "left");
+        this.#list = withWish(this.#list, change);
       }
     }
   }
@@ -163,27 +172,23 @@ export class Places {
   #wish(place: Place, change: "joined" | "left"): void {
     const id = placeId(place);
     const isIn = change === "joined";
-    if (this.talks.value.has(id) === isIn || (isIn && this.isFull)) {
+    if (this.#wanted.includes(id) === isIn || (isIn && this.isFull)) {
       return;
     }
-    this.#list = withWish(this.#list, id, isIn);
-    const shown = new Set(this.talks.value.keys());
-    if (isIn) {
-      shown.add(id);
-    } else {
-      shown.delete(id);
-    }
-    this.#show([...shown]);
+    const wish = { change, place, key: newKey() };
+    this.#list = withWish(this.#list, wish);
+    this.#show(isIn ? [...this.#wanted, id] : this.#wanted.filter((other) => other !== id));
     this.#client
-      .publish(listTopicOf(this.#session.user), listData({ change, place }), { key: newKey() })
+      .publish(listTopicOf(this.#session.user), listData(wish), { key: wish.key })
       .catch(() => undefined);
   }
 
   /** Begins the talks that are new and ends those that are gone. */
   #show(ids: readonly string[]): void {
+    this.#wanted = ids;
     const before = this.talks.value;
     const talks = new Map<string, Talk>();
-    for (const id of ids) {
+    for (const id of ids.filter((id) => !this.#ending.has(id))) {
       const place = parsePlace(id);
       const talk = before.get(id) ?? (place === undefined ? undefined : this.#begin(place));
       if (talk !== undefined) {
@@ -192,12 +197,21 @@ export class Places {
     }
     for (const [id, talk] of before) {
       if (!talks.has(id)) {
-        talk.stop();
+        this.#end(id, talk);
       }
     }
     this.talks.value = talks;
-    this.#keptList.setItem(this.#keptName(), JSON.stringify([...talks.keys()]));
+    this.#keptList.setItem(this.#keptName(), JSON.stringify(ids));
     this.#count();
+  }
+
+  async #end(id: string, talk: Talk): Promise<void> {
+    this.#ending.add(id);
+    await talk.stop();
+    this.#ending.delete(id);
+    if (this.#wanted.includes(id)) {
+      this.#show(this.#wanted);
+    }
   }
 
   #begin(place: Place): Talk {

@@ -47,10 +47,11 @@ export class ReadPositions {
     }
   }
 
-  stop(): void {
+  /** Resolves when the topic may be subscribed to again. */
+  async stop(): Promise<void> {
     clearTimeout(this.#timer);
     this.#stopListening();
-    this.#subscription.unsubscribe().catch(() => undefined);
+    await this.#subscription.unsubscribe().catch(() => undefined);
   }
 
   async #readPast(position: { epoch: string; offset: number }): Promise<void> {

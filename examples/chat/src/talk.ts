@@ -122,14 +122,17 @@ export class Talk {
     this.#readOn();
   }
 
-  /** Ends it: the place has been left, or the user has signed out. */
-  stop(): void {
+  /**
+   * Ends it: the place has been left, or the user has signed out. Resolves when the place may be joined
+   * again, since a topic has one subscription at a time.
+   */
+  async stop(): Promise<void> {
     this.close();
-    this.positions.stop();
     for (const stop of this.#stopListening) {
       stop();
     }
-    this.#subscription.unsubscribe().catch(() => undefined);
+    const ended = this.#subscription.unsubscribe().catch(() => undefined);
+    await Promise.all([ended, this.positions.stop(), this.signs.stop()]);
   }
 
   /** Says something. It shows at once as pending, and leaves when it can. */

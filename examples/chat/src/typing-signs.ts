@@ -15,6 +15,9 @@ export class TypingSigns {
   readonly #client: Client;
   readonly #topic: string;
   #subscription: Subscription | undefined;
+  #isWanted = false;
+  /** What is being done about the subscription. */
+  #turn: Promise<void> = Promise.resolve();
   #saidAt = 0;
 
   constructor(client: Client, topic: string) {
@@ -24,23 +27,42 @@ export class TypingSigns {
 
   /** Listens, while the conversation is open. */
   listen(): void {
-    this.#subscription ??= this.#client.subscribe(this.#topic, {
+    this.#isWanted = true;
+    this.#turn = this.#turn.then(() => this.#follow());
+  }
+
+  /** Resolves when the topic may be subscribed to again. */
+  stop(): Promise<void> {
+    this.#isWanted = false;
+    this.typing.value = new Map();
+    this.#turn = this.#turn.then(() => this.#follow());
+    return this.#turn;
+  }
+
+  /** Subscribes or ends it, as is wanted now. One after the other: a topic has one subscription. */
+  async #follow(): Promise<void> {
+    const subscription = this.#subscription;
+    if (this.#isWanted) {
+      this.#subscription ??= this.#subscribe();
+    } else if (subscription !== undefined) {
+      this.#subscription = undefined;
+      await subscription.unsubscribe().catch(() => undefined);
+    }
+  }
+
+  #subscribe(): Subscription {
+    const subscription = this.#client.subscribe(this.#topic, {
       from: "new",
       remember: false,
       onDelivery: ({ from }) => {
-        if (from !== undefined) {
+        if (from !== undefined && this.#isWanted) {
           this.typing.value = withTyping(this.typing.value, from, Date.now());
         }
       },
     });
     // Without signs of typing the conversation goes on.
-    this.#subscription.ready.catch(() => undefined);
-  }
-
-  stop(): void {
-    this.#subscription?.unsubscribe().catch(() => undefined);
-    this.#subscription = undefined;
-    this.typing.value = new Map();
+    subscription.ready.catch(() => undefined);
+    return subscription;
   }
 
   /** I typed something. A sign that cannot leave at once is worth nothing, so it does not wait. */

@@ -73,8 +73,9 @@ test("a message of the most bytes is counted to the byte", () => {
 });
 
 test("only I join and leave for myself; others invite me to themselves", () => {
-  const joined = listData({ change: "joined", place: ROOM });
-  assert.deepEqual(parseListChange(joined, "alice", "alice"), { change: "joined", place: ROOM });
+  const change = { change: "joined", place: ROOM, key: "k" } as const;
+  const joined = listData(change);
+  assert.deepEqual(parseListChange(joined, "alice", "alice"), change);
   assert.equal(parseListChange(joined, "mallory", "alice"), undefined);
   const invited = listData({ change: "invited", place: BOB });
   assert.deepEqual(parseListChange(invited, "bob", "alice"), { change: "invited", place: BOB });
@@ -83,27 +84,31 @@ test("only I join and leave for myself; others invite me to themselves", () => {
 });
 
 test("the last change of a place counts, and an invitation brings a conversation back", () => {
-  const changes = ["joined", "left", "invited"] as const;
-  const lists = [EMPTY_LIST];
-  for (const change of changes) {
-    lists.push(withTold(lists.at(-1) ?? EMPTY_LIST, { change, place: BOB }));
-  }
-  assert.deepEqual(lists.map(idsOf), [[], ["direct/bob"], [], ["direct/bob"]]);
+  const joined = withTold(EMPTY_LIST, { change: "joined", place: BOB, key: "1" });
+  const left = withTold(joined, { change: "left", place: BOB, key: "2" });
+  const invited = withTold(left, { change: "invited", place: BOB });
+  const lists = [EMPTY_LIST, joined, left, invited].map(idsOf);
+  assert.deepEqual(lists, [[], ["direct/bob"], [], ["direct/bob"]]);
 });
 
-test("a wish counts before the log tells of it, whatever old changes still come", () => {
-  const wished = withWish(EMPTY_LIST, "room/general", true);
+test("a wish counts until the log tells of it, whatever older changes still come", () => {
+  const wish = { change: "joined", place: ROOM, key: "wish" } as const;
+  const wished = withWish(EMPTY_LIST, wish);
   assert.deepEqual(idsOf(wished), ["room/general"]);
-  const old = withTold(wished, { change: "left", place: ROOM });
+  const older = withTold(wished, { change: "joined", place: ROOM, key: "older" });
+  const old = withTold(older, { change: "left", place: ROOM, key: "old" });
   assert.deepEqual(idsOf(old), ["room/general"]);
-  const fulfilled = withTold(old, { change: "joined", place: ROOM });
-  assert.deepEqual(idsOf(withTold(fulfilled, { change: "left", place: ROOM })), []);
+  const fulfilled = withTold(old, wish);
+  assert.equal(withWish(fulfilled, wish), fulfilled);
+  const left = withTold(fulfilled, { change: "left", place: ROOM, key: "later" });
+  assert.deepEqual(idsOf(left), []);
 });
 
 test("rooms come first, and there are no more places than a connection can follow", () => {
-  let list = withTold(EMPTY_LIST, { change: "joined", place: BOB });
+  let list = withTold(EMPTY_LIST, { change: "joined", place: BOB, key: "k" });
   for (let number = 0; number < PLACES_MAX + 5; number += 1) {
-    list = withTold(list, { change: "joined", place: { kind: "room", name: `r${number}` } });
+    const place: Place = { kind: "room", name: `r${number}` };
+    list = withTold(list, { change: "joined", place, key: "k" });
   }
   const ids = idsOf(list);
   assert.equal(ids.length, PLACES_MAX);

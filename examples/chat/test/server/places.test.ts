@@ -110,3 +110,20 @@ test("who is written to finds the conversation and its message unread", async (c
   await until(emil.talks, (talks) => talks.has("direct/dora"));
   await until(emil.unread, (unread) => unread === 1);
 });
+
+test("a place that is left and joined again at once is there", async (context) => {
+  const places = new Places(signedIn(context, server, "fred"), new Kept());
+  await shows(places, "room/general");
+  for (let times = 0; times < 3; times += 1) {
+    places.leave({ kind: "room", name: "general" });
+    places.join({ kind: "room", name: "general" });
+  }
+  await shows(places, "room/general");
+  const talk = talkIn(places, "room/general");
+  talk.open();
+  talk.close();
+  talk.open();
+  await until(talk.past, ({ past }) => past === "loaded");
+  talk.say("still here");
+  await until(talk.conversation, ({ sent }) => sent.length > 0);
+});
