@@ -1,6 +1,6 @@
 /** One place: who is here, what was said, and the field to say something. */
 
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { useNow, useObserved } from "../observed.ts";
 import { titleOf } from "../place.ts";
 import type { Places } from "../places.ts";
@@ -25,6 +25,13 @@ export function ConversationPage({ session, places, talk }: ConversationPageProp
     talk.open();
     return () => talk.close();
   }, [talk]);
+  const title = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    if (!matchMedia("(hover: hover)").matches) {
+      // Without a keyboard the composer is not entered by itself, and the list that was is gone.
+      title.current?.focus({ preventScroll: true });
+    }
+  }, []);
   return (
     <section class="conversation" aria-labelledby="place-title">
       <header>
@@ -32,7 +39,7 @@ export function ConversationPage({ session, places, talk }: ConversationPageProp
           <span aria-hidden="true">‹</span>
           <span class="unseen">Back to all conversations</span>
         </button>
-        <h1 id="place-title">
+        <h1 id="place-title" ref={title} tabIndex={-1}>
           {place.kind === "room" && <span class="sign">#</span>}
           {titleOf(place)}
         </h1>
