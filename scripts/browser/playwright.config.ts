@@ -28,8 +28,9 @@ const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
 export default defineConfig({
   testDir: "tests",
   outputDir: "results",
-  // Each test starts a server and one or two browsers of its own.
-  workers: 1,
+  // Each test starts a server and one or two browsers of its own; much of their time is waiting.
+  fullyParallel: true,
+  workers: 2,
   timeout: 120_000,
   expect: { timeout: 20_000 },
   reporter: [["list"]],
