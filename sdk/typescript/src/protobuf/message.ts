@@ -27,7 +27,11 @@ function writeField(field: Field, content: unknown, out: Writer): void {
   }
   if (field.type === "uint" && content.length > 0) {
     out.tag(field.number, BYTES);
-    out.nested(() => content.forEach((one) => out.varint(one)));
+    out.nested(() => {
+      for (const one of content) {
+        out.varint(one);
+      }
+    });
     return;
   }
   for (const one of content) {
@@ -45,7 +49,12 @@ function writeValue(field: Field, content: unknown, out: Writer): void {
       return;
     }
     out.tag(number, BYTES);
-    return isBytes ? out.bytes(content) : out.text(JSON.stringify(content));
+    if (isBytes) {
+      out.bytes(content);
+    } else {
+      out.text(JSON.stringify(content));
+    }
+    return;
   }
   if (type === "uint" || type === "bool") {
     if (isWritten) {
