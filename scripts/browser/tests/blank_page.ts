@@ -9,10 +9,15 @@ const ROOT = resolve(import.meta.dirname, "../../..");
 const PAGE =
   '<!doctype html><meta charset="utf-8"><title>SDK</title><script src="/sdk.js"></script>';
 
-/** The SDK as one script that sets `window.sdk`. */
-async function bundle(): Promise<string> {
+/** An entry of the SDK as one script that sets `window.sdk`. */
+async function bundle(entry: string): Promise<string> {
   const built = await build({
-    entryPoints: [resolve(ROOT, "sdk/typescript/src/index.ts")],
+    stdin: {
+      // With what every page needs beside it.
+      contents: `export * from "./index.ts"; export * from "./${entry}";`,
+      resolveDir: resolve(ROOT, "sdk/typescript/src"),
+      loader: "ts",
+    },
     bundle: true,
     write: false,
     format: "iife",
@@ -24,9 +29,9 @@ async function bundle(): Promise<string> {
   return file.text;
 }
 
-/** Serves the page on a free port. */
-export async function serveBlankPage(): Promise<{ url: string; close(): void }> {
-  const script = await bundle();
+/** Serves the page on a free port, with an entry of the SDK beside the main one. */
+export async function serveBlankPage(entry = "index.ts"): Promise<{ url: string; close(): void }> {
+  const script = await bundle(entry);
   const server: HttpServer = createServer((request, answer) => {
     const isScript = request.url === "/sdk.js";
     answer.setHeader("content-type", isScript ? "text/javascript" : "text/html");

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { fallback } from "../../src/fallback.ts";
-import { createClient } from "../../src/index.ts";
+import { createClient } from "../../src/node.ts";
 import type { Client, Message, State } from "../../src/types.ts";
 import { HttpProxy } from "./http-proxy.ts";
 import { RealServer } from "./real-server.ts";

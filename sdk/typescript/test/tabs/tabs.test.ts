@@ -2,11 +2,16 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import WebSocket from "ws";
 import { shareWith } from "../../src/tabs/share.ts";
 import type { Client, ClientOptions, Delivery } from "../../src/types.ts";
+import { webSocketTransport } from "../../src/websocket.ts";
 import { HttpProxy } from "../fallback/http-proxy.ts";
 import { RealServer } from "../fallback/real-server.ts";
 import { locksOfOneProcess } from "./locks.ts";
+
+// Node 20 has no WebSocket of its own.
+const transport = webSocketTransport(WebSocket);
 
 const server = new RealServer();
 const proxy = new HttpProxy(() => server.port, { upgrades: true, holdsBack: false });
@@ -29,7 +34,10 @@ function application(name: string): (options?: Partial<ClientOptions>) => Client
   const locks = locksOfOneProcess();
   return (options = {}) => {
     const backoff = { baseMs: 20 };
-    const client = shareWith({ url: proxy.url, storageName: name, backoff, ...options }, locks);
+    const client = shareWith(
+      { url: proxy.url, storageName: name, backoff, transport, ...options },
+      locks,
+    );
     opened.push(client);
     return client;
   };
@@ -324,7 +332,7 @@ test("a leader that does not answer is replaced", async () => {
   // Has the lock, and says nothing.
   const hung = locks.request(name, () => new Promise(() => {}));
   const lost = assert.rejects(hung);
-  const tab = shareWith({ url: proxy.url, storageName: "hung" }, locks);
+  const tab = shareWith({ url: proxy.url, storageName: "hung", transport }, locks);
   const { duplicate } = await tab.publish("hung/room", "hello");
   assert.equal(duplicate, false);
   await lost;
@@ -352,7 +360,7 @@ test("the server is killed: all tabs come back over one connection", async () =>
   const locks = locksOfOneProcess();
   const link = await new HttpProxy(() => own.port, { upgrades: true, holdsBack: false }).start();
   const tabs = upTo(3).map(() =>
-    shareWith({ url: link.url, backoff: { baseMs: 30, maxMs: 200 } }, locks),
+    shareWith({ url: link.url, transport, backoff: { baseMs: 30, maxMs: 200 } }, locks),
   );
   const seen = tabs.map((tab) => gather(tab, "room"));
   const publish = () => Promise.all(tabs.map((tab) => tab.publish("room", "hello")));
