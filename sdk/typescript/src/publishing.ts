@@ -96,6 +96,9 @@ export class Publishing {
       throw aborted(options.signal);
     }
     const { headers, contentType, orderKey, ttlMs, deliverAt } = options;
+    const deliver_at = deliverAt === undefined ? undefined : Number(deliverAt);
+    mustBeWhole("ttlMs", ttlMs);
+    mustBeWhole("deliverAt", deliver_at);
     const copy = snapshot(data);
     const body: PublishBody & { readonly key: string } = {
       topic,
@@ -105,7 +108,7 @@ export class Publishing {
       content_type: contentType,
       order_key: orderKey,
       ttl_ms: ttlMs,
-      deliver_at: deliverAt === undefined ? undefined : Number(deliverAt),
+      deliver_at,
     };
     const bytes = copy.frameBytes + jsonBytes({ ...body, data: null }) + MESSAGE_OVERHEAD_BYTES;
     const refusal = this.#outbox.refusal(bytes);
@@ -288,4 +291,11 @@ function tooLarge({ dataBytes, bytes }: Entry, limits: WireLimits): TidingsError
       : [bytes, limits.frame_bytes];
   const words = `the message has ${has} bytes, and the server takes at most ${most}: put large things elsewhere and publish a link`;
   return has > most ? new TidingsError("too_large", words) : undefined;
+}
+
+/** A date that is none would leave as nothing at all, and the message at once. */
+function mustBeWhole(name: string, value: number | undefined): void {
+  if (value !== undefined && (!Number.isSafeInteger(value) || value < 0)) {
+    throw new TidingsError("bad_option", `\`${name}\` is ${value}: give whole milliseconds`);
+  }
 }

@@ -21,12 +21,19 @@ export class Writer {
   #bytes = new Uint8Array(FIRST_BYTES);
   #length = 0;
 
+  /**
+   * A number. One that is negative, has a fraction or is too large to be exact becomes the largest of 64 bits,
+   * so that the server refuses it as it refuses what JSON says then.
+   */
   varint(value: number): void {
+    this.#reserve(VARINT_BYTES_MAX);
     if (!Number.isSafeInteger(value) || value < 0) {
-      throw new TidingsError("bad_option", `${value} is no whole number from 0 to 2^53`);
+      this.#bytes.fill(255, this.#length, this.#length + VARINT_BYTES_MAX - 1);
+      this.#length += VARINT_BYTES_MAX;
+      this.#bytes[this.#length - 1] = 1;
+      return;
     }
     let rest = value;
-    this.#reserve(VARINT_BYTES_MAX);
     // Numbers of more than 32 bits: shifting would cut them.
     while (rest > 127) {
       this.#bytes[this.#length++] = (rest % 128) | 128;
