@@ -1,9 +1,10 @@
 /** Topics that are followed over HTTP: every message once, in order, whatever the network does. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before, type TestContext, test } from "node:test";
 import { httpTransport } from "../../src/fallback.ts";
 import type { ServerBodies } from "../../src/frames.ts";
+import { eventually } from "../server/given.ts";
 import { Conversation } from "./conversation.ts";
 import { HttpProxy, type Rules } from "./http-proxy.ts";
 import { RealServer } from "./real-server.ts";
@@ -19,11 +20,22 @@ const ways: readonly (readonly [name: string, rules: Rules])[] = [
 before(() => server.start());
 after(() => server.remove());
 
-async function talkOver(rules: Rules): Promise<{ proxy: HttpProxy; talk: Conversation }> {
-  const proxy = await new HttpProxy(() => server.port, { ...rules }).start();
+/** A proxy and a talk through it, which go when the test does. */
+async function talkOver(context: TestContext, rules: Rules, to = server) {
+  const proxy = await new HttpProxy(() => to.port, { ...rules }).start();
   const talk = new Conversation(httpTransport({ firstByteMs: 400 }), proxy.url);
+  context.after(async () => {
+    talk.close();
+    await proxy.stop();
+  });
   await talk.ask("connect", {}, "connected");
   return { proxy, talk };
+}
+
+async function ownServer(context: TestContext): Promise<RealServer> {
+  const own = await new RealServer().start();
+  context.after(() => own.remove());
+  return own;
 }
 
 /** What is missing, comes twice or out of order in the messages of a topic from an offset on. */
@@ -36,8 +48,8 @@ function assertWhole(messages: readonly ServerBodies["message"][], from: number,
 }
 
 for (const [name, rules] of ways) {
-  test(`starts where it is told to, ${name}`, async () => {
-    const { proxy, talk } = await talkOver(rules);
+  test(`starts where it is told to, ${name}`, async (context) => {
+    const { talk } = await talkOver(context, rules);
     const place = `starts/${name}`;
     for (const n of [1, 2, 3]) {
       for (const start of ["new", "first", "last", "after", "none"]) {
@@ -72,12 +84,10 @@ for (const [name, rules] of ways) {
       await talk.until(() => seen().find((one) => one.offset === 4), `${topic}: the last`);
       assertWhole(seen(), first, 4);
     }
-    talk.close();
-    await proxy.stop();
   });
 
-  test(`says why messages are missing, ${name}`, async () => {
-    const { proxy, talk } = await talkOver(rules);
+  test(`says why messages are missing, ${name}`, async (context) => {
+    const { talk } = await talkOver(context, rules);
     const topic = `short/${name}`;
     for (let n = 0; n < 60; n++) {
       await server.publish(topic, n);
@@ -99,12 +109,10 @@ for (const [name, rules] of ways) {
       recovered: true,
       reason: undefined,
     });
-    talk.close();
-    await proxy.stop();
   });
 
-  test(`every message comes once and in order while topics come and connections break, ${name}`, async () => {
-    const { proxy, talk } = await talkOver(rules);
+  test(`every message comes once and in order while topics come and connections break, ${name}`, async (context) => {
+    const { proxy, talk } = await talkOver(context, rules);
     const topics = Array.from({ length: 20 }, (_, n) => `busy/${name}/${n}`);
     const last = new Map<string, number>();
     let isOver = false;
@@ -139,12 +147,10 @@ for (const [name, rules] of ways) {
     assert.ok(proxy.openMost <= 6, `${proxy.openMost} connections at once`);
     const polls = proxy.asked.get("/v1/history") ?? 0;
     assert.equal(polls > 0, rules.holdsBack, `${polls} polls`);
-    talk.close();
-    await proxy.stop();
   });
 
-  test(`more topics than it can follow are refused for now, ${name}`, async () => {
-    const { proxy, talk } = await talkOver(rules);
+  test(`more topics than it can follow are refused for now, ${name}`, async (context) => {
+    const { talk } = await talkOver(context, rules);
     const topics = Array.from({ length: 32 }, (_, n) => `many/${name}/${n}`);
     await Promise.all(topics.map((topic) => talk.ask("subscribe", { topic }, "subscribed")));
     const error = await talk.ask("subscribe", { topic: `many/${name}/more` }, "error");
@@ -156,16 +162,12 @@ for (const [name, rules] of ways) {
       await talk.until(() => talk.messages(topic)[0], topic);
       assertWhole(talk.messages(topic), 1, 1);
     }
-    talk.close();
-    await proxy.stop();
   });
 }
 
-test("a server that is gone ends the link, so that the client comes back with its backoff", async () => {
-  const own = await new RealServer().start();
-  const proxy = await new HttpProxy(() => own.port, { upgrades: false, holdsBack: false }).start();
-  const talk = new Conversation(httpTransport(), proxy.url);
-  await talk.ask("connect", {}, "connected");
+test("a server that is gone ends the link, so that the client comes back with its backoff", async (context) => {
+  const own = await ownServer(context);
+  const { proxy, talk } = await talkOver(context, { upgrades: false, holdsBack: false }, own);
   await talk.ask("subscribe", { topic: "a" }, "subscribed");
   await own.end("SIGKILL");
   assert.equal((await talk.end()).code, 1006);
@@ -176,11 +178,9 @@ test("a server that is gone ends the link, so that the client comes back with it
   await own.remove();
 });
 
-test("a server that is shut down says how long to stay away", async () => {
-  const own = await new RealServer().start();
-  const proxy = await new HttpProxy(() => own.port, { upgrades: false, holdsBack: false }).start();
-  const talk = new Conversation(httpTransport(), proxy.url);
-  await talk.ask("connect", {}, "connected");
+test("a server that is shut down says how long to stay away", async (context) => {
+  const own = await ownServer(context);
+  const { proxy, talk } = await talkOver(context, { upgrades: false, holdsBack: false }, own);
   await talk.ask("subscribe", { topic: "a" }, "subscribed");
   await own.end("SIGTERM");
   assert.equal((await talk.end()).code, 4402);
@@ -191,31 +191,33 @@ test("a server that is shut down says how long to stay away", async () => {
   await own.remove();
 });
 
-test("a server that comes back in time is followed further, and a lost log is told", async () => {
-  const own = await new RealServer().start();
-  const proxy = await new HttpProxy(() => own.port, { upgrades: false, holdsBack: false }).start();
-  const talk = new Conversation(httpTransport(), proxy.url);
-  await talk.ask("connect", {}, "connected");
-  await talk.ask("subscribe", { topic: "a" }, "subscribed");
-  await own.publish("a", 1);
-  await talk.until(() => talk.messages("a")[0], "the first");
-  await own.end("SIGKILL");
-  await own.start();
-  await own.publish("a", 2);
-  await talk.until(() => talk.messages("a")[1], "the second");
-  assert.deepEqual(talk.all("reset"), []);
-  await own.end("SIGKILL");
-  own.forget();
-  await own.start();
-  await own.publish("a", 3);
-  const told = await talk.until(() => talk.all("reset")[0], "the reset");
-  assert.deepEqual([told.topic, told.reason, told.first], ["a", "epoch_changed", 1]);
-  await talk.until(() => talk.messages("a")[2], "the third");
-  assert.deepEqual(
-    talk.messages("a").map((one) => one.data),
-    [1, 2, 3],
-  );
-  talk.close();
-  await proxy.stop();
-  await own.remove();
-});
+for (const [name, rules] of ways) {
+  test(`a server that comes back in time is followed further, and a lost log is told, ${name}`, async (context) => {
+    const own = await ownServer(context);
+    const { proxy, talk } = await talkOver(context, rules, own);
+    await talk.ask("subscribe", { topic: "a" }, "subscribed");
+    await own.publish("a", 1);
+    await talk.until(() => talk.messages("a")[0], "the first");
+    // The stream that the topic shares with others is open: it is the one that resumes.
+    const isMerged = () => rules.holdsBack || (proxy.asked.get("/v1/stream") ?? 0) > 1;
+    await eventually("the merged stream", isMerged);
+    await eventually("it alone", () => proxy.openNow === 1);
+    await own.end("SIGKILL");
+    await own.start();
+    await own.publish("a", 2);
+    await talk.until(() => talk.messages("a")[1], "the second");
+    assert.deepEqual(talk.all("reset"), []);
+    assert.equal(proxy.resumed > 0, !rules.holdsBack, `${proxy.resumed} were resumed`);
+    await own.end("SIGKILL");
+    own.forget();
+    await own.start();
+    await own.publish("a", 3);
+    const told = await talk.until(() => talk.all("reset")[0], "the reset");
+    assert.deepEqual([told.topic, told.reason, told.first], ["a", "epoch_changed", 1]);
+    await talk.until(() => talk.messages("a")[2], "the third");
+    assert.deepEqual(
+      talk.messages("a").map((one) => one.data),
+      [1, 2, 3],
+    );
+  });
+}

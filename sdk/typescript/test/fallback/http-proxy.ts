@@ -20,6 +20,8 @@ export class HttpProxy {
   readonly asked = new Map<string, number>();
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  /** Requests that showed where a stream broke off. */
+  resumed = 0;
   /** Connections to the server at this moment, and most of them at one. */
   readonly #open = new Set<ClientRequest>();
   openMost = 0;
@@ -30,6 +32,7 @@ export class HttpProxy {
       const path = new URL(ask.url ?? "/", "http://proxy").pathname;
       this.asked.set(path, (this.asked.get(path) ?? 0) + 1);
       const { method, headers, url: asked } = ask;
+      this.resumed += headers["last-event-id"] === undefined ? 0 : 1;
       const onward = request({ host: "127.0.0.1", port: target(), path: asked, method, headers });
       this.#open.add(onward);
       this.openMost = Math.max(this.openMost, this.#open.size);
@@ -91,6 +94,11 @@ export class HttpProxy {
       socket.on("error", () => onward.destroy());
       socket.on("close", () => onward.destroy());
     });
+  }
+
+  /** Requests that wait for the server, or follow a stream of it. */
+  get openNow(): number {
+    return this.#open.size;
   }
 
   async start(): Promise<this> {
