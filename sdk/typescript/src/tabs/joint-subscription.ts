@@ -81,7 +81,7 @@ export class JointSubscription {
     this.#next();
   }
 
-  /** What a guest had in its hands goes to the others at once. */
+  /** Of a durable one the others have what it had in its hands; of a group another gets it. */
   leave(guest: Guest): void {
     const member = this.#members.get(guest);
     this.#members.delete(guest);
@@ -91,8 +91,6 @@ export class JointSubscription {
     }
     if (this.#members.size === 0) {
       this.#end();
-    } else if (this.#isDurable && member.load > 0 && this.#phase === "idle") {
-      this.#restart(undefined, {});
     } else if (this.isGroup) {
       for (const { topic, offset } of member.upThrough(Number.POSITIVE_INFINITY)) {
         this.#ask("nack", { sub: this.sub, topic, offset, delay_ms: 0 }, () => {});
