@@ -278,6 +278,33 @@ test("what one tab has given back is not settled by the acks of one that came la
   await Promise.all([first.close(), second.close()]);
 });
 
+test("a tab that comes later to a durable subscription gets what nobody has answered yet", async () => {
+  const open = application("unanswered");
+  const hands: Delivery[][] = [[], []];
+  const subscribe = (hand: Delivery[] = []) => {
+    const tab = open();
+    const onDelivery = (one: Delivery) => void hand.push(one);
+    const { ready } = tab.subscribe("left/in", { durable: "me", ack: "manual", onDelivery });
+    return ready.then(() => tab);
+  };
+  const first = await subscribe(hands[0]);
+  await server.publish("left/in", 1);
+  await until(
+    () => hands[0]?.length === 1,
+    () => hands,
+  );
+  await subscribe(hands[1]);
+  await until(
+    () => hands[1]?.length === 1,
+    () => hands,
+  );
+  await first.close();
+  assert.deepEqual(
+    hands.map((hand) => hand.map((one) => one.offset)),
+    [[1], [1]],
+  );
+});
+
 test("of a group all tabs together are one member, and what a tab leaves goes to another", async () => {
   const open = application("group");
   const hands: Delivery[][] = [[], []];
