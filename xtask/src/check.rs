@@ -7,7 +7,8 @@ use anyhow::Result;
 
 use crate::step::{Step, seconds};
 use crate::tools::{
-    self, C_COMPILER, CHROMIUM, CLIPPY, CXX_COMPILER, DENY, NEXTEST, NODE, RUSTFMT, VALGRIND,
+    self, C_COMPILER, CHROMIUM, CLIPPY, CXX_COMPILER, DENY, NEXTEST, NODE, PYTHON, RUSTFMT,
+    VALGRIND,
 };
 
 /// Runs every step, stops at the first that fails.
@@ -20,10 +21,11 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let node =
         NODE.is_here_or_say("the SDK for TypeScript, the console and the chat are NOT checked");
     let browser = CHROMIUM.is_here_or_say("nothing is tried in a browser");
+    let python = PYTHON.is_here_or_say("the SDKs are NOT held against the conformance suite");
     let valgrind = VALGRIND.is_here_or_say("instructions of hot functions are NOT counted");
 
     let mut done = Vec::new();
-    for step in steps(Optional { nextest, deny, fuzzer, node, browser, valgrind }) {
+    for step in steps(Optional { nextest, deny, fuzzer, node, browser, python, valgrind }) {
         let elapsed = step.run(root)?;
         done.push((step.title(), elapsed));
     }
@@ -44,6 +46,7 @@ struct Optional {
     fuzzer: bool,
     node: bool,
     browser: bool,
+    python: bool,
     valgrind: bool,
 }
 
@@ -76,20 +79,37 @@ fn steps(optional: Optional) -> Vec<Step> {
     if optional.valgrind {
         steps.push(Step::cargo("instruction counts", "xtask counts"));
     }
-    if optional.node {
-        steps.push(Step::program("web", "node", "scripts/web/check.mjs"));
-    }
-    if optional.browser {
-        steps.push(Step::program("event streams in a browser", "scripts/browser/run", ""));
-    }
-    if optional.browser && optional.node {
-        steps.push(Step::program("chat and console in a browser", "npm", "run browser"));
-    }
+    steps.extend(for_people(optional));
     if optional.fuzzer {
         steps.push(Step::cargo("fuzzing", "xtask fuzz --seconds 20"));
     }
     if optional.deny {
         steps.push(Step::cargo("licences and sources", "deny check licenses bans sources"));
+    }
+    steps
+}
+
+/// What people touch: SDKs, pages, and the suite that both SDKs have to pass.
+fn for_people(optional: Optional) -> Vec<Step> {
+    let Optional { node, browser, python, .. } = optional;
+    let mut steps = Vec::new();
+    if node {
+        steps.push(Step::program("web", "node", "scripts/web/check.mjs"));
+    }
+    if python {
+        let (run, tests) = ("sdk/conformance/run", "-m unittest discover sdk/conformance/tests");
+        steps.push(Step::program("the conformance suite itself", "python3", tests));
+        steps.push(Step::program("conformance of the Rust SDK", run, "rust"));
+        steps.push(Step::program("a conformance suite that notices", run, "--prove rust"));
+        if node {
+            steps.push(Step::program("conformance of the TypeScript SDK", run, "typescript"));
+        }
+    }
+    if browser && python {
+        steps.push(Step::program("event streams in a browser", "scripts/browser/run", ""));
+    }
+    if browser && node {
+        steps.push(Step::program("chat and console in a browser", "npm", "run browser"));
     }
     steps
 }
@@ -110,6 +130,7 @@ mod tests {
             fuzzer: true,
             node: true,
             browser: true,
+            python: true,
             valgrind: true,
         });
         let place = |wanted| titles.iter().position(|title| *title == wanted).unwrap();
@@ -125,6 +146,7 @@ mod tests {
                 fuzzer: true,
                 node: true,
                 browser: true,
+                python: true,
                 valgrind: true,
             });
             let tests = steps.iter().find(|step| step.title() == "tests").unwrap();
@@ -140,6 +162,7 @@ mod tests {
             fuzzer: true,
             node: true,
             browser: true,
+            python: true,
             valgrind: true,
         }) {
             let command = step.to_string();

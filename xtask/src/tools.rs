@@ -51,6 +51,11 @@ pub(crate) const CHROMIUM: Tool = Tool {
     purpose: "the chat, the console and event streams in a real browser",
     install: "scripts/browser/run --install, or `apt-get install chromium`",
 };
+pub(crate) const PYTHON: Tool = Tool {
+    probe: &["python3", "--version"],
+    purpose: "the conformance suite of SDKs, and event streams in a browser",
+    install: "install Python 3.11 or later, for example `apt-get install python3`",
+};
 pub(crate) const NODE: Tool = Tool {
     probe: &["npm", "--version"],
     purpose: "the TypeScript SDK, the console and the chat",

@@ -21,7 +21,7 @@ async function publishFor(client: Client, durationMs: number): Promise<void> {
       client.publish(n % 2 === 0 ? "orders/eu" : "jobs/mail", data).catch(() => {});
     }
     // A wildcard is no topic: an error for the chart of errors.
-    if (at % 2500 === 0) client.publish("orders/+", 1).catch(() => {});
+    if (at % 11_000 === 0) client.publish("orders/+", 1).catch(() => {});
     await after(STEP_MS);
   }
 }
@@ -34,17 +34,19 @@ function work(client: Client): void {
     window: 16,
     onDelivery: async () => {
       taken += 1;
-      await after(taken % 200 < 60 ? 25 : 5);
+      await after(taken % 400 < 120 ? 60 : 5);
     },
   });
 }
 
 async function makeBusy(server: Server): Promise<{ done: Promise<void>; end(): Promise<void> }> {
-  const names = ["shop", "dashboard", "mailer-1", "mailer-2"];
+  const names = ["shop", "dashboard", "wall", "mailer-1", "mailer-2"];
   const clients = names.map((client) => createClient({ url: server.url, client }));
-  const [shop, dashboard, ...mailers] = clients;
-  if (!shop || !dashboard) throw new Error("there are four clients");
-  await dashboard.subscribe("orders/#", { onDelivery: () => {} }).ready;
+  const [shop, dashboard, wall, ...mailers] = clients;
+  if (!shop || !dashboard || !wall) throw new Error("there are five clients");
+  for (const reader of [dashboard, wall]) {
+    await reader.subscribe("orders/#", { onDelivery: () => {} }).ready;
+  }
   mailers.forEach(work);
   const end = async () => {
     await Promise.all(clients.map((client) => client.close()));

@@ -8,11 +8,14 @@ import { join, resolve } from "node:path";
 import type { Page } from "@playwright/test";
 
 const ROOT = resolve(import.meta.dirname, "../../..");
-const FOLDER = process.env.UPDATE_PICTURES
-  ? join(ROOT, "docs/pictures")
-  : join(ROOT, "scripts/browser/results/pictures");
+const RESULTS = join(ROOT, "scripts/browser/results/pictures");
+
+/** Those that the README and documents show. */
+const SHOWN = new Set(["chat", "chat-offline", "console", "console-dead-letter"]);
 
 export async function picture(page: Page, name: string): Promise<void> {
-  mkdirSync(FOLDER, { recursive: true });
-  await page.screenshot({ path: join(FOLDER, `${name}.png`), animations: "disabled" });
+  const isShown = process.env.UPDATE_PICTURES !== undefined && SHOWN.has(name);
+  const folder = isShown ? join(ROOT, "docs/pictures") : RESULTS;
+  mkdirSync(folder, { recursive: true });
+  await page.screenshot({ path: join(folder, `${name}.png`), animations: "disabled" });
 }

@@ -124,3 +124,27 @@ test("offline is told, and going online reconnects at once", async ({ page, cont
   await expect.poll(status).toBe("connected");
   await expect.poll(() => server.history("room/5")).toEqual([1]);
 });
+
+test("what a tab has not sent is sent by another one once it is closed", async ({
+  page,
+  context,
+  server,
+}) => {
+  await openClient(page, server);
+  const other = await context.newPage();
+  await other.goto(blank.url);
+  // It never gets to its server, so what it publishes stays with it.
+  await other.evaluate(() => {
+    const here = window as unknown as SdkWindow;
+    here.client = here.sdk.createClient({ url: "http://127.0.0.1:1", storageName: "alice" });
+  });
+  await publish(other, "room/6", 1, 3);
+  await expect.poll(() => waiting(other)).toBe(3);
+  // The first tab meets what the other one still has, and leaves it to it.
+  await server.kill();
+  await server.start();
+  await page.evaluate(() => (window as unknown as SdkWindow).client.connect());
+  expect(await server.history("room/6")).toEqual([]);
+  await other.close();
+  await expect.poll(() => server.history("room/6")).toEqual(numbers(1, 3));
+});

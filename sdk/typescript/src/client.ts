@@ -323,11 +323,17 @@ class TidingsClient implements Client {
 
   /** Storage of the application may fail; the client goes on without. */
   async #openKept(problem: (error: TidingsError) => void): Promise<Kept> {
+    const left = () => {
+      if (!this.#isOver) {
+        void this.#adopt();
+      }
+    };
+    const open = (options: ClientOptions) => openKept(options, this.#instance, left, problem);
     try {
-      return await openKept(this.#options, this.#instance, problem);
+      return await open(this.#options);
     } catch (cause) {
       problem(new TidingsError("storage_failed", `storage cannot be read: ${cause}`, { cause }));
-      return openKept({ ...this.#options, storage: "memory" }, this.#instance, problem);
+      return open({ ...this.#options, storage: "memory" });
     }
   }
 

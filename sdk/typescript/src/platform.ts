@@ -66,3 +66,8 @@ export function tryLock(name: string): Promise<Release | undefined> {
     navigator.locks.request(name, { ifAvailable: true }, held).catch(reject);
   });
 }
+
+/** Resolves when whoever has a lock has let go of it. */
+export function whenFree(name: string): Promise<void> {
+  return navigator.locks.request(name, () => {});
+}

@@ -6,7 +6,7 @@ import { Keep } from "./keep.ts";
 import { PLACES_MAX, STORAGE_PATIENCE_MS } from "./limits.ts";
 import { memoryStorage } from "./memory-storage.ts";
 import type { Entry } from "./outbox.ts";
-import { hasLocks, type Release, tryLock } from "./platform.ts";
+import { hasLocks, type Release, tryLock, whenFree } from "./platform.ts";
 import { OUTBOX_PREFIX } from "./publishing.ts";
 import { randomName } from "./random.ts";
 import type { Storage } from "./storage.ts";
@@ -87,6 +87,7 @@ function placesOf(
 class Claims {
   readonly #prefix: string | undefined;
   readonly #held = new Map<string, Release>();
+  readonly #watched = new Set<string>();
 
   /** Without a prefix nobody else can have anything. */
   constructor(prefix: string | undefined) {
@@ -106,6 +107,18 @@ class Claims {
     return true;
   }
 
+  /** Calls `freed` once whoever has it is gone. */
+  watch(name: string, freed: () => void): void {
+    if (this.#watched.has(name)) {
+      return;
+    }
+    this.#watched.add(name);
+    void whenFree(`${this.#prefix}/${name}`).then(() => {
+      this.#watched.delete(name);
+      freed();
+    });
+  }
+
   releaseAll(): void {
     for (const release of this.#held.values()) {
       release();
@@ -114,10 +127,14 @@ class Claims {
   }
 }
 
-/** Opens what is kept under the name in the options. */
+/**
+ * Opens what is kept under the name in the options. `left` is called when another client is gone that
+ * had something to be sent: a page that is reloaded may begin before the one before it has ended.
+ */
 export async function openKept(
   options: ClientOptions,
   instance: string,
+  left: () => void,
   problem: (error: TidingsError) => void,
 ): Promise<Kept> {
   const storageName = options.storageName ?? "tidings";
@@ -152,17 +169,23 @@ export async function openKept(
       }
     },
     async orphans() {
-      const left: Entry[] = [];
+      const entries: Entry[] = [];
       // What was sent a moment ago is no orphan.
       await keep.flush();
       for (const [, value] of await storage.list(OUTBOX_PREFIX)) {
         // Nobody else writes under this prefix.
         const entry = value as Entry;
-        if (entry.instance !== instance && (await claims.take(`client/${entry.instance}`))) {
-          left.push(entry);
+        const owner = `client/${entry.instance}`;
+        if (entry.instance === instance) {
+          continue;
+        }
+        if (await claims.take(owner)) {
+          entries.push(entry);
+        } else {
+          claims.watch(owner, left);
         }
       }
-      return left;
+      return entries;
     },
     async close() {
       await keep.flush();

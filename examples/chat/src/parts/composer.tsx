@@ -19,7 +19,6 @@ export function Composer({ session, places, talk }: ComposerProps) {
   const id = placeId(talk.place);
   const [text, setText] = useState(() => draftOf(session.user, id));
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => keepDraft(session.user, id, text), [session.user, id, text]);
   useEffect(() => {
     if (matchMedia("(hover: hover)").matches) {
       // Where there is a keyboard, whoever opens a conversation is about to type.
@@ -33,11 +32,17 @@ export function Composer({ session, places, talk }: ComposerProps) {
   }, [text]);
   const problem = problemOf(text);
 
+  /** Keeps it at once: the next thing that happens may be a reload. */
+  function write(changed: string): void {
+    setText(changed);
+    keepDraft(session.user, id, changed);
+  }
+
   function say(event: Event): void {
     event.preventDefault();
     if (text.trim() !== "" && problem === "") {
       places.say(talk, text.trim());
-      setText("");
+      write("");
       field.current?.focus();
     }
   }
@@ -50,7 +55,7 @@ export function Composer({ session, places, talk }: ComposerProps) {
   }
 
   function onInput(event: TargetedEvent<HTMLTextAreaElement>): void {
-    setText(event.currentTarget.value);
+    write(event.currentTarget.value);
     if (event.currentTarget.value !== "") {
       talk.signs.typed();
     }
