@@ -23,6 +23,11 @@ export function addressOf(place: Place): string {
   return `#/${placeId(place).split("/").map(encodeURIComponent).join("/")}`;
 }
 
+/** Whether the address names a place, also if the page has not been told yet. */
+export function isSomewhere(): boolean {
+  return current() !== undefined;
+}
+
 export function goTo(place: Place | undefined): void {
   location.hash = place === undefined ? "" : addressOf(place);
 }

@@ -31,7 +31,7 @@ class Person {
 
   async openRoom(name: string): Promise<void> {
     await this.page.goto(`${this.page.url().split("#")[0]}#/room/${name}`);
-    const composer = this.page.getByTestId("composer");
+    const composer = this.page.getByLabel(`Message to ${name}`);
     const join = this.page.getByRole("main").getByRole("button", { name: "Join" });
     await expect(composer.or(join)).toBeVisible();
     if (await join.isVisible()) await join.click();

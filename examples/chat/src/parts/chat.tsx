@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import { useObserved } from "../observed.ts";
 import { type Place, placeId } from "../place.ts";
 import { Places } from "../places.ts";
-import { goTo, route } from "../route.ts";
+import { goTo, isSomewhere, route } from "../route.ts";
 import type { Session } from "../session.ts";
 import { ConnectionBanner } from "./connection-banner.tsx";
 import { ConversationPage } from "./conversation-page.tsx";
@@ -64,7 +64,7 @@ function useFirstPlace(places: Places): void {
   useEffect(() => {
     if (!isOver.current && first !== undefined) {
       isOver.current = true;
-      if (route.value === undefined) {
+      if (!isSomewhere()) {
         goTo(first);
       }
     }
