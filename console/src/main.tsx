@@ -9,4 +9,12 @@ import "./style/console.css";
 applyTheme(keptTheme());
 const place = document.getElementById("console");
 if (place === null) throw new Error("the page has no place for the console");
-render(<App keyHolder={new KeyHolder()} />, place);
+const keyHolder = new KeyHolder();
+// Before any page hears of the address, which would show the key.
+addEventListener("hashchange", (event) => {
+  if (keyHolder.takeFromAddress()) {
+    event.stopImmediatePropagation();
+    location.reload();
+  }
+});
+render(<App keyHolder={keyHolder} />, place);

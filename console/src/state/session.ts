@@ -19,14 +19,18 @@ export class KeyHolder {
 
   /** Takes the key from the address, once, and else the one that this tab had before a reload. */
   constructor() {
-    const brought = keyInFragment(location.hash);
-    if (brought === undefined) {
+    if (!this.takeFromAddress()) {
       this.#key = sessionStorage.getItem(KEY_ENTRY) ?? undefined;
-      return;
     }
+  }
+
+  /** Whether the address brought a key. It must not stay there, in the history, or in a bookmark. */
+  takeFromAddress(): boolean {
+    const brought = keyInFragment(location.hash);
+    if (brought === undefined) return false;
     this.set(brought);
-    // The key must not stay in the address bar, the history, or a bookmark.
     history.replaceState(null, "", `${location.pathname}#/`);
+    return true;
   }
 
   get(): string | undefined {

@@ -91,6 +91,14 @@ test("takes the key from the address and leaves it nowhere to be seen", async ({
   expectClean();
 });
 
+test("takes a key that is pasted over the address of an open console", async ({ page, server }) => {
+  await page.goto(`${server.operatorUrl}/console/`);
+  await expect(page.getByRole("button", { name: "Sign in" })).toBeVisible();
+  await page.goto(`${server.operatorUrl}/console/#key=${encodeURIComponent(server.operatorKey)}`);
+  await expect(page.getByRole("heading", { name: "Overview" })).toBeVisible();
+  expect(page.url()).not.toContain("key=");
+});
+
 test("follows a topic while the server is killed and started again", async ({ page, server }) => {
   const expectClean = await enter(page, server, "/topics/room%2F42");
   await expect(page.getByText("Following")).toBeVisible();
