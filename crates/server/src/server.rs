@@ -6,7 +6,6 @@ mod start_error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use crate::commit::CommitFanOut;
 use crate::config::{Config, Secret};
 use crate::directory::Directory;
 use crate::disconnects::Disconnects;
-use crate::door::{Door, listen, tls_config};
+use crate::door::{Door, OperatorDoor, Refusals, listen, tls_config};
 use crate::door_lane::DoorLane;
 use crate::door_reads::DoorReads;
 use crate::env::{Env, Seats, Seeds};
@@ -328,7 +327,7 @@ impl RunningServer {
             router,
             tasks: self.tasks.clone(),
             stop: self.draining.clone(),
-            refusals: AtomicUsize::new(0),
+            refusals: Refusals::default(),
         };
         crate::task::spawn("door", door.run());
     }
@@ -346,14 +345,9 @@ impl RunningServer {
     fn open_operator(&self, listener: TcpListener, facts: Facts) {
         let key = Arc::clone(&self.operator_key);
         let router = operator::router(Arc::clone(&self.env), self.draining.clone(), key, facts);
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let stopped = self.stopped.clone().cancelled_owned();
-        crate::task::spawn("operator", async move {
-            let serve = axum::serve(listener, service).with_graceful_shutdown(stopped);
-            if let Err(error) = serve.await {
-                tracing::error!(%error, "the operator listener failed");
-            }
-        });
+        let stopped = self.stopped.clone();
+        let door = OperatorDoor::new(Arc::clone(&self.env), listener, router, stopped);
+        crate::task::spawn("operator", door.run());
     }
 }
 

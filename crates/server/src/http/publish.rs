@@ -173,6 +173,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<DedupKey>, HttpError> {
     Ok(Some(key))
 }
 
+/// The whole body of a request, which has the time that a request may take.
 pub(crate) async fn body(env: &Env, request: Request) -> Result<Bytes, HttpError> {
     let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_json = media_type.is_none_or(|text| {
@@ -185,7 +186,13 @@ pub(crate) async fn body(env: &Env, request: Request) -> Result<Bytes, HttpError
         return Err(HttpError::new(ErrorCode::UnsupportedMediaType, message));
     }
     let bytes_max = env.settings.http_body_bytes;
-    axum::body::to_bytes(request.into_body(), bytes_max).await.map_err(|error| {
+    let reading = axum::body::to_bytes(request.into_body(), bytes_max);
+    let read = tokio::time::timeout(env.settings.request_timeout, reading).await;
+    let read = read.map_err(|_| {
+        let message = "the body took too long to come: send it at once";
+        HttpError::new(ErrorCode::BadFrame, message)
+    })?;
+    read.map_err(|error| {
         if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
             let message = format!("the body is larger than the {bytes_max} bytes that are allowed");
             return HttpError::new(ErrorCode::TooLarge, message);

@@ -9,6 +9,7 @@ mod access;
 mod acting;
 mod config;
 mod disconnects;
+mod listening;
 mod metrics;
 mod node;
 mod topics;

@@ -144,3 +144,25 @@ async fn a_dead_letter_of_another_priority_is_removed_only_once_it_is_published(
     listed(&server, "", 0).await;
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_replay_whose_body_does_not_come_ends() {
+    let mut config = jobs(1, Duration::from_secs(60));
+    config.http.request_timeout = Duration::from_secs(1);
+    let server = start(config).await;
+    bury_many(&server, 1).await;
+    let offset = listed(&server, "", 1).await[0];
+    let head = format!(
+        "POST /v1/dead-letters/{offset}/replay HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: 9\r\n\r\n{{",
+        server.operator_addr()
+    );
+    let answer = tokio::time::timeout(
+        Duration::from_secs(20),
+        crate::peer::raw(server.operator_addr(), head.as_bytes()),
+    );
+    let answer = answer.await.expect("an answer");
+    assert!(answer.contains("took too long"), "{answer}");
+    assert_eq!(listed(&server, "", 1).await, [offset], "it stays");
+    server.shutdown().await;
+}
