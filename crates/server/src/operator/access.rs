@@ -11,7 +11,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderName;
-use http::header::{HOST, ORIGIN};
+use http::header::{FORWARDED, HOST, ORIGIN, VIA};
 use http::uri::Authority;
 use tidings_protocol::ErrorCode;
 
@@ -21,6 +21,16 @@ use crate::websocket::bearer_header;
 
 /// How a browser says for whom it asks (W3C Fetch Metadata); `none` is its user.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What proxies say of whom they ask for (RFC 7239, RFC 9110 §7.6.3, and the names from before). One that
+/// says nothing cannot be told from a program of this machine: in front of that, a key is configured.
+const OF_PROXIES: [HeaderName; 5] = [
+    FORWARDED,
+    VIA,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-real-ip"),
+];
 
 /// What every request for the operator alone goes through.
 pub(super) async fn ask_for_key(
@@ -76,6 +86,9 @@ fn stranger(request: &Request, host: Option<&str>) -> Option<&'static str> {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     if !peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback()) {
         return Some("who comes from another machine");
+    }
+    if OF_PROXIES.iter().any(|name| headers.contains_key(name)) {
+        return Some("who comes through a proxy");
     }
     // A page may have had its own name resolve to this machine (DNS rebinding); such a request can
     // be without the headers above.
@@ -153,6 +166,11 @@ mod tests {
             ("127.0.0.1:5", ("sec-fetch-site", "cross-site")),
             ("127.0.0.1:5", ("sec-fetch-site", "same-site")),
             ("127.0.0.1:5", ("sec-fetch-site", "same-origin")),
+            ("127.0.0.1:5", ("forwarded", "for=10.1.2.3")),
+            ("127.0.0.1:5", ("x-forwarded-for", "10.1.2.3")),
+            ("127.0.0.1:5", ("x-forwarded-host", "tidings.example")),
+            ("127.0.0.1:5", ("x-real-ip", "127.0.0.1")),
+            ("127.0.0.1:5", ("via", "1.1 proxy")),
             ("127.0.0.1:5", ("authorization", "Bearer wrong")),
             ("127.0.0.1:5", ("authorization", "Bearer ")),
         ] {
