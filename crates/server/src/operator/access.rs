@@ -92,7 +92,8 @@ fn stranger(request: &Request, host: Option<&str>) -> Option<&'static str> {
     }
     // A page may have had its own name resolve to this machine (DNS rebinding); such a request can
     // be without the headers above.
-    host.is_some_and(|host| !is_address(host)).then_some("who calls the server by a name")
+    let is_elsewhere = host.is_some_and(|host| !is_here(host));
+    is_elsewhere.then_some("who calls the server otherwise than by a loopback address")
 }
 
 /// Whether an origin (`SCHEME://HOST:PORT`) is that of the address the request came to.
@@ -101,11 +102,13 @@ fn is_of(origin: &str, host: Option<&str>) -> bool {
     shown.zip(host).is_some_and(|(shown, host)| shown.eq_ignore_ascii_case(host))
 }
 
-/// Whether `host[:port]` is an address or `localhost`, and no name that somebody could choose.
-fn is_address(host: &str) -> bool {
+/// Whether `host[:port]` is this machine by a loopback address or as `localhost`. Browsers take pages to
+/// some of the other addresses, such as 0.0.0.0, without the headers that tell a page.
+fn is_here(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -142,7 +145,7 @@ mod tests {
         for (key, expected) in
             [(configured(), Some(ErrorCode::Unauthenticated)), (OperatorKey::for_this_run(), None)]
         {
-            for host in ["127.0.0.1:8001", "localhost:8001", "[::1]:8001", "LOCALHOST", "10.1.2.3"]
+            for host in ["127.0.0.1:8001", "localhost:8001", "[::1]:8001", "LOCALHOST", "127.1.2.3"]
             {
                 assert_eq!(answer(&key, "127.0.0.1:5", &[("host", host)]), expected, "{host}");
             }
@@ -163,6 +166,9 @@ mod tests {
             ("127.0.0.1:5", ("host", "rebound.example:8001")),
             ("127.0.0.1:5", ("host", "localhost.example")),
             ("127.0.0.1:5", ("host", "a b")),
+            ("127.0.0.1:5", ("host", "0.0.0.0:8001")),
+            ("127.0.0.1:5", ("host", "[::]:8001")),
+            ("127.0.0.1:5", ("host", "10.1.2.3:8001")),
             ("127.0.0.1:5", ("sec-fetch-site", "cross-site")),
             ("127.0.0.1:5", ("sec-fetch-site", "same-site")),
             ("127.0.0.1:5", ("sec-fetch-site", "same-origin")),
