@@ -10,7 +10,7 @@ use tidings_core::{
 };
 use tidings_protocol::ConnectionLimits;
 use tidings_storage::Store;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::auth::Authenticator;
 use crate::clock::Clock;
@@ -18,7 +18,7 @@ use crate::directory::Directory;
 use crate::disconnects::Disconnects;
 use crate::door_lane::DoorLane;
 use crate::door_reads::DoorReads;
-use crate::inbox::{Inbox, Letter, Recalled, UserConnection, UsersWanted, Whose};
+use crate::inbox::{Inbox, Letter, Recalled, UserConnections, UsersWanted, Whose};
 use crate::kept_attempts::KeptAttempts;
 use crate::metrics::Metrics;
 use crate::presence::Roster;
@@ -74,6 +74,9 @@ pub(crate) struct Env {
     pub(crate) door_reads: DoorReads,
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) seats: Arc<Seats>,
+    /// Whose turn it is to have every shard look through all of its connections: one operator at a time,
+    /// since a shard does nothing else meanwhile.
+    pub(crate) looks_at_users: Semaphore,
     pub(crate) seeds: Seeds,
 }
 
@@ -114,14 +117,15 @@ impl Env {
         self.watchers.send_away(user, which);
     }
 
-    /// The connections a user has now.
-    pub(crate) async fn describe(&self, user: &UserId) -> Vec<UserConnection> {
-        let letter = |reply| Letter::Describe { user: user.clone(), reply };
-        self.ask_shards(letter).await.into_iter().flatten().collect()
+    /// The connections a user has now, on each shard.
+    pub(crate) async fn describe(&self, user: &UserId) -> Vec<UserConnections> {
+        let _turn = self.looks_at_users.acquire().await;
+        self.ask_shards(|reply| Letter::Describe { user: user.clone(), reply }).await
     }
 
     /// The first users of those that are wanted who have connections, with how many, from each shard.
     pub(crate) async fn list_users(&self, wanted: &UsersWanted) -> Vec<(UserId, u64)> {
+        let _turn = self.looks_at_users.acquire().await;
         let letter = |reply| Letter::ListUsers { wanted: wanted.clone(), reply };
         self.ask_shards(letter).await.into_iter().flatten().collect()
     }

@@ -43,7 +43,7 @@ pub(crate) enum Letter {
     /// Close connections of a user.
     Disconnect { user: UserId, which: Whose },
     /// Tell which connections a user has here.
-    Describe { user: UserId, reply: oneshot::Sender<Vec<UserConnection>> },
+    Describe { user: UserId, reply: oneshot::Sender<UserConnections> },
     /// Tell which users have connections here, and how many.
     ListUsers { wanted: UsersWanted, reply: oneshot::Sender<Vec<(UserId, u64)>> },
     /// From a member's shard to the one that owns its group.
@@ -62,6 +62,29 @@ pub(crate) enum Letter {
     Drain { due: Instant },
 }
 
+impl Letter {
+    /// Whether it only asks for something, and whoever asked has given up.
+    fn is_moot(&self) -> bool {
+        match self {
+            Self::Describe { reply, .. } => reply.is_closed(),
+            Self::ListUsers { reply, .. } => reply.is_closed(),
+            Self::Recall { reply, .. } => reply.is_closed(),
+            Self::CountSubscribers { reply, .. } => reply.is_closed(),
+            Self::Adopt(_)
+            | Self::Read(_)
+            | Self::Evict { .. }
+            | Self::Released { .. }
+            | Self::TakeOver { .. }
+            | Self::Disconnect { .. }
+            | Self::ToGroup(_)
+            | Self::ToMember(_)
+            | Self::Found(_)
+            | Self::Survey(_)
+            | Self::Drain { .. } => false,
+        }
+    }
+}
+
 /// Which connections of a user.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Whose {
@@ -78,6 +101,19 @@ pub(crate) struct UserConnection {
     /// When it was authenticated.
     pub(crate) since: Timestamp,
     pub(crate) subscriptions: usize,
+}
+
+/// The connections of a user on a shard.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UserConnections {
+    /// The oldest ones, [so many](Self::TOLD_MAX) at most.
+    pub(crate) oldest: Vec<UserConnection>,
+    pub(crate) total: usize,
+}
+
+impl UserConnections {
+    /// Connections that are told: nobody reads more.
+    pub(crate) const TOLD_MAX: usize = 100;
 }
 
 /// Which users are listed.
@@ -182,7 +218,7 @@ pub(crate) struct Inbox {
 /// Everything that waits, taken by the shard in one go.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    pub(crate) letters: VecDeque<Letter>,
+    letters: VecDeque<Letter>,
     pub(crate) commits: Vec<Arc<SharedCommit>>,
     /// Messages were left out of `commits` before its first one: they are in the log.
     pub(crate) missed_messages: bool,
@@ -264,6 +300,12 @@ impl Inbox {
 }
 
 impl Waiting {
+    /// The next letter. Questions that nobody waits for any more are left out: each may take a look
+    /// through all connections.
+    pub(crate) fn next_letter(&mut self) -> Option<Letter> {
+        std::iter::from_fn(|| self.letters.pop_front()).find(|letter| !letter.is_moot())
+    }
+
     fn clear(&mut self) {
         self.letters.clear();
         self.commits.clear();

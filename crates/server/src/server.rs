@@ -13,7 +13,7 @@ use axum::Router;
 use tidings_core::{Epoch, PolicyTable};
 use tidings_storage::{CommitObserver, MemoryConfig, MemoryStore, Store, SystemClock};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -205,6 +205,7 @@ pub(crate) async fn parts(config: &Config, engine: Engine) -> Result<Parts, Star
         schedule,
         watchers,
         seats: Arc::new(Seats::new(config.server.connections_max)),
+        looks_at_users: Semaphore::new(1),
         seeds: Seeds::from(random_u64()),
     });
     Ok(Parts { env, seats, readers: reading, exporter })

@@ -323,7 +323,7 @@ impl Shard {
         for news in &waiting.news {
             self.tell_news(news);
         }
-        while let Some(letter) = waiting.letters.pop_front() {
+        while let Some(letter) = waiting.next_letter() {
             self.open(letter);
         }
         self.run_timers();

@@ -20,14 +20,11 @@ use super::page::look_up;
 use crate::auth::RevokeError;
 use crate::clock::Clock;
 use crate::env::Env;
-use crate::inbox::Whose;
+use crate::inbox::{UserConnections, Whose};
 use crate::problem::{HttpError, store_error};
 
 /// Longest wait for a shard that is busy.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Connections in one answer, the oldest first: nobody reads more.
-const CONNECTIONS_MAX: usize = 100;
 
 /// Sessions looked at. A user with more has them from clients that never show theirs.
 const SESSIONS_MAX: usize = 1000;
@@ -48,11 +45,13 @@ pub(super) async fn describe(
 ) -> Result<Response, HttpError> {
     let user = parse(&user)?;
     let env = &operator.env;
-    let mut connections = tokio::time::timeout(PATIENCE, env.describe(&user))
+    let shards = tokio::time::timeout(PATIENCE, env.describe(&user))
         .await
         .map_err(|_| HttpError::new(ErrorCode::Overloaded, "the server is too busy to look"))?;
+    let total: usize = shards.iter().map(|shard| shard.total).sum();
+    let mut connections: Vec<_> = shards.into_iter().flat_map(|shard| shard.oldest).collect();
     connections.sort_by(|a, b| (a.since, &a.client).cmp(&(b.since, &b.client)));
-    let shown = connections.iter().take(CONNECTIONS_MAX).map(|connection| {
+    let shown = connections.iter().take(UserConnections::TOLD_MAX).map(|connection| {
         json!({
             "client": connection.client.as_str(),
             "node": env.settings.node.as_str(),
@@ -63,16 +62,16 @@ pub(super) async fn describe(
     let (cursors_env, cursors_user) = (Arc::clone(env), user.clone());
     let cursors = look_up(move || cursors(&cursors_env, &cursors_user)).await?;
     let sessions = env.store.sessions_of(&user, SESSIONS_MAX);
-    let last_seen = match connections.is_empty() {
-        true => last_seen(&sessions, env.settings.session_expiry),
-        false => Some(Clock::wall()),
+    let last_seen = match total {
+        0 => last_seen(&sessions, env.settings.session_expiry),
+        _ => Some(Clock::wall()),
     };
     let body = json!({
         "user": user.as_str(),
-        "online": !connections.is_empty(),
+        "online": total > 0,
         "last_seen": last_seen.map(Timestamp::as_ms),
         "connections": shown.collect::<Vec<_>>(),
-        "connections_total": connections.len(),
+        "connections_total": total,
         "sessions": sessions.iter().map(session).collect::<Vec<_>>(),
         "cursors": cursors,
     });

@@ -152,6 +152,13 @@ impl Connection {
         }
     }
 
+    pub(super) const fn as_active(&self) -> Option<&Active> {
+        match &self.phase {
+            Phase::Active(active) => Some(active),
+            Phase::Awaiting { .. } | Phase::Closing { .. } => None,
+        }
+    }
+
     /// Whether the live subscription to `topic` wanted only what comes after `offset`.
     pub(super) fn begins_after(&mut self, topic: &Topic, offset: Offset) -> bool {
         let subscriptions = self.active().into_iter().flat_map(|active| &active.subscriptions);

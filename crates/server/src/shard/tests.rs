@@ -4,6 +4,7 @@ mod filters;
 mod parting;
 mod reads;
 mod sessions;
+mod users;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

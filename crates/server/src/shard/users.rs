@@ -1,33 +1,39 @@
 //! Whose connections there are on this shard, for operators: nothing is kept by user, so that those that
 //! nobody asks about cost nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 
-use tidings_core::{CloseCode, UserId};
+use tidings_core::{ClientId, CloseCode, Timestamp, UserId};
 use tokio::sync::oneshot;
 
 use super::Shard;
 use super::connection::{Active, Connection};
-use crate::inbox::{UserConnection, UsersWanted, Whose};
+use crate::inbox::{UserConnection, UserConnections, UsersWanted, Whose};
 
 impl Shard {
     /// Tells which connections a user has on this shard.
-    pub(super) fn describe_user(
-        &mut self,
-        user: &UserId,
-        reply: oneshot::Sender<Vec<UserConnection>>,
-    ) {
-        let theirs = |(_, connection): (usize, &mut Connection)| {
-            let active = connection.active().filter(|a| a.principal.user == *user)?;
-            Some(UserConnection {
-                client: active.session.client.clone(),
-                since: active.since,
-                subscriptions: active.subscriptions.len(),
-            })
+    pub(super) fn describe_user(&mut self, user: &UserId, reply: oneshot::Sender<UserConnections>) {
+        let mut total = 0;
+        // The newest of those that are told is on top.
+        let mut oldest: BinaryHeap<(Timestamp, &ClientId, usize)> = BinaryHeap::new();
+        for (slot, connection) in &self.connections {
+            let Some(active) = connection.as_active().filter(|a| a.principal.user == *user) else {
+                continue;
+            };
+            total += 1;
+            oldest.push((active.since, &active.session.client, slot));
+            if oldest.len() > UserConnections::TOLD_MAX {
+                oldest.pop();
+            }
+        }
+        let told = |(since, client, slot): (Timestamp, &ClientId, usize)| {
+            let active = self.connections.get(slot).and_then(Connection::as_active)?;
+            let subscriptions = active.subscriptions.len();
+            Some(UserConnection { client: client.clone(), since, subscriptions })
         };
-        let connections = self.connections.iter_mut().filter_map(theirs).collect();
+        let oldest = oldest.into_iter().filter_map(told).collect();
         // Whoever asked may have given up.
-        let _ = reply.send(connections);
+        let _ = reply.send(UserConnections { oldest, total });
     }
 
     pub(super) fn disconnect_user(&mut self, user: &UserId, which: Whose) {
