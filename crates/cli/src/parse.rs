@@ -2,10 +2,19 @@
 
 use std::time::Duration;
 
-use tidings_core::{Epoch, Filter, MessageId, Offset, Operation, Position, Timestamp};
+use tidings_core::{Epoch, Filter, MessageId, Offset, Operation, Position, Timestamp, UserId};
 use tidings_server::parse_duration;
 
 use crate::clock_text::parse_moment;
+
+/// A user that somebody can be.
+pub(crate) fn user(text: &str) -> Result<UserId, String> {
+    let user = UserId::parse(text).map_err(|error| error.to_string())?;
+    if user.is_reserved() {
+        return Err("users that start with `$` are the server's: name somebody else".to_owned());
+    }
+    Ok(user)
+}
 
 /// `EPOCH:OFFSET`, as `--json` prints them.
 pub(crate) fn position(text: &str) -> Result<Position, String> {

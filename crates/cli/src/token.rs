@@ -23,7 +23,7 @@ use crate::standard_output;
 #[derive(Debug, Args)]
 pub(crate) struct Token {
     /// Whom it is for: the `sub` of the token
-    #[arg(long)]
+    #[arg(long, value_parser = parse::user)]
     user: UserId,
     /// What it allows, as FILTER:OPS with some of pub, sub, hist, pres; may be repeated. Without
     /// any it allows to read the user's own inbox
@@ -284,6 +284,13 @@ mod tests {
             let message = good_for(time).unwrap_err();
             assert!(message.contains("at least 1s"), "{message}");
         }
+    }
+
+    #[test]
+    fn nobody_gets_a_name_of_the_server() {
+        let line = Line::try_parse_from(["token", "--user", "$operator"]);
+        let message = line.map(|_| ()).unwrap_err().to_string();
+        assert!(message.contains("start with `$` are the server's"), "{message}");
     }
 
     #[test]

@@ -140,6 +140,14 @@ text_id!(
     GroupName, "group", ID_BYTES_MAX, Shared
 );
 
+impl UserId {
+    /// Whether the name starts with `$`: those are the server's own, such as `$operator`, and nobody
+    /// who comes to it has one.
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with('$')
+    }
+}
+
 shown!(UserId, ClientId, SubscriptionName, NodeId, DedupKey, OrderKey, GroupName);
 
 impl fmt::Debug for SessionId {

@@ -16,7 +16,7 @@ use tidings_core::{Durability, Filter, UserId};
 use tidings_server::{ConnectsTo, Page, TopicSection, pages};
 
 use crate::clock_text::now;
-use crate::parse::Cap;
+use crate::parse::{self, Cap};
 use crate::token::Signer;
 
 /// How long somebody stays signed in before the page asks again by itself.
@@ -107,7 +107,7 @@ fn allowed(user: &str) -> Vec<Cap> {
 
 /// The name, if it may stand as one level in what a token allows.
 fn name(text: &str) -> Result<UserId, String> {
-    let user = UserId::parse(text).map_err(|error| error.to_string())?;
+    let user = parse::user(text)?;
     if text.contains(['/', '+', '#']) {
         return Err("the chat takes no name with `/`, `+` or `#`".to_owned());
     }
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_name_cannot_widen_what_its_token_allows() {
         assert!(name("alice").is_ok());
-        for hostile in ["+", "#", "bob/x", "a/#", "", "\n"] {
+        for hostile in ["+", "#", "bob/x", "a/#", "", "\n", "$operator"] {
             assert!(name(hostile).is_err(), "{hostile:?}");
         }
     }

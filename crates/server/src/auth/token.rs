@@ -239,6 +239,9 @@ fn claim(claim: &'static str, problem: impl Into<String>) -> AuthError {
 /// What verified claims say.
 fn principal(claims: Claims, validation: &Validation) -> Result<Principal, AuthError> {
     let user = UserId::parse(&claims.sub).map_err(|error| claim("sub", error.to_string()))?;
+    if user.is_reserved() {
+        return Err(claim("sub", "users that start with `$` are the server's: name somebody else"));
+    }
     let capabilities = match claims.caps {
         None => Capabilities::own_inbox(&user),
         Some(caps) if caps.len() > limits::CAPABILITIES_MAX => {

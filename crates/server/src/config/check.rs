@@ -218,6 +218,10 @@ fn check_api_key(at: &str, key: &ApiKey, found: &mut Problems) {
         Ok(secret) => check_secret(at, &secret, found),
         Err(what) => found.add(at, what),
     }
+    if key.name.is_reserved() {
+        let what = "users that start with `$` are the server's: name somebody else";
+        found.add_value(format!("{at}.name"), &key.name, what);
+    }
     if key.caps.is_empty() {
         let what =
             "it could do nothing: add what it may, such as { match = \"jobs/#\", ops = [\"pub\"] }";

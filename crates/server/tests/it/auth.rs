@@ -109,6 +109,12 @@ async fn every_kind_of_bad_token_is_refused() {
         (other_algorithm, refused, 4000, "`alg` RS256 and `kid` (none): sign it with one of"),
         (token(json!({"sub": "a"})), refused, 4000, "claim `exp` is missing or wrong"),
         (token(json!({"exp": exp})), refused, 4000, "claim `sub` is missing or wrong"),
+        (
+            token(json!({"sub": "$operator", "exp": exp})),
+            refused,
+            4000,
+            "claim `sub` is missing or wrong: users that start with `$` are the server's",
+        ),
         (token(json!({"sub": "a", "exp": "soon"})), refused, 4000, "`exp` and perhaps `iat`"),
         (
             token(json!({"sub": "a", "exp": exp, "caps": [{"match": "a#", "ops": []}]})),

@@ -110,6 +110,10 @@ fn faults_of_who_may_connect_are_named() {
             "auth.api_keys = [{ name = \"a\", key = \"0123456789abcdef0123456789abcdef\" }]",
             "auth.api_keys[0].caps: it could do nothing",
         ),
+        (
+            "auth.api_keys = [{ name = \"$billing\", key = \"0123456789abcdef0123456789abcdef\" }]",
+            "auth.api_keys[0].name = $billing: users that start with `$` are the server's",
+        ),
     ]);
 }
 
