@@ -60,7 +60,7 @@ impl OperatorKey {
             let whole = format!("{problem}; or name another key in `auth.operator_key_file`");
             KeyError::at(file.display().to_string(), whole)
         };
-        let secret = match read(&file) {
+        let secret = Secret::new(match read(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let made = random_key();
@@ -70,15 +70,15 @@ impl OperatorKey {
                 made
             }
             Err(error) => return Err(at(format!("cannot be read: {error}"))),
-        };
-        if secret.len() < SECRET_BYTES_MIN {
+        });
+        if secret.expose().len() < SECRET_BYTES_MIN || !secret.is_showable() {
             let problem = format!(
-                "holds no key of {SECRET_BYTES_MIN} bytes or more: remove the file, and the server makes another"
+                "holds no key of {SECRET_BYTES_MIN} or more visible ASCII characters in one line: remove the file, and the server makes another"
             );
             return Err(at(problem));
         }
         tracing::info!(file = %file.display(), "the operator's key is in this file");
-        Ok(Self::new(Secret::new(secret), KeySource::Made))
+        Ok(Self::new(secret, KeySource::Made))
     }
 
     /// One for this run alone: nothing of a server in memory stays.
@@ -172,7 +172,9 @@ mod tests {
     fn a_file_without_a_key_says_what_to_do() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(FILE);
-        for text in ["", "short\n"] {
+        let (two_lines, blank) =
+            (["0123456789abcdef"; 2].join("\n"), ["0123456789abcdef"; 2].join(" "));
+        for text in ["", "short\n", &two_lines, &blank, &"ö".repeat(32)] {
             std::fs::write(&file, text).unwrap();
             let error = OperatorKey::kept_in(directory.path()).unwrap_err().to_string();
             assert!(error.contains("remove the file, and the server makes another"), "{error}");

@@ -57,16 +57,24 @@ impl AuthSection {
     /// The operator's key, if one is configured, read from its file if it is in one. The error says
     /// what to do.
     pub fn operator_secret(&self) -> Result<Option<Secret>, String> {
-        match (&self.operator_key, &self.operator_key_file) {
-            (None, None) => Ok(None),
-            (Some(key), None) => Ok(Some(key.clone())),
-            (None, Some(file)) => read_secret(file).map(Some),
+        let secret = match (&self.operator_key, &self.operator_key_file) {
+            (None, None) => return Ok(None),
+            (Some(key), None) => key.clone(),
+            (None, Some(file)) => read_secret(file)?,
             (Some(_), Some(_)) => {
-                Err("give `operator_key` or `operator_key_file`, and not both".to_owned())
+                return Err("give `operator_key` or `operator_key_file`, and not both".to_owned());
             }
+        };
+        match secret.is_showable() {
+            true => Ok(Some(secret)),
+            false => Err(NOT_SHOWABLE.to_owned()),
         }
     }
 }
+
+/// What is wrong with a key that no request could show.
+const NOT_SHOWABLE: &str = "the key has characters that no header can carry: use visible ASCII without \
+    blanks and line breaks, such as `openssl rand -base64 32` prints";
 
 /// How a token is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -231,6 +239,19 @@ mod tests {
         let key = key(&format!("algorithm = \"HS256\"\nsecret_file = {file:?}"));
         let expected = KeyMaterial::Shared(Secret::new("s3cret with a blank ".to_owned()));
         assert_eq!(key.material(), Ok(expected));
+    }
+
+    #[test]
+    fn an_operators_key_in_a_file_is_one_line_that_a_header_can_carry() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("key");
+        let auth = AuthSection { operator_key_file: Some(file.clone()), ..AuthSection::default() };
+        std::fs::write(&file, "0123456789abcdef0123456789abcdef\r\n").unwrap();
+        let expected = Secret::new("0123456789abcdef0123456789abcdef".to_owned());
+        assert_eq!(auth.operator_secret(), Ok(Some(expected)));
+        std::fs::write(&file, "0123456789abcdef\n0123456789abcdef\n").unwrap();
+        let message = auth.operator_secret().unwrap_err();
+        assert!(message.contains("no header can carry"), "{message}");
     }
 
     #[test]

@@ -19,6 +19,11 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Whether a header can carry it: it is of visible ASCII characters alone, without blanks.
+    pub(crate) fn is_showable(&self) -> bool {
+        self.0.bytes().all(|byte| byte.is_ascii_graphic())
+    }
 }
 
 impl fmt::Debug for Secret {

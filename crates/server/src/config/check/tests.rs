@@ -105,6 +105,14 @@ fn faults_of_who_may_connect_are_named() {
             "auth.operator_key = \"0123456789abcdef0123456789abcdef\"\nauth.operator_key_file = \"k\"",
             "auth.operator_key: give `operator_key` or `operator_key_file`, and not both",
         ),
+        (
+            "auth.operator_key = \"schlüssel-von-zweiunddreißig-bytes\"",
+            "auth.operator_key: the key has characters that no header can carry",
+        ),
+        (
+            "auth.operator_key = \"0123456789abcdef 0123456789abcdef\"",
+            "auth.operator_key: the key has characters that no header can carry",
+        ),
         ("auth.operator_key_file = \"/no/such\"", "auth.operator_key: cannot read /no/such"),
         (
             "auth.api_keys = [{ name = \"a\", key = \"0123456789abcdef0123456789abcdef\" }]",
