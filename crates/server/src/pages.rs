@@ -4,6 +4,7 @@
 //! They may load nothing from anywhere else and run no script that stands in the page itself
 //! (Content Security Policy Level 3).
 
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -88,22 +89,25 @@ impl Served {
     }
 }
 
-/// The same host under another port, as sources of a policy; nothing if the host is not known.
+/// The same host under another port, as sources of a policy; nothing if the host is not known, and any
+/// host under that port if a policy cannot name it.
 fn further_sources(request: &HeaderMap, port: u16) -> String {
     let host = request.get(HOST).and_then(|host| host.to_str().ok());
     let authority = host.and_then(|host| host.parse::<Authority>().ok());
     // Commas and semicolons, which an authority may have, would end a source or a policy.
-    let is_plain = |name: &str| {
-        name.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'))
-    };
-    match authority {
-        Some(authority) if is_plain(authority.host()) => {
-            let host = authority.host();
-            format!(" ws://{host}:{port} wss://{host}:{port}")
-        }
+    let is_plain =
+        |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
+    match authority.as_ref().map(Authority::host) {
+        Some(host) if is_plain(host) => format!(" ws://{host}:{port} wss://{host}:{port}"),
+        // A policy has no way to write such an address: browsers drop the source.
+        Some(host) if is_ipv6(host) => format!(" ws://*:{port} wss://*:{port}"),
         Some(_) | None => String::new(),
     }
+}
+
+fn is_ipv6(host: &str) -> bool {
+    let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    inside.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 fn tag(bytes: &[u8]) -> HeaderValue {
@@ -144,11 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn another_port_of_the_same_host_is_named_and_no_other_host() {
+    fn another_port_of_the_same_host_is_named_if_a_policy_can_name_it() {
         let served = served(ConnectsTo::OwnHostAndPort(8000));
         for (host, expected) in [
             ("127.0.0.1:8001", "connect-src 'self' ws://127.0.0.1:8000 wss://127.0.0.1:8000;"),
-            ("[::1]:8001", "connect-src 'self' ws://[::1]:8000 wss://[::1]:8000;"),
+            ("[::1]:8001", "connect-src 'self' ws://*:8000 wss://*:8000;"),
+            ("[::1;x]:8001", "connect-src 'self';"),
+            ("[v1.a]:8001", "connect-src 'self';"),
             ("a;script-src", "connect-src 'self';"),
             ("a,b:1", "connect-src 'self';"),
         ] {
