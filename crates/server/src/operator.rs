@@ -25,17 +25,17 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
-use serde_json::json;
-use tidings_core::{Pace, Topic};
+use serde_json::{Value, json};
+use tidings_core::{NodeId, Pace, Topic};
 use tidings_protocol::{ErrorBody, ErrorCode};
-use tidings_storage::StoreStatus;
+use tidings_storage::{StoreError, StoreStatus};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::OperatorKey;
 use crate::dead_letters::DEAD_LETTERS_TOPIC;
 use crate::env::Env;
 use crate::http::{Port, within_time};
-use crate::problem::{HttpError, tell};
+use crate::problem::{HttpError, store_error, tell};
 use crate::process::Process;
 pub(crate) use node::Facts;
 
@@ -56,14 +56,27 @@ struct Readiness {
     ready: bool,
     draining: bool,
     /// Why the store takes no writes, if it takes none.
-    refusing: Option<String>,
+    refusing: Option<StoreError>,
 }
 
 impl Readiness {
     fn of(operator: &Operator, status: &StoreStatus) -> Self {
         let draining = operator.draining.is_cancelled();
-        let refusing = status.refusing.as_ref().map(ToString::to_string);
+        let refusing = status.refusing.clone();
         Self { ready: !draining && refusing.is_none(), draining, refusing }
+    }
+
+    /// What everybody is told. Why the store refuses is the code that publishers get: the whole text has
+    /// paths, and is for the operator (`/v1/node`).
+    fn told(&self, node: &NodeId, connections: usize) -> Value {
+        let refusing = self.refusing.as_ref().map(|error| store_error(error).code.as_str());
+        json!({
+            "ready": self.ready,
+            "draining": self.draining,
+            "node": node.as_str(),
+            "store": { "writable": refusing.is_none(), "refusing": refusing },
+            "connections": connections,
+        })
     }
 }
 
@@ -140,15 +153,9 @@ async fn around(State(env): State<Arc<Env>>, request: Request, next: Next) -> Re
 
 async fn ready(State(operator): State<Operator>) -> Response {
     let status = operator.env.store.status();
-    let Readiness { ready, draining, refusing } = Readiness::of(&operator, &status);
-    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({
-        "ready": ready,
-        "draining": draining,
-        "node": operator.env.settings.node.as_str(),
-        "store": { "writable": refusing.is_none(), "refusing": refusing },
-        "connections": operator.env.seats.taken(),
-    });
+    let readiness = Readiness::of(&operator, &status);
+    let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = readiness.told(&operator.env.settings.node, operator.env.seats.taken());
     (code, [(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }
 
@@ -163,4 +170,29 @@ async fn metrics(State(operator): State<Operator>) -> Response {
     env.metrics.dead_letters_kept.set(env.store.count_messages(&dead_letters) as i64);
     let text = env.metrics.encode(env.seats.taken(), env.schedule.len(), &env.store.status());
     ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_is_told_a_code_and_no_path() {
+        let node = NodeId::parse("n1").unwrap();
+        for (error, code) in [
+            (StoreError::Full { directory: "/srv/kept".to_owned() }, "storage_full"),
+            (
+                StoreError::Poisoned { operation: "write", reason: "/srv/kept/1.log".to_owned() },
+                "storage_unavailable",
+            ),
+        ] {
+            let refusing = Some(error);
+            let told = Readiness { ready: false, draining: false, refusing }.told(&node, 3);
+            let store = json!({ "writable": false, "refusing": code });
+            let expected = json!({
+                "ready": false, "draining": false, "node": "n1", "store": store, "connections": 3
+            });
+            assert_eq!(told, expected);
+        }
+    }
 }

@@ -36,6 +36,7 @@ pub(super) async fn show(State(operator): State<Operator>) -> Result<Response, H
     let Operator { env, facts, .. } = &operator;
     let status = env.store.status();
     let Readiness { ready, draining, refusing } = Readiness::of(&operator, &status);
+    let refusing = refusing.map(|error| error.to_string());
     let directory = facts.kept_in.as_ref().map(|(directory, _)| directory.clone());
     let (process, free) =
         look_up(move || (Process::this(), directory.and_then(|directory| free_bytes(&directory))))
