@@ -21,7 +21,7 @@ export const openapi = asObject(parseJson(read("docs/api/openapi.json")), "opena
 export type Port = "public" | "operator";
 
 const PORTS: ReadonlyMap<string, Port> = new Map([
-  ["http://127.0.0.1:8000", "public"],
+  ["/", "public"],
   ["http://127.0.0.1:8001", "operator"],
 ]);
 

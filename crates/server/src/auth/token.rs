@@ -199,6 +199,10 @@ fn auth_error(error: &Error) -> AuthError {
             Some(name) => claim(name, "every token needs it, in whole seconds since 1970"),
             None => AuthError::Malformed(CLAIMS.to_owned()),
         },
+        ErrorKind::Base64(_) => AuthError::Malformed(
+            "its second or third part is not base64url: a piece of the token is missing or changed"
+                .to_owned(),
+        ),
         _ => AuthError::Malformed(CLAIMS.to_owned()),
     }
 }

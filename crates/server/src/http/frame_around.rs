@@ -8,7 +8,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
+    VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tidings_protocol::{ErrorBody, ErrorCode};
@@ -31,6 +32,8 @@ pub(super) async fn around(State(around): State<Around>, request: Request, next:
     let started = around.env.clock.now();
     let request_id = around.env.request_id();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let origin = request.headers().get(ORIGIN).cloned();
+    let mut code = None;
     let mut response = if path == WEBSOCKET_PATH {
         around.answer_websocket(request, next).await
     } else {
@@ -38,6 +41,7 @@ pub(super) async fn around(State(around): State<Around>, request: Request, next:
     };
     if let Some(error) = response.extensions_mut().remove::<ErrorBody>() {
         around.env.metrics.errors(error.code).inc();
+        code = Some(error.code.as_str());
         tell(&mut response, error, &request_id);
     }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -49,8 +53,11 @@ pub(super) async fn around(State(around): State<Around>, request: Request, next:
     // The query is left out: it may hold a token. Sockets come by the thousand.
     if status == StatusCode::SWITCHING_PROTOCOLS.as_u16() {
         tracing::debug!(%method, path, status, request_id, ms, "request");
+    } else if code == Some(ErrorCode::OriginDenied.as_str()) {
+        // The page's user is told of a lost connection and no more, so it has to stand here.
+        tracing::info!(%method, path, status, code, ?origin, request_id, ms, "request");
     } else {
-        tracing::info!(%method, path, status, request_id, ms, "request");
+        tracing::info!(%method, path, status, code, request_id, ms, "request");
     }
     response
 }

@@ -105,6 +105,7 @@ async fn every_kind_of_bad_token_is_refused() {
         (format!("Bearer {good}"), refused, 4000, "without `Bearer`"),
         ("a.b.c".to_owned(), refused, 4000, "its first part is not base64url"),
         (forged, refused, 4000, "signature does not verify"),
+        (good[..good.len() - 2].to_owned(), refused, 4000, "a piece of the token is missing"),
         (none, refused, 4000, "an `alg` that the server knows"),
         (other_algorithm, refused, 4000, "`alg` RS256 and `kid` (none): sign it with one of"),
         (token(json!({"sub": "a"})), refused, 4000, "claim `exp` is missing or wrong"),
