@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use tidings_core::{ClientId, CloseCode, Timestamp, UserId};
 
-/// Ends that are remembered: those of a crowd that leaves at once, in 2 MiB with the longest names.
+/// Ends that are remembered of connections that came through `connect`: those of a crowd that leaves at
+/// once, in 2 MiB with the longest names.
 const KEPT_MAX: usize = 4096;
+
+/// Ends that are remembered of those that did not. Anybody can make such, so they have their own place and
+/// push nobody out whom an operator looks for.
+const STRANGERS_KEPT_MAX: usize = 256;
 
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,33 +118,51 @@ pub(crate) struct Disconnects(Mutex<Kept>);
 
 #[derive(Debug)]
 struct Kept {
-    /// Oldest first. Shared, so that a shard waits for no reader but for the time of a copy.
-    ends: VecDeque<Arc<Disconnect>>,
-    /// From when on every end is kept.
+    users: Ring,
+    strangers: Ring,
+    /// From when on every end of a user's connection is kept.
     since: Timestamp,
+    /// How many have ended.
+    count: u64,
 }
+
+/// The latest ends, oldest first, each with its number. Shared, so that a shard waits for no reader but for
+/// the time of a copy.
+type Ring = VecDeque<(u64, Arc<Disconnect>)>;
 
 impl Disconnects {
     /// Nothing has ended before `now`.
     pub(crate) const fn new(now: Timestamp) -> Self {
-        Self(Mutex::new(Kept { ends: VecDeque::new(), since: now }))
+        Self(Mutex::new(Kept { users: Ring::new(), strangers: Ring::new(), since: now, count: 0 }))
     }
 
     /// A connection has ended.
     pub(crate) fn add(&self, disconnect: Disconnect) {
         let disconnect = Arc::new(disconnect);
         let mut kept = self.lock();
-        if kept.ends.len() == KEPT_MAX {
-            kept.ends.pop_front();
-            kept.since = kept.ends.front().map_or(disconnect.at, |oldest| oldest.at);
+        kept.count += 1;
+        let end = (kept.count, disconnect);
+        if end.1.who.is_none() {
+            if kept.strangers.len() == STRANGERS_KEPT_MAX {
+                kept.strangers.pop_front();
+            }
+            return kept.strangers.push_back(end);
         }
-        kept.ends.push_back(disconnect);
+        if kept.users.len() == KEPT_MAX {
+            kept.users.pop_front();
+            kept.since = kept.users.front().map_or(end.1.at, |(_, oldest)| oldest.at);
+        }
+        kept.users.push_back(end);
     }
 
-    /// All that are kept, newest first, and from when on that is every one.
+    /// All that are kept, newest first, and from when on that is every one of a user's connection.
     pub(crate) fn latest(&self) -> (Vec<Arc<Disconnect>>, Timestamp) {
         let kept = self.lock();
-        (kept.ends.iter().rev().cloned().collect(), kept.since)
+        let mut ends: Vec<_> = kept.users.iter().chain(&kept.strangers).cloned().collect();
+        let since = kept.since;
+        drop(kept);
+        ends.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+        (ends.into_iter().map(|(_, end)| end).collect(), since)
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -152,7 +175,10 @@ mod tests {
     use super::*;
 
     fn ended(at: u64, ending: Ending) -> Disconnect {
-        Disconnect { at: Timestamp::from_ms(at), who: None, ending }
+        let user = UserId::parse("alice").unwrap();
+        let client = ClientId::parse("phone").unwrap();
+        let who = Some(Who { user, client, lasted: Duration::ZERO });
+        Disconnect { at: Timestamp::from_ms(at), who, ending }
     }
 
     #[test]
@@ -168,6 +194,24 @@ mod tests {
         let (kept, since) = disconnects.latest();
         assert_eq!((kept.len(), since), (KEPT_MAX, Timestamp::from_ms(11)));
         assert_eq!(*kept[0], lost(9999));
+    }
+
+    #[test]
+    fn who_never_connected_pushes_nobody_out() {
+        let disconnects = Disconnects::new(Timestamp::from_ms(5));
+        let lost = |at| ended(at, Ending::Lost(Loss::PeerEnded));
+        let stranger = |at| Disconnect { who: None, ..lost(at) };
+        disconnects.add(stranger(6));
+        disconnects.add(lost(7));
+        for at in 10..10 + KEPT_MAX as u64 {
+            disconnects.add(stranger(at));
+        }
+        disconnects.add(lost(9998));
+        disconnects.add(stranger(9999));
+        let (kept, since) = disconnects.latest();
+        assert_eq!((kept.len(), since), (STRANGERS_KEPT_MAX + 2, Timestamp::from_ms(5)));
+        assert_eq!((&*kept[0], &*kept[1]), (&stranger(9999), &lost(9998)));
+        assert_eq!(**kept.last().unwrap(), lost(7));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! unless configured.
 
 mod access;
+mod around;
 mod config;
 mod console;
 mod dead_letters;
@@ -19,15 +20,15 @@ mod users;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::State;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tidings_core::{NodeId, Pace, Topic};
-use tidings_protocol::{ErrorBody, ErrorCode};
+use tidings_protocol::ErrorCode;
 use tidings_storage::{StoreError, StoreStatus};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +36,7 @@ use crate::auth::OperatorKey;
 use crate::dead_letters::DEAD_LETTERS_TOPIC;
 use crate::env::Env;
 use crate::http::{Port, within_time};
-use crate::problem::{HttpError, store_error, tell};
+use crate::problem::{HttpError, store_error};
 use crate::process::Process;
 pub(crate) use node::Facts;
 
@@ -88,16 +89,16 @@ pub(crate) fn router(
     facts: Facts,
 ) -> Router {
     let replays = Arc::new(Mutex::new(Pace::new(env.settings.replays_per_second)));
-    let topics = topics(&env);
+    let (topics, around) = (topics(&env), around::Around::new(&env));
     let console = console::routes(facts.public.port());
-    let operator = Operator { env: Arc::clone(&env), draining, replays, facts: Arc::new(facts) };
+    let operator = Operator { env, draining, replays, facts: Arc::new(facts) };
     let asking = asking().with_state(operator.clone()).merge(topics);
     for_everybody()
         .with_state(operator)
         .merge(console)
         .merge(asking.route_layer(from_fn_with_state(key, access::ask_for_key)))
         .fallback(async || HttpError::new(ErrorCode::NotFound, "the operator has no such route"))
-        .layer(from_fn_with_state(env, around))
+        .layer(from_fn_with_state(around, around::around))
 }
 
 /// What needs no key: probes, which say nothing of what is in the server.
@@ -132,23 +133,6 @@ fn asking() -> Router<Operator> {
         .route("/v1/scheduled/{id}", delete(scheduled::remove))
         .merge(dead_letters::routes())
         .route("/v1/messages/{id}", get(story::story))
-}
-
-/// What every request goes through: errors are told as on the public port, and what may have changed
-/// something is logged.
-async fn around(State(env): State<Arc<Env>>, request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let reads_only = method == Method::GET || method == Method::HEAD;
-    let mut response = next.run(request).await;
-    let request_id = env.request_id();
-    if let Some(error) = response.extensions_mut().remove::<ErrorBody>() {
-        tell(&mut response, error, &request_id);
-    }
-    if !reads_only {
-        let status = response.status().as_u16();
-        tracing::info!(%method, path, status, request_id, "operator");
-    }
-    response
 }
 
 async fn ready(State(operator): State<Operator>) -> Response {

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::HeaderName;
 use http::header::{FORWARDED, HOST, ORIGIN, VIA};
 use http::uri::Authority;
+use http::{HeaderName, HeaderValue};
 use tidings_protocol::ErrorCode;
 
 use crate::auth::{KeySource, OperatorKey};
@@ -46,8 +46,14 @@ pub(super) async fn ask_for_key(
 
 fn check(key: &OperatorKey, request: &Request) -> Result<(), HttpError> {
     let headers = request.headers();
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
+    let host = match headers.get(HOST).map(HeaderValue::to_str) {
+        Some(Ok(host)) => Some(host),
+        None => request.uri().authority().map(Authority::as_str),
+        Some(Err(_)) => {
+            let message = "the header `Host` has characters that no host has";
+            return Err(HttpError::new(ErrorCode::BadField, message));
+        }
+    };
     if let Some(origin) = headers.get(ORIGIN)
         && !is_of(origin.to_str().unwrap_or_default(), host)
     {
@@ -187,6 +193,14 @@ mod tests {
             if header.0 != "authorization" {
                 assert_eq!(answer(&key, peer, &[headers, &[SHOWN]].concat()), None, "{header:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_no_text_is_refused() {
+        let key = OperatorKey::for_this_run();
+        for headers in [&[("host", "\u{e9}.example")][..], &[("host", "\u{e9}.example"), SHOWN]] {
+            assert_eq!(answer(&key, "127.0.0.1:5", headers), Some(ErrorCode::BadField));
         }
     }
 

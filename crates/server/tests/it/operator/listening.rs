@@ -78,3 +78,32 @@ async fn who_takes_no_answers_loses_the_place() {
     assert!(answers < 400, "{answers} answers of {} bytes", taken.len());
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn every_error_is_a_problem_and_nothing_is_kept_on_its_way() {
+    let server = start(config()).await;
+    for (method, path, status, code) in [
+        ("PUT", "/v1/groups", 405, "method_not_allowed"),
+        ("POST", "/livez", 405, "method_not_allowed"),
+        ("GET", "/v1/publish", 405, "method_not_allowed"),
+        ("GET", "/v1/users/%ff", 400, "bad_field"),
+        ("DELETE", "/v1/scheduled/%ff", 400, "bad_field"),
+        ("GET", "/nowhere", 404, "not_found"),
+    ] {
+        let (told, head, body) = http(server.operator_addr(), method, path, &[], "").await;
+        assert_eq!(told, status, "{method} {path}: {body}");
+        assert!(head.contains("content-type: application/problem+json"), "{path}: {head}");
+        assert_eq!(head.contains("\r\nallow: "), status == 405, "{path}: {head}");
+        let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(problem["code"], code, "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+    }
+    for path in ["/v1/node", "/v1/groups", "/v1/history?topic=a", "/readyz", "/nowhere"] {
+        let (_, head, _) = http(server.operator_addr(), "GET", path, &[], "").await;
+        assert!(head.contains("\r\ncache-control: no-store"), "{path}: {head}");
+        assert!(head.contains("\r\nx-content-type-options: nosniff"), "{path}: {head}");
+    }
+    let (_, head, _) = http(server.operator_addr(), "GET", "/console/app.js", &[], "").await;
+    assert!(head.contains("\r\ncache-control: no-cache"), "pages say otherwise: {head}");
+    server.shutdown().await;
+}
