@@ -259,7 +259,7 @@ impl Store for EmbeddedStore {
 
     fn count_messages(&self, topic: &Topic) -> u64 {
         let index = self.shared.index();
-        index.slot(topic.as_str()).map_or(0, |slot| index.log(slot).count_live())
+        index.slot(topic.as_str()).map_or(0, |slot| index.log(slot).messages)
     }
 
     fn read(

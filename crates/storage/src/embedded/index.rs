@@ -31,6 +31,8 @@ pub(crate) struct TopicLog {
     pub(crate) unwaited: bool,
     /// Bytes of the runs' records.
     pub(crate) bytes: u64,
+    /// Messages of the runs that are there, so that nobody walks over a long log to count them.
+    pub(crate) messages: u64,
     /// By rising offset, not overlapping. Gaps between them are removed, damaged or skipped.
     pub(crate) runs: VecDeque<Run>,
     /// What was removed within the runs; mostly nothing.
@@ -47,6 +49,7 @@ impl TopicLog {
             head: floor,
             unwaited: false,
             bytes: 0,
+            messages: 0,
             runs: VecDeque::new(),
             removed: None,
             damaged: None,
@@ -190,9 +193,9 @@ impl Index {
             if run.last() >= first {
                 // Its bytes stay counted until all of it is trimmed.
                 let trimmed = run.first.max(first).previous();
-                let log = self.log(slot);
                 if run.first < first {
-                    self.messages -= log.live_within(run.first, trimmed);
+                    let gone = self.log(slot).live_within(run.first, trimmed);
+                    self.count_out_messages(slot, gone);
                 }
                 let kept = run.narrowed_to(first);
                 self.log_mut(slot).runs.push_front(kept);
@@ -258,7 +261,8 @@ impl Index {
     /// Restores a topic from a checkpoint.
     pub(crate) fn restore(&mut self, log: TopicLog) {
         let slot = self.slot_or_insert(&log.topic);
-        *self.log_mut(slot) = log;
+        // Counted again, with its runs.
+        *self.log_mut(slot) = TopicLog { messages: 0, ..log };
         for n in 0..self.log(slot).runs.len() {
             let run = self.log(slot).runs[n];
             self.count_in(slot, &run);
@@ -267,21 +271,28 @@ impl Index {
 
     fn count_in(&mut self, slot: Slot, run: &Run) {
         *self.live.entry(run.segment).or_default() += u64::from(run.bytes);
-        self.messages += self.log(slot).live_of(run);
+        let messages = self.log(slot).live_of(run);
+        self.log_mut(slot).messages += messages;
+        self.messages += messages;
     }
 
     fn count_out(&mut self, slot: Slot, run: &Run) {
         let log = self.log_mut(slot);
         log.bytes = log.bytes.saturating_sub(u64::from(run.bytes));
-        self.messages -= self.log(slot).live_of(run);
+        self.count_out_messages(slot, self.log(slot).live_of(run));
         self.count_out_bytes(run.segment, run.bytes);
+    }
+
+    fn count_out_messages(&mut self, slot: Slot, out: u64) {
+        self.log_mut(slot).messages -= out;
+        self.messages -= out;
     }
 
     /// Counts out one message of a run, which took so many bytes.
     fn count_out_removed(&mut self, slot: Slot, segment: SegmentId, bytes: u32) {
         let log = self.log_mut(slot);
         log.bytes = log.bytes.saturating_sub(u64::from(bytes));
-        self.messages -= 1;
+        self.count_out_messages(slot, 1);
         self.count_out_bytes(segment, bytes);
     }
 

@@ -26,11 +26,6 @@ impl TopicLog {
         self.live_within(run.first, run.last())
     }
 
-    /// How many messages are there.
-    pub(crate) fn count_live(&self) -> u64 {
-        self.runs.iter().map(|run| self.live_of(run)).sum()
-    }
-
     /// How many of these offsets, which lie in one run, were not removed.
     pub(super) fn live_within(&self, first: Offset, last: Offset) -> u64 {
         let removed = self.removed.as_ref().map_or(0, |set| set.count_within(first, last));

@@ -60,6 +60,7 @@ fn remove_while_cleaning(seed: u64) {
     for _ in 0..4 {
         let mut rig = plan.open(&disk);
         assert_eq!(rig.read("a"), expected, "seed {seed}");
+        assert_eq!(rig.store.count_messages(&topic("a")), expected.len() as u64, "seed {seed}");
         for _ in 0..6 {
             for _ in 0..random.below(40) {
                 let data = format!("{} {}", random.next(), "x".repeat(random.below(2000)));
@@ -84,6 +85,7 @@ fn remove_while_cleaning(seed: u64) {
             rig.submit(gone);
             flood(&mut rig, "other");
             assert_eq!(rig.read("a"), expected, "seed {seed}");
+            assert_eq!(rig.store.count_messages(&topic("a")), expected.len() as u64, "seed {seed}");
         }
         assert_eq!(rig.store.status().damaged, 0, "seed {seed}");
         disk = match random.below(3) {
