@@ -5,7 +5,7 @@
 //! (Content Security Policy Level 3).
 
 use std::net::Ipv6Addr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
@@ -46,7 +46,7 @@ pub enum ConnectsTo {
 /// at once, and are answered without the page if it has not.
 pub fn pages<S: Clone + Send + Sync + 'static>(pages: &[Page], connects: ConnectsTo) -> Router<S> {
     let serve = |router: Router<S>, page: &Page| {
-        let served = Arc::new(Served { page: *page, tag: tag(page.bytes), connects });
+        let served = Arc::new(Served { page: *page, tag: OnceLock::new(), connects });
         router.route(page.path, get(async move |headers: HeaderMap| served.answer(&headers)))
     };
     pages.iter().fold(Router::new(), serve)
@@ -54,20 +54,22 @@ pub fn pages<S: Clone + Send + Sync + 'static>(pages: &[Page], connects: Connect
 
 struct Served {
     page: Page,
-    tag: HeaderValue,
+    /// Made when somebody asks: until then the page's bytes are not even in memory.
+    tag: OnceLock<HeaderValue>,
     connects: ConnectsTo,
 }
 
 impl Served {
     fn answer(&self, request: &HeaderMap) -> Response {
-        let is_known = request.get(IF_NONE_MATCH).is_some_and(|tag| *tag == self.tag);
+        let own = self.tag.get_or_init(|| tag(self.page.bytes));
+        let is_known = request.get(IF_NONE_MATCH).is_some_and(|tag| tag == own);
         let mut response = if is_known {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
             ([(CONTENT_TYPE, self.page.media_type)], self.page.bytes).into_response()
         };
         let headers = response.headers_mut();
-        headers.insert(ETAG, self.tag.clone());
+        headers.insert(ETAG, own.clone());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -121,7 +123,7 @@ mod tests {
 
     fn served(connects: ConnectsTo) -> Served {
         let page = Page { path: "/", media_type: "text/html", bytes: b"<!doctype html>" };
-        Served { page, tag: tag(page.bytes), connects }
+        Served { page, tag: OnceLock::new(), connects }
     }
 
     fn headers(name: http::HeaderName, value: &str) -> HeaderMap {
