@@ -49,6 +49,7 @@ const clientCodes = [
   "delivery_failed",
   "forbidden",
   "outbox_full",
+  "overlaps",
   "storage_failed",
   "taken_over",
   "token_failed",
@@ -104,6 +105,24 @@ export class TidingsError extends Error {
 /** The error of an answer that is none to what was asked. */
 export function unexpected({ kind }: { readonly kind: string }): TidingsError {
   return new TidingsError("bad_server_frame", `the server answered with "${kind}"`);
+}
+
+/** Anything that was thrown, in words: also what cannot be written as text. */
+export function wordsOf(cause: unknown): string {
+  try {
+    return String(cause instanceof Error ? cause.message : cause);
+  } catch {
+    return `a thrown ${typeof cause}`;
+  }
+}
+
+/** The error that stands for whatever storage rejects with. */
+export function storageFailed(cause: unknown): TidingsError {
+  if (cause instanceof TidingsError) {
+    return cause;
+  }
+  const words = `storage cannot be used (${wordsOf(cause)}): what waits may not survive a reload`;
+  return new TidingsError("storage_failed", words, { cause });
 }
 
 /** The error that the server answered with. */

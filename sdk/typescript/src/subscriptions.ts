@@ -10,7 +10,7 @@ import type { Line } from "./line.ts";
 import { TopicPlace } from "./live-place.ts";
 import { dropOldest } from "./oldest.ts";
 import type { ClientEvents, Position, SubscribeOptions } from "./types.ts";
-import { placeOf, wishOf } from "./wish.ts";
+import { placeOf, type Wish, wishOf } from "./wish.ts";
 
 /** Where places are kept: by topic. */
 export const PLACE_PREFIX = "place/";
@@ -69,6 +69,10 @@ export class Subscriptions implements FeedOwner {
       throw new TidingsError("already_subscribed", words);
     }
     const wish = wishOf(sub, options);
+    const overlap = this.#overlap(sub, wish.kind);
+    if (overlap !== undefined) {
+      throw overlap;
+    }
     const feed = new Feed(wish, placeOf(wish), this);
     this.#feeds.set(sub, feed);
     if (wish.hasWildcards) {
@@ -80,6 +84,24 @@ export class Subscriptions implements FeedOwner {
     this.#goOn(feed);
     feed.connected();
     return feed;
+  }
+
+  /**
+   * What is wrong with a durable subscription beside a live one to the same messages: nothing in a
+   * message says which of the two it is for, and taken for the other one's it would be lost.
+   */
+  #overlap(sub: string, kind: Wish["kind"]): TidingsError | undefined {
+    for (const { sub: other, wish } of this.#feeds.values()) {
+      // A durable one is to a topic: the server takes no filter there.
+      const isBoth =
+        (kind === "durable" && wish.kind === "live" && matches(other, sub)) ||
+        (kind === "live" && wish.kind === "durable" && matches(sub, other));
+      if (isBoth) {
+        const words = `"${sub}" overlaps with "${other}", and one of them is durable: use a second client`;
+        return new TidingsError("overlaps", words);
+      }
+    }
+    return undefined;
   }
 
   connected(line: Line): void {
@@ -160,7 +182,12 @@ export class Subscriptions implements FeedOwner {
       // One's own takes the place of the server's.
       return;
     }
-    this.#events.inbox({ topic: sub, durable });
+    const overlap = this.#overlap(sub, "durable");
+    if (overlap === undefined) {
+      this.#events.inbox({ topic: sub, durable });
+    } else {
+      this.#events.problem(overlap);
+    }
     if (!this.#feeds.has(sub)) {
       // Without an answer its messages would come again and again; the cursor stays.
       this.#line?.ask({ kind: "unsubscribe", body: { sub } }, () => {});
