@@ -125,6 +125,16 @@ test("offline is told, and going online reconnects at once", async ({ page, cont
   await expect.poll(() => server.history("room/5")).toEqual([1]);
 });
 
+/** It never gets to its server, so what it publishes stays with it. */
+async function publishInVain(page: Page, topic: string): Promise<void> {
+  await page.evaluate(() => {
+    const here = window as unknown as SdkWindow;
+    here.client = here.sdk.createClient({ url: "http://127.0.0.1:1", storageName: "alice" });
+  });
+  await publish(page, topic, 1, 3);
+  await expect.poll(() => waiting(page)).toBe(3);
+}
+
 test("what a tab has not sent is sent by another one once it is closed", async ({
   page,
   context,
@@ -133,13 +143,7 @@ test("what a tab has not sent is sent by another one once it is closed", async (
   await openClient(page, server);
   const other = await context.newPage();
   await other.goto(blank.url);
-  // It never gets to its server, so what it publishes stays with it.
-  await other.evaluate(() => {
-    const here = window as unknown as SdkWindow;
-    here.client = here.sdk.createClient({ url: "http://127.0.0.1:1", storageName: "alice" });
-  });
-  await publish(other, "room/6", 1, 3);
-  await expect.poll(() => waiting(other)).toBe(3);
+  await publishInVain(other, "room/6");
   // The first tab meets what the other one still has, and leaves it to it.
   await server.kill();
   await server.start();
@@ -147,4 +151,18 @@ test("what a tab has not sent is sent by another one once it is closed", async (
   expect(await server.history("room/6")).toEqual([]);
   await other.close();
   await expect.poll(() => server.history("room/6")).toEqual(numbers(1, 3));
+});
+
+test("a tab that was connected before another one had anything sends what that one leaves", async ({
+  page,
+  context,
+  server,
+}) => {
+  await openClient(page, server);
+  const other = await context.newPage();
+  await other.goto(blank.url);
+  await publishInVain(other, "room/7");
+  expect(await server.history("room/7")).toEqual([]);
+  await other.close();
+  await expect.poll(() => server.history("room/7")).toEqual(numbers(1, 3));
 });

@@ -9,21 +9,20 @@ import { TIMER_MAX_MS } from "./limits.ts";
 export class Alarm {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Rings at this time, instead of any time before. */
-  set(at: number, ring: () => void): void {
+  /** Rings at this time, or when it has waited for `left`, instead of any time before. */
+  set(at: number, ring: () => void, left = at - Date.now()): void {
     this.clear();
-    const wait = Math.max(0, at - Date.now());
-    this.#timer = setTimeout(
-      () => {
-        if (Date.now() < at) {
-          this.set(at, ring);
-        } else {
-          this.#timer = undefined;
-          ring();
-        }
-      },
-      Math.min(wait, TIMER_MAX_MS),
-    );
+    const step = Math.min(Math.max(0, left), TIMER_MAX_MS);
+    this.#timer = setTimeout(() => {
+      // The waits count, too: a clock that was set back would hold it up for as long.
+      const rest = Math.min(left - step, at - Date.now());
+      if (rest > 0) {
+        this.set(at, ring, rest);
+      } else {
+        this.#timer = undefined;
+        ring();
+      }
+    }, step);
   }
 
   get isSet(): boolean {

@@ -1,25 +1,15 @@
 /** Storage in a browser's IndexedDB, which pages, workers and service workers have. */
 
-import { TidingsError } from "./errors.ts";
 import type { Storage } from "./storage.ts";
 
 /** The one table in the database. */
 const TABLE = "entries";
 
-function failure(cause: unknown): TidingsError {
-  const words = cause instanceof Error ? cause.message : "another page holds it";
-  return new TidingsError(
-    "storage_failed",
-    `the browser's storage cannot be used (${words}): what waits does not survive a reload`,
-    { cause },
-  );
-}
-
 /** What a request comes to. */
 function outcome<Value>(request: IDBRequest<Value>): Promise<Value> {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(failure(request.error));
+    request.onerror = () => reject(request.error);
   });
 }
 
@@ -44,7 +34,7 @@ export async function browserStorage(name: string): Promise<Storage> {
       return new Promise((resolve, reject) => {
         const transaction = database.transaction(TABLE, "readwrite");
         transaction.oncomplete = () => resolve();
-        transaction.onabort = () => reject(failure(transaction.error));
+        transaction.onabort = () => reject(transaction.error);
         const table = transaction.objectStore(TABLE);
         for (const name of removes) {
           table.delete(name);

@@ -3,7 +3,7 @@
 import { addressOf } from "./address.ts";
 import { json } from "./codec.ts";
 import { Connection, type ConnectionEvents } from "./connection.ts";
-import { TidingsError, unexpected } from "./errors.ts";
+import { closedError, storageFailed, type TidingsError, unexpected } from "./errors.ts";
 import type { ConnectedBody } from "./frames.ts";
 import { hints } from "./hints.ts";
 import {
@@ -11,19 +11,22 @@ import {
   BACKOFF_MAX_MS,
   CONNECT_TIMEOUT_MS,
   FLUSH_MS,
+  ORPHAN_LOOK_MS,
   OUTBOX_BYTES_MAX,
   OUTBOX_MESSAGES_MAX,
+  TIMEOUT_MAX_MS,
 } from "./limits.ts";
 import type { Line } from "./line.ts";
 import { Listeners } from "./listeners.ts";
+import { bare } from "./live-place.ts";
 import { messageOf } from "./message.ts";
 import { watchSurroundings } from "./platform.ts";
 import { Publishing } from "./publishing.ts";
 import { Questions } from "./questions.ts";
 import { randomName } from "./random.ts";
-import { type Kept, openKept } from "./startup.ts";
+import { inTime, type Kept, openKept } from "./startup.ts";
 import { Subscriptions } from "./subscriptions.ts";
-import { tokenSource } from "./token.ts";
+import { tokenSource, within } from "./token.ts";
 import type {
   Client,
   ClientEvents,
@@ -57,6 +60,7 @@ class TidingsClient implements Client {
   readonly #options: ClientOptions;
   readonly #listeners = new Listeners<ClientEvents>();
   readonly on = this.#listeners.on;
+  readonly #problem = (error: TidingsError) => this.#listeners.tell("problem", error);
   /** The name of this life of the client, under which its outbox is kept. */
   readonly #instance = randomName();
   readonly #connection: Connection;
@@ -70,12 +74,15 @@ class TidingsClient implements Client {
   /** What outlives the client, once it is open. */
   #kept: Kept | undefined;
   #session: string | undefined;
-  #orphans: Promise<void> | undefined;
+  #adopting: Promise<void> | undefined;
+  /** The keys of what was taken over and is still kept. */
+  #adopted: ReadonlySet<string> = new Set();
+  /** While there is a connection. */
+  #look: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: ClientOptions) {
     this.#options = options;
     const { baseMs = BACKOFF_BASE_MS, maxMs = BACKOFF_MAX_MS } = options.backoff ?? {};
-    const problem = (error: TidingsError) => this.#listeners.tell("problem", error);
     this.#publishing = new Publishing(
       {
         messagesMax: options.outbox?.messagesMax ?? OUTBOX_MESSAGES_MAX,
@@ -92,7 +99,7 @@ class TidingsClient implements Client {
     );
     this.#subscriptions = new Subscriptions({
       inbox: (event) => this.#listeners.tell("inbox", event),
-      problem,
+      problem: this.#problem,
     });
     const websocket = options.transport ?? webSocketTransport();
     this.#connection = new Connection(
@@ -107,11 +114,11 @@ class TidingsClient implements Client {
         attemptsMax: options.backoff?.attemptsMax ?? Number.POSITIVE_INFINITY,
         connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
       },
-      this.#connectionEvents(problem),
+      this.#connectionEvents(),
     );
   }
 
-  #connectionEvents(problem: (error: TidingsError) => void): ConnectionEvents {
+  #connectionEvents(): ConnectionEvents {
     return {
       identity: () => ({
         client: this.#kept?.client,
@@ -122,12 +129,13 @@ class TidingsClient implements Client {
       goingAway: () => this.#publishing.goingAway(),
       frame: (frame) => this.#subscriptions.frame(frame),
       disconnected: () => {
+        clearInterval(this.#look);
         this.#publishing.disconnected();
         this.#subscriptions.disconnected();
         this.#questions.disconnected();
       },
       changed: () => this.#listeners.tell("state", this.state),
-      problem,
+      problem: this.#problem,
     };
   }
 
@@ -154,20 +162,10 @@ class TidingsClient implements Client {
         return { status: "connected", user, client, node, resumed, via, waiting, hint };
       }
       case "reconnecting":
-        return { ...status, status: "reconnecting", waiting, hint: hints.reconnecting(waiting) };
       case "offline":
-        return { ...status, status: "offline", waiting, hint: hints.offline(waiting) };
       case "signedOut":
-        return {
-          status: "signedOut",
-          cause: status.cause,
-          waiting,
-          hint: hints.signedOut(waiting),
-        };
-      case "failed": {
-        const { cause } = status;
-        return { status: "failed", cause, waiting, hint: hints.failed(cause, waiting) };
-      }
+      case "failed":
+        return { ...status, waiting, hint: hints[status.status](waiting, status.cause) };
     }
   }
 
@@ -184,7 +182,7 @@ class TidingsClient implements Client {
         } else if (state.status === "signedOut" || state.status === "failed") {
           reject(state.cause);
         } else if (state.status === "closed") {
-          reject(new TidingsError("closed", "the client was closed before it had connected"));
+          reject(closedError());
         } else {
           return;
         }
@@ -204,26 +202,25 @@ class TidingsClient implements Client {
 
   publish(topic: string, data: Json | Uint8Array, options: PublishOptions = {}): Publication {
     if (this.#life.kind === "closed") {
-      const key = options.key ?? "";
-      return Object.assign(Promise.reject(closedError()), { key });
+      const promise = Promise.reject(closedError());
+      promise.catch(() => {});
+      return Object.assign(promise, { key: options.key ?? "" });
     }
     this.#start();
     return this.#publishing.publish(topic, data, options);
   }
 
   subscribe(filter: string, options: SubscribeOptions = {}): Subscription {
-    this.#refuseIfClosed();
-    this.#start();
+    this.#begin();
     return this.#subscriptions.subscribe(filter, options);
   }
 
   async history(topic: string, options: HistoryOptions = {}): Promise<History> {
-    this.#refuseIfClosed();
-    this.#start();
+    this.#begin();
     const { after, since, limit } = options;
     const body = {
       topic,
-      after: after && { epoch: after.epoch, offset: after.offset },
+      after: after && bare(after),
       since: since === undefined ? undefined : Number(since),
       limit,
     };
@@ -237,8 +234,7 @@ class TidingsClient implements Client {
   }
 
   async presence(topic: string): Promise<Present> {
-    this.#refuseIfClosed();
-    this.#start();
+    this.#begin();
     const reply = await this.#questions.ask({ kind: "presence", body: { topic } });
     if (reply.kind !== "present") {
       throw unexpected(reply);
@@ -259,15 +255,11 @@ class TidingsClient implements Client {
   async #end(life: Exclude<Life, { kind: "closed" }>, flushMs: number): Promise<Closed> {
     const { status } = this.#connection.status;
     if (life.kind === "open" && status !== "signedOut" && status !== "failed") {
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, flushMs);
-      });
       const flushed = life.opened.then(() =>
         Promise.all([this.#subscriptions.finish(), this.#publishing.drained()]),
       );
-      await Promise.race([flushed, late]);
-      clearTimeout(timer);
+      // Whatever goes wrong: the end comes.
+      await within(Math.min(flushMs, TIMEOUT_MAX_MS), flushed, closedError).catch(() => {});
     }
     this.#isOver = true;
     const waiting = this.#publishing.size;
@@ -290,6 +282,11 @@ class TidingsClient implements Client {
     }
   }
 
+  #begin(): void {
+    this.#refuseIfClosed();
+    this.#start();
+  }
+
   #start(): void {
     if (this.#life.kind === "new") {
       this.#life = { kind: "open", opened: this.#open() };
@@ -298,8 +295,7 @@ class TidingsClient implements Client {
 
   /** Opens what is kept, then connects. */
   async #open(): Promise<void> {
-    const problem = (error: TidingsError) => this.#listeners.tell("problem", error);
-    const kept = await this.#openKept(problem);
+    const kept = await this.#openKept();
     this.#kept = kept;
     this.#session = kept.session;
     this.#publishing.attach(kept.keep);
@@ -322,36 +318,32 @@ class TidingsClient implements Client {
   }
 
   /** Storage of the application may fail; the client goes on without. */
-  async #openKept(problem: (error: TidingsError) => void): Promise<Kept> {
-    const left = () => {
-      if (!this.#isOver) {
-        void this.#adopt();
-      }
-    };
-    const open = (options: ClientOptions) => openKept(options, this.#instance, left, problem);
+  async #openKept(): Promise<Kept> {
+    const opening = openKept(this.#options, this.#instance, this.#problem);
     try {
-      return await open(this.#options);
+      return await inTime(opening);
     } catch (cause) {
-      problem(new TidingsError("storage_failed", `storage cannot be read: ${cause}`, { cause }));
-      return open({ ...this.#options, storage: "memory" });
+      // Should it open after all, nobody uses it.
+      opening.then((late) => late.close()).catch(() => {});
+      this.#problem(storageFailed(cause));
+      return openKept({ ...this.#options, storage: "memory" }, this.#instance, this.#problem);
     }
   }
 
   /** Takes over what clients that are no more have left. */
   #adopt(): Promise<void> {
-    this.#orphans ??= (async () => {
-      const known = new Set(this.outbox.map(({ key }) => key));
-      const entries = (await this.#kept?.orphans()) ?? [];
-      this.#publishing.adopt(entries.filter(({ body }) => !known.has(body.key)));
-    })()
-      .catch((cause) => {
-        const words = `storage cannot be read: ${cause}`;
-        this.#listeners.tell("problem", new TidingsError("storage_failed", words, { cause }));
-      })
-      .finally(() => {
-        this.#orphans = undefined;
-      });
-    return this.#orphans;
+    this.#adopting ??= (async () => {
+      try {
+        const entries = await inTime(this.#kept?.orphans() ?? Promise.resolve([]));
+        this.#publishing.adopt(entries.filter(({ body }) => !this.#adopted.has(body.key)));
+        this.#adopted = new Set(entries.map(({ body }) => body.key));
+      } catch (cause) {
+        clearInterval(this.#look);
+        this.#problem(storageFailed(cause));
+      }
+      this.#adopting = undefined;
+    })();
+    return this.#adopting;
   }
 
   #connected(line: Line, body: ConnectedBody): void {
@@ -361,6 +353,7 @@ class TidingsClient implements Client {
     this.#publishing.connected(line);
     this.#questions.connected(line);
     void this.#adopt();
+    this.#look = setInterval(() => void this.#adopt(), ORPHAN_LOOK_MS);
   }
 
   #keepSession(session: string | undefined): void {
@@ -370,23 +363,10 @@ class TidingsClient implements Client {
 
   #waitingChanged(): void {
     this.#listeners.tell("waiting", this.#publishing.size);
-    switch (this.#connection.status.status) {
-      case "reconnecting":
-      case "offline":
-      case "signedOut":
-      case "failed":
-        // Their words tell how many wait.
-        this.#listeners.tell("state", this.state);
-        break;
-      case "idle":
-      case "closed":
-      case "connecting":
-      case "connected":
-        break;
+    const { state } = this;
+    if ("waiting" in state && state.status !== "connected") {
+      // Its words tell how many wait.
+      this.#listeners.tell("state", state);
     }
   }
-}
-
-function closedError(): TidingsError {
-  return new TidingsError("closed", "the client is closed: make another one");
 }

@@ -3,7 +3,7 @@
 import { Alarm } from "./alarm.ts";
 import type { Codec } from "./codec.ts";
 import { causeOfEnd, codeOfEnd } from "./end-of-connection.ts";
-import { serverError, TidingsError } from "./errors.ts";
+import { errorOf, serverError, TidingsError } from "./errors.ts";
 import type { ConnectBody, ConnectedBody, ServerBodies, ServerFrame } from "./frames.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { GOAWAY_PATIENCE_MS, OFFLINE_ATTEMPTS, TOKEN_REFUSALS_MAX } from "./limits.ts";
@@ -49,14 +49,16 @@ export type Status =
   | { readonly status: "idle" | "closed" }
   | { readonly status: "connecting"; readonly attempt: number }
   | { readonly status: "connected"; readonly body: ConnectedBody; readonly via: Transport["via"] }
-  | {
-      readonly status: "reconnecting" | "offline";
-      readonly attempt: number;
-      readonly retryAt: number;
-      readonly since: number;
-      readonly cause: TidingsError;
-    }
-  | { readonly status: "signedOut" | "failed"; readonly cause: TidingsError };
+  | (Away & { readonly status: "reconnecting" })
+  | (Away & { readonly status: "offline" })
+  | { readonly status: "signedOut"; readonly cause: TidingsError }
+  | { readonly status: "failed"; readonly cause: TidingsError };
+
+/** Without a connection, and trying. */
+interface Away extends Trouble {
+  readonly attempt: number;
+  readonly retryAt: number;
+}
 
 /** One try, from the token to the end of its connection. */
 interface Attempt {
@@ -103,6 +105,8 @@ export class Connection {
   #phase: Phase = { kind: "idle" };
   #trouble: Trouble | undefined;
   #tokenRefusals = 0;
+  /** Since there was a connection, or somebody asked for one. */
+  #attempts = 0;
 
   constructor(setup: ConnectionSetup, events: ConnectionEvents) {
     this.#setup = setup;
@@ -143,9 +147,7 @@ export class Connection {
   connect(): void {
     switch (this.#phase.kind) {
       case "stopped":
-        this.#tokenRefusals = 0;
-        this.#trouble = undefined;
-        this.#reconnect.connected();
+        this.#startOver();
         break;
       case "idle":
       case "waiting":
@@ -171,7 +173,7 @@ export class Connection {
 
   close(): void {
     const phase = this.#phase;
-    this.#leave();
+    this.#alarm.clear();
     this.#phase = { kind: "closed" };
     if (phase.kind === "opening" || phase.kind === "open") {
       phase.attempt.line?.flush();
@@ -181,12 +183,16 @@ export class Connection {
     this.#events.changed();
   }
 
-  #leave(): void {
-    this.#alarm.clear();
+  #startOver(): void {
+    this.#attempts = 0;
+    this.#tokenRefusals = 0;
+    this.#trouble = undefined;
+    this.#reconnect.connected();
   }
 
   async #begin(): Promise<void> {
-    this.#leave();
+    this.#alarm.clear();
+    this.#attempts += 1;
     const attempt: Attempt = {
       link: undefined,
       line: undefined,
@@ -202,8 +208,7 @@ export class Connection {
       }
     } catch (cause) {
       // The token source rejects with nothing else, and a transport throws what lasts.
-      const error =
-        cause instanceof TidingsError ? cause : new TidingsError("bad_option", `${cause}`);
+      const error = errorOf(cause, "bad_option", "");
       if (this.#isCurrent(attempt)) {
         this.#over(error, error.temporary ? { kind: "backoff" } : { kind: "stay" }, 0);
       }
@@ -264,9 +269,7 @@ export class Connection {
     const heartbeat = new Heartbeat(reply.body.ping_ms, now);
     this.#phase = { kind: "open", attempt, heartbeat, refresh, body: reply.body, since: now };
     line.limits = reply.body.limits;
-    this.#reconnect.connected();
-    this.#tokenRefusals = 0;
-    this.#trouble = undefined;
+    this.#startOver();
     this.#watch();
     if (this.#setup.canRenewToken) {
       refresh.schedule(reply.body.expires_at);
@@ -303,7 +306,7 @@ export class Connection {
     this.#alarm.set(phase.heartbeat.deadline, () => {
       switch (phase.heartbeat.look(Date.now())) {
         case "dead": {
-          const words = "the server has fallen silent; the network may have lost the connection";
+          const words = "the server has fallen silent";
           this.#cut(phase.attempt, new TidingsError("connection_lost", words, { temporary: true }));
           return;
         }
@@ -355,14 +358,14 @@ export class Connection {
   /** The attempt, or its connection, is over. */
   #over(cause: TidingsError, advice: Advice, lastedMs: number): void {
     const phase = this.#phase;
-    this.#leave();
+    this.#alarm.clear();
     const now = Date.now();
     this.#trouble = { cause, since: this.#trouble?.since ?? now };
     if (advice.kind === "stay") {
       this.#phase = { kind: "stopped", status: stoppedStatus(cause), cause };
     } else {
       const wait = this.#reconnect.ended(advice, lastedMs, Math.random());
-      if (this.#reconnect.failures > this.#setup.attemptsMax) {
+      if (this.#attempts >= this.#setup.attemptsMax) {
         const words = `no connection after ${this.#setup.attemptsMax} attempts: ${cause.message}`;
         const exhausted = new TidingsError("attempts_exhausted", words, { cause, temporary: true });
         this.#phase = { kind: "stopped", status: "failed", cause: exhausted };

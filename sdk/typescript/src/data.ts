@@ -1,6 +1,6 @@
 /** Data to be published, as it is at that moment. */
 
-import { TidingsError } from "./errors.ts";
+import { TidingsError, wordsOf } from "./errors.ts";
 import type { Json } from "./types.ts";
 
 /** A copy of data, which later changes by the application do not reach. */
@@ -29,7 +29,7 @@ function textOf(value: unknown): string {
   try {
     text = JSON.stringify(value);
   } catch (cause) {
-    throw bad(`data cannot be written as JSON: ${cause}`, cause);
+    throw bad(`data cannot be written as JSON: ${wordsOf(cause)}`, cause);
   }
   if (text === undefined) {
     throw bad(`data is ${typeof value}: publish a JSON value or a Uint8Array`);
@@ -41,7 +41,8 @@ function textOf(value: unknown): string {
 export function snapshot(data: Json | Uint8Array): Snapshot {
   if (data instanceof Uint8Array) {
     const bytes = data.length;
-    return { data: data.slice(), bytes, frameBytes: Math.ceil(bytes / 3) * 4 };
+    // Not `slice`: that of a Buffer shows the same bytes.
+    return { data: new Uint8Array(data), bytes, frameBytes: Math.ceil(bytes / 3) * 4 };
   }
   const text = textOf(data);
   const copy: Json = JSON.parse(text);

@@ -81,22 +81,17 @@ export class TidingsError extends Error {
   /** Whether the same may succeed later. */
   readonly temporary: boolean;
   /** How long to wait before that, if the server said. */
-  readonly retryAfterMs?: number;
+  declare readonly retryAfterMs?: number;
   /** The code that the WebSocket was closed with. */
-  readonly closeCode?: number;
+  declare readonly closeCode?: number;
   /** Where it is explained: a path in the repository of Tidings. */
   readonly help: string;
 
   constructor(code: Code, message: string, details: ErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    super(message, details);
+    Object.assign(this, details);
     this.code = code;
     this.temporary = details.temporary ?? false;
-    if (details.retryAfterMs !== undefined) {
-      this.retryAfterMs = details.retryAfterMs;
-    }
-    if (details.closeCode !== undefined) {
-      this.closeCode = details.closeCode;
-    }
     const isOwn = clientCodes.some((own) => own === code);
     this.help = `${isOwn ? "sdk/typescript/" : ""}docs/errors.md#${code}`;
   }
@@ -105,6 +100,11 @@ export class TidingsError extends Error {
 /** The error of an answer that is none to what was asked. */
 export function unexpected({ kind }: { readonly kind: string }): TidingsError {
   return new TidingsError("bad_server_frame", `the server answered with "${kind}"`);
+}
+
+/** The application's signal has ended it. */
+export function aborted(signal: AbortSignal | undefined): TidingsError {
+  return new TidingsError("aborted", "the application aborted it", { cause: signal?.reason });
 }
 
 /** Anything that was thrown, in words: also what cannot be written as text. */
@@ -116,13 +116,26 @@ export function wordsOf(cause: unknown): string {
   }
 }
 
+/** The error that stands for whatever was thrown, which may be one already. */
+export function errorOf(
+  cause: unknown,
+  code: ClientCode,
+  words: string,
+  temporary = false,
+): TidingsError {
+  return cause instanceof TidingsError
+    ? cause
+    : new TidingsError(code, words + wordsOf(cause), { temporary, cause });
+}
+
 /** The error that stands for whatever storage rejects with. */
 export function storageFailed(cause: unknown): TidingsError {
-  if (cause instanceof TidingsError) {
-    return cause;
-  }
-  const words = `storage cannot be used (${wordsOf(cause)}): what waits may not survive a reload`;
-  return new TidingsError("storage_failed", words, { cause });
+  return errorOf(cause, "storage_failed", "storage fails: ");
+}
+
+/** The error of everything that is asked of a client that is closed. */
+export function closedError(): TidingsError {
+  return new TidingsError("closed", "the client is closed: make another one");
 }
 
 /** The error that the server answered with. */

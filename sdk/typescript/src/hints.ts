@@ -15,10 +15,13 @@ export const hints = {
   connecting: "Connecting.",
   connected: "Connected.",
   closed: "Closed.",
-  reconnecting: (waiting: number) => `The network is unstable. Trying again.${toBeSent(waiting)}`,
-  offline: (waiting: number) => `Offline.${toBeSent(waiting) || " Trying again."}`,
-  signedOut: (waiting: number) => `Signed out. Sign in again.${toBeSent(waiting)}`,
-  failed: (cause: TidingsError, waiting: number) => {
+  reconnecting: (waiting: number, _cause: TidingsError) =>
+    `The network is unstable. Trying again.${toBeSent(waiting)}`,
+  offline: (waiting: number, _cause: TidingsError) =>
+    `Offline.${toBeSent(waiting) || " Trying again."}`,
+  signedOut: (waiting: number, _cause: TidingsError) =>
+    `Signed out. Sign in again.${toBeSent(waiting)}`,
+  failed: (waiting: number, cause: TidingsError) => {
     const words =
       cause.code === "taken_over"
         ? "Continued in another window."

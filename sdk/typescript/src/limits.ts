@@ -15,6 +15,15 @@ export const QUEUE_DEFAULT = 256;
 /** Unacked messages at once, unless asked for otherwise; the server's own default. */
 export const WINDOW_DEFAULT = 64;
 
+/**
+ * The same for a shared subscription that acks by itself: what waits here counts against the ack
+ * timeout, and goes to another member when that has passed.
+ */
+export const SHARED_WINDOW_DEFAULT = 16;
+
+/** More time for a message that the server sends again while the application has not got to it. */
+export const EXTENSION_MS = 5 * 60_000;
+
 /** The largest window of the protocol. */
 export const WINDOW_MAX = 1024;
 
@@ -51,10 +60,12 @@ export const QUESTIONS_MAX = 1000;
 /** Events that an application that takes no messages is not told yet; older ones are dropped. */
 export const NOTICES_MAX = 256;
 
-/** The first wait before coming back, and the longest (docs/protocol.md). */
-export const BACKOFF_BASE_MS = 250;
-/** See `BACKOFF_BASE_MS`. */
-export const BACKOFF_MAX_MS = 30_000;
+/** Between what a wait before coming back lies at first, and what it ends at (docs/protocol.md). */
+export const BACKOFF_LEAST_MS = 50;
+/** See `BACKOFF_LEAST_MS`. */
+export const BACKOFF_BASE_MS = 500;
+/** See `BACKOFF_LEAST_MS`. */
+export const BACKOFF_MAX_MS = 20_000;
 
 /** A connection that ended sooner was none: "at once" turns into backoff. */
 export const LASTING_MS = 1000;
@@ -86,7 +97,16 @@ export const GOAWAY_PATIENCE_MS = 10_000;
 /** No timer is longer, since timers overflow after 24 days and do not notice a sleeping machine. */
 export const TIMER_MAX_MS = 5 * 60_000;
 
-/** How long storage may take to open before the client goes on without. */
+/** The longest wait that `setTimeout` knows; it takes more for none at all. */
+export const TIMEOUT_MAX_MS = 2 ** 31 - 1;
+
+/** How often a client looks for what others have left: a page that is closed tells nobody. */
+export const ORPHAN_LOOK_MS = 5000;
+
+/** Without locks a message that waits for this long is taken for left over: a client that lives has sent it. */
+export const ORPHAN_AGE_MS = 10_000;
+
+/** How long storage may take to open, to be read, and to close, before the client goes on without. */
 export const STORAGE_PATIENCE_MS = 5000;
 
 /** Changes to places are kept together after this time. */

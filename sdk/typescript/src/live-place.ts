@@ -24,7 +24,7 @@ abstract class Unanswered {
 }
 
 /** A position without what else an application's object may have: the server refuses unknown fields. */
-function bare({ epoch, offset }: Position): Position {
+export function bare({ epoch, offset }: Position): Position {
   return { epoch, offset };
 }
 

@@ -36,7 +36,10 @@ export type Verdict =
   | { readonly kind: "extended"; readonly byMs: number };
 
 /** A text of at most so many bytes as a reason of a nack may have. */
-function shortened(reason: string): string {
+function shortened(reason: string | undefined): string | undefined {
+  if (reason === undefined) {
+    return reason;
+  }
   const bytes = new TextEncoder().encode(reason);
   // What a cut leaves of the last character is not kept.
   return bytes.length <= REASON_BYTES_MAX
@@ -46,13 +49,13 @@ function shortened(reason: string): string {
 
 /** A message in the application's hands. It answers once; what is said after that does nothing. */
 export class HandedDelivery implements Delivery {
-  readonly topic: string;
-  readonly offset: number;
-  readonly id: string;
-  readonly data: Json | Uint8Array;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly at: number;
-  readonly attempt: number;
+  declare readonly topic: string;
+  declare readonly offset: number;
+  declare readonly id: string;
+  declare readonly data: Json | Uint8Array;
+  declare readonly headers: Readonly<Record<string, string>>;
+  declare readonly at: number;
+  declare readonly attempt: number;
   declare readonly contentType?: string;
   declare readonly from?: string;
   declare readonly orderKey?: string;
@@ -66,21 +69,9 @@ export class HandedDelivery implements Delivery {
     epoch: string | undefined,
     answer: (held: Held, verdict: Verdict) => void,
   ) {
-    const message = messageOf(body);
-    this.topic = message.topic;
-    this.offset = message.offset;
-    this.id = message.id;
-    this.data = message.data;
-    this.headers = message.headers;
-    this.at = message.at;
-    this.attempt = message.attempt;
-    // The optional ones: only where they are.
-    Object.assign(
-      this,
-      message,
-      epoch === undefined ? {} : { position: { epoch, offset: body.offset } },
-    );
-    this.#held = { topic: body.topic, offset: body.offset, id: body.id, epoch };
+    const { topic, offset, id } = body;
+    Object.assign(this, messageOf(body), epoch && { position: { epoch, offset } });
+    this.#held = { topic, offset, id, epoch };
     this.#answer = answer;
   }
 
@@ -94,18 +85,11 @@ export class HandedDelivery implements Delivery {
   }
 
   nack({ delayMs, reason }: { readonly delayMs?: number; readonly reason?: string } = {}): void {
-    this.#settle({
-      kind: "nacked",
-      delayMs,
-      reason: reason && shortened(reason),
-    });
+    this.#settle({ kind: "nacked", delayMs, reason: shortened(reason) });
   }
 
   giveUp(reason?: string): void {
-    this.#settle({
-      kind: "givenUp",
-      reason: reason && shortened(reason),
-    });
+    this.#settle({ kind: "givenUp", reason: shortened(reason) });
   }
 
   extend(byMs: number): void {

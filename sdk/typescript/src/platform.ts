@@ -3,11 +3,11 @@
 /** Something around the client has changed. */
 export interface Surroundings {
   /** There may be a network again, or somebody looks: try now. */
-  awake(): void;
+  readonly awake: () => void;
   /** The platform says that there is no network. */
-  offline(): void;
+  readonly offline: () => void;
   /** The page may be gone in a moment. */
-  leaving(): void;
+  readonly leaving: () => void;
 }
 
 /** Whether the platform says that there is no network. */
@@ -16,33 +16,24 @@ export function saysOffline(): boolean {
 }
 
 /** Listens until the function that it returns is called. */
-export function watchSurroundings(surroundings: Surroundings): () => void {
+export function watchSurroundings({ awake, offline, leaving }: Surroundings): () => void {
   if (typeof globalThis.addEventListener !== "function") {
     return () => {};
   }
   const page = typeof document === "object" ? document : undefined;
-  const seen = () => {
-    if (page?.visibilityState === "visible") {
-      surroundings.awake();
-    } else {
-      surroundings.leaving();
-    }
-  };
+  const seen = () => (page?.visibilityState === "visible" ? awake() : leaving());
   const listeners = [
-    [globalThis, "online", () => surroundings.awake()],
-    [globalThis, "offline", () => surroundings.offline()],
-    [globalThis, "pageshow", () => surroundings.awake()],
-    [globalThis, "pagehide", () => surroundings.leaving()],
+    [globalThis, "online", awake],
+    [globalThis, "offline", offline],
+    [globalThis, "pageshow", awake],
+    [globalThis, "pagehide", leaving],
     [page, "visibilitychange", seen],
   ] as const;
+  const life = new AbortController();
   for (const [target, name, listener] of listeners) {
-    target?.addEventListener(name, listener);
+    target?.addEventListener(name, listener, life);
   }
-  return () => {
-    for (const [target, name, listener] of listeners) {
-      target?.removeEventListener(name, listener);
-    }
-  };
+  return () => life.abort();
 }
 
 /** Lets go of a lock. */
@@ -56,18 +47,8 @@ export function hasLocks(): boolean {
 /** Takes a lock that no living page of this origin has; `undefined` if one has it. */
 export function tryLock(name: string): Promise<Release | undefined> {
   return new Promise((resolve, reject) => {
-    const held = (lock: Lock | null) => {
-      if (lock === null) {
-        resolve(undefined);
-        return undefined;
-      }
-      return new Promise<void>((release) => resolve(release));
-    };
+    const held = (lock: Lock | null) =>
+      lock === null ? resolve(undefined) : new Promise<void>((release) => resolve(release));
     navigator.locks.request(name, { ifAvailable: true }, held).catch(reject);
   });
-}
-
-/** Resolves when whoever has a lock has let go of it. */
-export function whenFree(name: string): Promise<void> {
-  return navigator.locks.request(name, () => {});
 }

@@ -2,7 +2,7 @@
 
 import { Alarm } from "./alarm.ts";
 import { jsonBytes, snapshot } from "./data.ts";
-import { serverError, TidingsError, unexpected } from "./errors.ts";
+import { aborted, serverError, TidingsError, unexpected } from "./errors.ts";
 import type { PublishBody, ServerFrame, WireLimits } from "./frames.ts";
 import type { Keep } from "./keep.ts";
 import { MESSAGE_OVERHEAD_BYTES, UNSENT_BYTES_MAX, UNSENT_LOOK_MS } from "./limits.ts";
@@ -40,11 +40,7 @@ export interface PublishingEvents {
 interface Ticket {
   readonly resolve: (result: Published | Scheduled) => void;
   readonly reject: (error: TidingsError) => void;
-  /** Stops listening to the signal. */
-  readonly deafen: () => void;
 }
-
-type Outcome = { readonly result: Published | Scheduled } | { readonly error: TidingsError };
 
 /** Everything about publishing, from `publish` to its answer. */
 export class Publishing {
@@ -77,17 +73,31 @@ export class Publishing {
   }
 
   publish(topic: string, data: Json | Uint8Array, options: PublishOptions): Publication {
-    const key = options.key ?? randomName();
-    const promise = new Promise<Published | Scheduled>((resolve, reject) => {
-      const entry = this.#entry(key, topic, data, options);
-      const abort = () => this.#abort(entry, options.signal);
-      options.signal?.addEventListener("abort", abort);
-      const deafen = () => options.signal?.removeEventListener("abort", abort);
-      this.#tickets.set(entry, { resolve, reject, deafen });
-      this.#add(entry);
+    const { key = randomName(), signal } = options;
+    let entry: Entry | undefined;
+    const promise = this.#promise(key, topic, (ticket) => {
+      entry = this.#entry(key, topic, data, options);
+      this.#add(entry, ticket);
       this.#keep?.put(nameOf(entry), entry);
     });
+    const abort = () => entry && this.#abort(entry, signal);
+    signal?.addEventListener("abort", abort);
+    const deafen = () => signal?.removeEventListener("abort", abort);
+    promise.then(deafen, deafen);
     return Object.assign(promise, { key });
+  }
+
+  #promise(key: string, topic: string, begin: (ticket: Ticket) => void) {
+    const promise = new Promise<Published | Scheduled>((resolve, reject) =>
+      begin({ resolve, reject }),
+    );
+    // The event tells who does not wait for it, so a rejection is no unhandled one.
+    promise.catch((error: TidingsError) => {
+      if (error.code !== "aborted" && error.code !== "closed") {
+        this.#events.refused({ key, topic, error });
+      }
+    });
+    return promise;
   }
 
   /** Throws what is wrong with it. */
@@ -123,7 +133,11 @@ export class Publishing {
   /** Takes over what an earlier client left. */
   adopt(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      this.#add(entry);
+      const { key, topic } = entry.body;
+      this.#promise(key, topic, (ticket) => this.#add(entry, ticket)).then(
+        (result) => this.#events.published({ key, topic, result }),
+        () => {},
+      );
     }
   }
 
@@ -167,14 +181,14 @@ export class Publishing {
     this.disconnected();
     const tickets = [...this.#tickets.values()];
     this.#tickets.clear();
-    for (const { reject, deafen } of tickets) {
-      deafen();
+    for (const { reject } of tickets) {
       const words = "the client was closed before the server answered; the message may be kept";
       reject(new TidingsError("closed", words, { temporary: true }));
     }
   }
 
-  #add(entry: Entry): void {
+  #add(entry: Entry, ticket: Ticket): void {
+    this.#tickets.set(entry, ticket);
     this.#outbox.add(entry);
     this.#send();
     this.#events.changed();
@@ -208,7 +222,7 @@ export class Publishing {
           entry.bytes,
         );
       } else {
-        this.#settle(entry, { error });
+        this.#settled(entry)?.reject(error);
       }
       next = this.#outbox.next(now, limits.publishes_in_flight);
     }
@@ -224,14 +238,12 @@ export class Publishing {
       return;
     }
     switch (reply.kind) {
-      case "published": {
-        const { id, epoch, offset, duplicate } = reply.body;
-        this.#settle(entry, { result: { id, epoch, offset, duplicate } });
+      case "published":
+        this.#settled(entry)?.resolve(reply.body);
         break;
-      }
       case "scheduled": {
         const { id, deliver_at, duplicate } = reply.body;
-        this.#settle(entry, { result: { id, deliverAt: deliver_at, duplicate } });
+        this.#settled(entry)?.resolve({ id, deliverAt: deliver_at, duplicate });
         break;
       }
       case "error": {
@@ -239,36 +251,27 @@ export class Publishing {
         if (error.temporary) {
           this.#outbox.retry(entry, Date.now(), error.retryAfterMs, Math.random());
         } else {
-          this.#settle(entry, { error });
+          this.#settled(entry)?.reject(error);
         }
         break;
       }
       default:
-        this.#settle(entry, { error: unexpected(reply) });
+        this.#settled(entry)?.reject(unexpected(reply));
     }
     this.#send();
   }
 
-  #settle(entry: Entry, outcome: Outcome): void {
+  /** It is done with: whoever waits, unless the application has aborted it. */
+  #settled(entry: Entry): Ticket | undefined {
     this.#outbox.settled(entry);
-    const { key, topic } = entry.body;
     const ticket = this.#tickets.get(entry);
     this.#tickets.delete(entry);
-    ticket?.deafen();
-    if (ticket !== undefined && "result" in outcome) {
-      ticket.resolve(outcome.result);
-    } else if (ticket !== undefined && "error" in outcome) {
-      ticket.reject(outcome.error);
-    } else if (entry.instance !== this.#instance && "result" in outcome) {
-      this.#events.published({ key, topic, result: outcome.result });
-    } else if (entry.instance !== this.#instance && "error" in outcome) {
-      this.#events.refused({ key, topic, error: outcome.error });
-    }
     this.#gone(entry);
+    return ticket;
   }
 
   #gone(entry: Entry): void {
-    this.#keep?.remove(nameOf(entry));
+    this.#keep?.put(nameOf(entry), undefined);
     this.#events.changed();
     if (this.size === 0) {
       for (const drained of this.#drained) {
@@ -279,17 +282,13 @@ export class Publishing {
   }
 }
 
-function aborted(signal: AbortSignal | undefined): TidingsError {
-  return new TidingsError("aborted", "the application aborted it", { cause: signal?.reason });
-}
-
 /** Sent all the same, an oversized frame would cost the connection, and again after each reconnect. */
 function tooLarge({ dataBytes, bytes }: Entry, limits: WireLimits): TidingsError | undefined {
   const [has, most] =
     dataBytes > limits.message_bytes
       ? [dataBytes, limits.message_bytes]
       : [bytes, limits.frame_bytes];
-  const words = `the message has ${has} bytes, and the server takes at most ${most}: put large things elsewhere and publish a link`;
+  const words = `the message has ${has} bytes, and the server takes at most ${most}: publish a link to it`;
   return has > most ? new TidingsError("too_large", words) : undefined;
 }
 

@@ -22,7 +22,7 @@ export class Questions {
   ask(saying: Saying): Promise<ServerFrame> {
     return new Promise((resolve, reject) => {
       if (this.#waiting.length >= QUESTIONS_MAX) {
-        const words = `${QUESTIONS_MAX} requests for history and presence wait already`;
+        const words = `${QUESTIONS_MAX} requests wait already`;
         throw new TidingsError("limit_reached", words, { temporary: true });
       }
       this.#waiting.push({ saying, resolve, reject });

@@ -1,6 +1,6 @@
 /** Decides when a client comes back (docs/protocol.md, "The end of a connection"). */
 
-import { LASTING_MS } from "./limits.ts";
+import { BACKOFF_LEAST_MS, LASTING_MS } from "./limits.ts";
 
 /** What the end of a connection says about coming back. */
 export type Advice =
@@ -20,10 +20,14 @@ export function adviceOf(code: number, goawayMs: number | undefined): Advice {
   return code >= 4200 && code <= 4299 ? { kind: "atOnce" } : { kind: "backoff" };
 }
 
-/** A random time between half and all of `base · 2^(failures - 1)`, which ends at `max`. */
+/**
+ * A random time up to `base · 2^(failures - 1)`, which ends at `max`: those that lost the same server
+ * spread best over all of it.
+ */
 export function backoffMs(failures: number, base: number, max: number, random: number): number {
   const full = Math.min(max, base * 2 ** Math.min(failures - 1, 30));
-  return Math.round(full / 2 + (full / 2) * random);
+  const least = Math.min(full, BACKOFF_LEAST_MS);
+  return Math.round(least + (full - least) * random);
 }
 
 /** Counts failures in a row and spaces attempts. */

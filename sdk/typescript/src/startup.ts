@@ -1,12 +1,12 @@
 /** What an earlier page has left: its name, its session, its places, and what it did not get sent. */
 
 import { browserStorage } from "./browser-storage.ts";
-import { TidingsError } from "./errors.ts";
+import { storageFailed, type TidingsError } from "./errors.ts";
 import { Keep } from "./keep.ts";
-import { PLACES_MAX, STORAGE_PATIENCE_MS } from "./limits.ts";
+import { ORPHAN_AGE_MS, PLACES_MAX, STORAGE_PATIENCE_MS } from "./limits.ts";
 import { memoryStorage } from "./memory-storage.ts";
 import type { Entry } from "./outbox.ts";
-import { hasLocks, type Release, tryLock, whenFree } from "./platform.ts";
+import { hasLocks, type Release, tryLock } from "./platform.ts";
 import { OUTBOX_PREFIX } from "./publishing.ts";
 import { randomName } from "./random.ts";
 import type { Storage } from "./storage.ts";
@@ -26,45 +26,19 @@ export interface Kept {
   readonly session: string | undefined;
   readonly places: ReadonlyMap<string, KeptPlace>;
   keepSession(session: string | undefined): void;
-  /** What clients that are no more have left to be sent; each is given to one client. */
+  /**
+   * What clients that are no more have left to be sent, the same until it is removed; each is given to
+   * one client. In pages without locks nobody knows who is no more: then it is what others had before
+   * this client began, once it is old. A repeat does no harm, since it has the same key.
+   */
   orphans(): Promise<Entry[]>;
   /** Writes what is not written, and lets go of everything. */
   close(): Promise<void>;
 }
 
-function isShared(options: ClientOptions): boolean {
-  const browser = typeof indexedDB === "object" ? "browser" : "memory";
-  return (options.storage ?? browser) !== "memory";
-}
-
-async function openStorage(
-  options: ClientOptions,
-  name: string,
-  problem: (error: TidingsError) => void,
-): Promise<Storage> {
-  if (!isShared(options)) {
-    return memoryStorage();
-  }
-  if (typeof options.storage === "object") {
-    return options.storage;
-  }
-  const late = () =>
-    new TidingsError(
-      "storage_failed",
-      "the browser's storage does not open: another page blocks it",
-    );
-  try {
-    return await within(STORAGE_PATIENCE_MS, browserStorage(name), late);
-  } catch (cause) {
-    problem(
-      cause instanceof TidingsError
-        ? cause
-        : new TidingsError("storage_failed", `the browser's storage does not open: ${cause}`, {
-            cause,
-          }),
-    );
-    return memoryStorage();
-  }
+/** What storage comes to, if it does so in time. */
+export function inTime<Value>(promise: Promise<Value>): Promise<Value> {
+  return within(STORAGE_PATIENCE_MS, promise, () => storageFailed("it does not answer"));
 }
 
 /** The places kept, without those that were not used for longest where there are too many. */
@@ -77,7 +51,7 @@ function placesOf(
     .map(([name, value]) => [name.slice(PLACE_PREFIX.length), value as KeptPlace] as const)
     .sort(([, a], [, b]) => b.at - a.at);
   for (const [topic] of places.slice(PLACES_MAX)) {
-    keep.remove(PLACE_PREFIX + topic);
+    keep.put(PLACE_PREFIX + topic, undefined);
   }
   // The quietest first, as they are from now on.
   return new Map(places.slice(0, PLACES_MAX).reverse());
@@ -87,7 +61,7 @@ function placesOf(
 class Claims {
   readonly #prefix: string | undefined;
   readonly #held = new Map<string, Release>();
-  readonly #watched = new Set<string>();
+  #isOver = false;
 
   /** Without a prefix nobody else can have anything. */
   constructor(prefix: string | undefined) {
@@ -100,26 +74,17 @@ class Claims {
       return true;
     }
     const release = await tryLock(`${this.#prefix}/${name}`);
-    if (release === undefined) {
-      return false;
+    if (this.#isOver) {
+      // Nobody would let go of it later.
+      release?.();
+    } else if (release !== undefined) {
+      this.#held.set(name, release);
     }
-    this.#held.set(name, release);
-    return true;
-  }
-
-  /** Calls `freed` once whoever has it is gone. */
-  watch(name: string, freed: () => void): void {
-    if (this.#watched.has(name)) {
-      return;
-    }
-    this.#watched.add(name);
-    void whenFree(`${this.#prefix}/${name}`).then(() => {
-      this.#watched.delete(name);
-      freed();
-    });
+    return this.#held.has(name);
   }
 
   releaseAll(): void {
+    this.#isOver = true;
     for (const release of this.#held.values()) {
       release();
     }
@@ -127,69 +92,78 @@ class Claims {
   }
 }
 
-/**
- * Opens what is kept under the name in the options. `left` is called when another client is gone that
- * had something to be sent: a page that is reloaded may begin before the one before it has ended.
- */
+/** Clients and tables of this program that are in use: without locks nothing else is known. */
+const living = /* @__PURE__ */ new Set<string>();
+const inUse = /* @__PURE__ */ new WeakSet<Storage>();
+
+/** Opens what is kept under the name in the options. */
 export async function openKept(
   options: ClientOptions,
   instance: string,
-  left: () => void,
   problem: (error: TidingsError) => void,
 ): Promise<Kept> {
   const storageName = options.storageName ?? "tidings";
-  const storage = await openStorage(options, storageName, problem);
-  const keep = new Keep(storage, (cause) =>
-    problem(new TidingsError("storage_failed", `storage refuses a change: ${cause}`, { cause })),
-  );
-  const claims = new Claims(isShared(options) && hasLocks() ? `tidings/${storageName}` : undefined);
+  const knowsOthers = hasLocks();
+  const asked = options.storage ?? (typeof indexedDB === "object" ? "browser" : "memory");
+  const isOwn = asked === "memory";
+  const opened = asked === "browser" ? await browserStorage(storageName) : asked;
+  const storage = opened === "memory" ? memoryStorage() : opened;
+  const keep = new Keep(storage, (cause) => problem(storageFailed(cause)));
+  const claims = new Claims(knowsOthers && !isOwn ? `tidings/${storageName}` : undefined);
+  living.add(instance);
   await claims.take(`client/${instance}`);
-  const [names, places] = await Promise.all([storage.list("c"), storage.list(PLACE_PREFIX)]);
-  const sessions = await storage.list(SESSION_NAME);
-  const kept = names.find(([name]) => name === CLIENT_NAME)?.[1];
+  const only = async (wanted: string) =>
+    (await storage.list(wanted)).find(([name]) => name === wanted)?.[1];
+  const places = await storage.list(PLACE_PREFIX);
+  const session = await only(SESSION_NAME);
+  const kept = await only(CLIENT_NAME);
   const client = options.client ?? (typeof kept === "string" ? kept : `js-${randomName()}`);
   if (options.client === undefined && kept !== client) {
     keep.put(CLIENT_NAME, client);
   }
   // A session has one connection, so of several pages one may have the kept one. Without locks
   // nobody knows whether there are several, but in a program of its own.
-  const mayShare = isShared(options) && !hasLocks() && options.storage !== storage;
-  const ownsSession = !mayShare && (await claims.take(SESSION_NAME));
-  const session = sessions.find(([name]) => name === SESSION_NAME)?.[1];
+  const mayShare = asked === "browser" && !knowsOthers;
+  const isFirst = !inUse.has(storage);
+  inUse.add(storage);
+  const ownsSession = isFirst && !mayShare && (await claims.take(SESSION_NAME));
+  /** Who had something to be sent when this client began. */
+  let before: Set<string> | undefined;
   return {
     keep,
     client,
     session: ownsSession && typeof session === "string" ? session : undefined,
     places: placesOf(places, keep),
     keepSession(value) {
-      if (ownsSession && value !== undefined) {
+      if (ownsSession) {
         keep.put(SESSION_NAME, value);
-      } else if (ownsSession) {
-        keep.remove(SESSION_NAME);
       }
     },
     async orphans() {
-      const entries: Entry[] = [];
       // What was sent a moment ago is no orphan.
       await keep.flush();
-      for (const [, value] of await storage.list(OUTBOX_PREFIX)) {
-        // Nobody else writes under this prefix.
-        const entry = value as Entry;
-        const owner = `client/${entry.instance}`;
-        if (entry.instance === instance) {
-          continue;
-        }
-        if (await claims.take(owner)) {
+      // Nobody else writes under this prefix.
+      const all = (await storage.list(OUTBOX_PREFIX)).map(([, value]) => value as Entry);
+      before ??= new Set(all.map((entry) => entry.instance));
+      const entries: Entry[] = [];
+      for (const entry of all) {
+        const { instance: owner, since } = entry;
+        const isOld = before.has(owner) && since < Date.now() - ORPHAN_AGE_MS;
+        const mayBeGone = !living.has(owner) && (isOld || !mayShare);
+        if (mayBeGone && (await claims.take(`client/${owner}`))) {
           entries.push(entry);
-        } else {
-          claims.watch(owner, left);
         }
       }
       return entries;
     },
     async close() {
-      await keep.flush();
+      // A write that never ends keeps nobody from the rest.
+      await inTime(keep.flush()).catch(() => {});
       claims.releaseAll();
+      living.delete(instance);
+      if (isFirst) {
+        inUse.delete(storage);
+      }
       storage.close();
     },
   };

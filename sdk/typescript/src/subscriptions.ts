@@ -1,6 +1,6 @@
 /** All subscriptions of a client: finds those that a frame is for. */
 
-import { serverError, TidingsError } from "./errors.ts";
+import { aborted, serverError, TidingsError } from "./errors.ts";
 import { Feed, type FeedOwner } from "./feed.ts";
 import { matches } from "./filter.ts";
 import type { MessageBody, ServerFrame, SubscribedBody } from "./frames.ts";
@@ -63,9 +63,11 @@ export class Subscriptions implements FeedOwner {
 
   /** Begins one. Throws what is wrong with it. */
   subscribe(sub: string, options: SubscribeOptions): Feed {
-    options.signal?.throwIfAborted();
+    if (options.signal?.aborted === true) {
+      throw aborted(options.signal);
+    }
     if (this.#feeds.has(sub)) {
-      const words = `there is a subscription to "${sub}" already: share it, or wait for its \`unsubscribe()\``;
+      const words = `there is a subscription to "${sub}" already: share it, or end it first`;
       throw new TidingsError("already_subscribed", words);
     }
     const wish = wishOf(sub, options);
@@ -93,10 +95,9 @@ export class Subscriptions implements FeedOwner {
   #overlap(sub: string, kind: Wish["kind"]): TidingsError | undefined {
     for (const { sub: other, wish } of this.#feeds.values()) {
       // A durable one is to a topic: the server takes no filter there.
-      const isBoth =
-        (kind === "durable" && wish.kind === "live" && matches(other, sub)) ||
-        (kind === "live" && wish.kind === "durable" && matches(sub, other));
-      if (isBoth) {
+      const kinds = [kind, wish.kind];
+      const isMixed = kinds.includes("live") && kinds.includes("durable");
+      if (isMixed && (matches(sub, other) || matches(other, sub))) {
         const words = `"${sub}" overlaps with "${other}", and one of them is durable: use a second client`;
         return new TidingsError("overlaps", words);
       }
@@ -224,7 +225,7 @@ export class Subscriptions implements FeedOwner {
       this.#kept.set(sub, place.done);
       const quietest = dropOldest(this.#kept, PLACES_MAX);
       if (quietest !== undefined) {
-        this.#keep?.remove(PLACE_PREFIX + quietest);
+        this.#keep?.put(PLACE_PREFIX + quietest, undefined);
       }
       this.#keep?.put(PLACE_PREFIX + sub, kept, KEEP_DELAY_MS);
     }

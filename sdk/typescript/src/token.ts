@@ -1,7 +1,7 @@
 /** Tokens: asked for before each connection, and again before they end. */
 
 import { Alarm } from "./alarm.ts";
-import { serverError, TidingsError } from "./errors.ts";
+import { errorOf, serverError, TidingsError } from "./errors.ts";
 import { REFRESH_LEAD_MS, TOKEN_TIMEOUT_MS } from "./limits.ts";
 import type { Line } from "./line.ts";
 import { backoffMs } from "./reconnect.ts";
@@ -36,14 +36,7 @@ export function tokenSource({ token, getToken }: ClientOptions): TokenSource {
       const asked = Promise.resolve().then(getToken);
       return await within(TOKEN_TIMEOUT_MS, asked, late);
     } catch (cause) {
-      if (cause instanceof TidingsError) {
-        throw cause;
-      }
-      const words = cause instanceof Error ? cause.message : String(cause);
-      throw new TidingsError("token_failed", `getToken failed: ${words}`, {
-        temporary: true,
-        cause,
-      });
+      throw errorOf(cause, "token_failed", "getToken failed: ", true);
     }
   };
 }
@@ -93,7 +86,9 @@ export class Refresh {
         { kind: "refresh", body: { token } },
         (reply) => {
           if (reply?.kind === "refreshed") {
-            const isLater = (reply.body.expires_at ?? Number.POSITIVE_INFINITY) > expiresAt;
+            const end = reply.body.expires_at ?? Number.POSITIVE_INFINITY;
+            // An end that is over already is that of another clock: asking at once would be so for ever.
+            const isLater = end > Math.max(expiresAt, Date.now());
             this.#failures = isLater ? 0 : this.#failures + 1;
             this.schedule(reply.body.expires_at);
           } else if (reply?.kind === "error") {
@@ -103,10 +98,7 @@ export class Refresh {
         token.length,
       );
     } catch (cause) {
-      this.#again(
-        expiresAt,
-        cause instanceof TidingsError ? cause : new TidingsError("token_failed", String(cause)),
-      );
+      this.#again(expiresAt, errorOf(cause, "token_failed", ""));
     }
   }
 

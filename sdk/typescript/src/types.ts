@@ -53,9 +53,9 @@ export interface ClientOptions {
   };
   /** Waits between attempts. */
   readonly backoff?: {
-    /** The first, 250 ms unless given. */
+    /** What the first lies below, 500 ms unless given; each is a random one of at least 50 ms. */
     readonly baseMs?: number;
-    /** The longest, 30 s unless given. */
+    /** What all lie below, 20 s unless given. */
     readonly maxMs?: number;
     /** Attempts in a row before the client gives up; for ever unless given. */
     readonly attemptsMax?: number;
@@ -240,6 +240,7 @@ export interface DurableOptions extends SubscribeBase {
 /** A shared subscription: the members of a group divide the messages. */
 export interface SharedOptions extends SubscribeBase {
   readonly group: string;
+  /** Most unacked messages; 16 unless given, and 64 with `ack: "manual"`. */
   readonly window?: number;
   readonly ack?: "auto" | "manual";
 }
@@ -323,12 +324,13 @@ export interface ClientEvents {
   state: State;
   /** How many messages wait to be published. */
   waiting: number;
-  /** A message of a reload before that waited has been published, or was refused for good. */
+  /** A message of a reload before that waited has been published. */
   published: {
     readonly key: string;
     readonly topic: string;
     readonly result: Published | Scheduled;
   };
+  /** A message was refused for good: one of a reload before, or one of now, whose promise rejects as well. */
   refused: { readonly key: string; readonly topic: string; readonly error: TidingsError };
   /** Something that the client gets over, worth a line in a log. */
   problem: TidingsError;

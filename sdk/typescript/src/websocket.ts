@@ -64,7 +64,7 @@ export function webSocketTransport(given?: WebSocketClass): Transport {
       if (Class === undefined) {
         throw new TidingsError(
           "bad_option",
-          "this runtime has no WebSocket: use `createClient` of `@tidings/client/node`, or give `transport`",
+          "this runtime has no WebSocket: import from `@tidings/client/node`, or give `transport`",
         );
       }
       const socket = new Class(url.href, [codec.subprotocol]);

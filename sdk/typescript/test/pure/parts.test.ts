@@ -4,9 +4,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { addressOf } from "../../src/address.ts";
+import { Alarm } from "../../src/alarm.ts";
 import { json } from "../../src/codec.ts";
 import { snapshot } from "../../src/data.ts";
-import { TidingsError } from "../../src/errors.ts";
+import { TidingsError, wordsOf } from "../../src/errors.ts";
 import { hasWildcards, matches } from "../../src/filter.ts";
 import { Keep } from "../../src/keep.ts";
 import { memoryStorage } from "../../src/memory-storage.ts";
@@ -66,6 +67,11 @@ test("data is copied as it is, and what is no data is refused", () => {
   assert.deepEqual(copied.data, new Uint8Array([1, 2, 3]));
   const loop: { self?: unknown } = {};
   loop.self = loop;
+  // Whose `slice` shows the same bytes.
+  const reused = Buffer.from("one");
+  const first = snapshot(reused);
+  reused.write("two");
+  assert.deepEqual(first.data, new Uint8Array(Buffer.from("one")));
   for (const bad of [undefined, () => {}, 1n, loop]) {
     // What JavaScript lets through where types are not checked.
     assert.throws(() => snapshot(bad as unknown as null), { code: "bad_field" });
@@ -199,7 +205,7 @@ test("what is put and removed in one turn is never written, and failures are tol
   );
   keep.put("a", 1);
   keep.put("b", 2);
-  keep.remove("a");
+  keep.put("a", undefined);
   await keep.flush();
   assert.deepEqual(await storage.list(""), [["b", 2]]);
   assert.deepEqual(changes, [2], "in one change");
@@ -207,4 +213,57 @@ test("what is put and removed in one turn is never written, and failures are tol
   keep.put("c", 3);
   await keep.flush();
   assert.equal(failures.length, 1);
+});
+
+test("a change that comes while the one before ends is written, too", async () => {
+  for (let turns = 0; turns < 12; turns += 1) {
+    const storage = memoryStorage();
+    const keep = new Keep(storage, (cause) => assert.fail(String(cause)));
+    keep.put("a", 1);
+    for (let turn = 0; turn < turns; turn += 1) {
+      await null;
+    }
+    keep.put("b", 2);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal((await storage.list("")).length, 2, `after ${turns} turns`);
+  }
+});
+
+test("where there is no room for more, what is done with is removed all the same", async () => {
+  const storage = memoryStorage();
+  await storage.change([["done", 1]], []);
+  const failures: unknown[] = [];
+  const full: typeof storage.change = async (puts, removes) => {
+    if (puts.length > 0) {
+      throw new Error("no space");
+    }
+    await storage.change(puts, removes);
+  };
+  const keep = new Keep({ ...storage, change: full }, (cause) => failures.push(cause));
+  keep.put("done", undefined);
+  keep.put("new", 2);
+  await keep.flush();
+  assert.deepEqual(await storage.list(""), []);
+  assert.equal(failures.length, 1);
+});
+
+test("anything that is thrown has words", () => {
+  assert.equal(wordsOf(new Error("no")), "no");
+  assert.equal(wordsOf(7), "7");
+  assert.equal(wordsOf(Object.create(null)), "a thrown object");
+});
+
+test("an alarm rings when it has waited, also if the clock was set back meanwhile", (context) => {
+  let now = 10_000_000;
+  context.mock.method(Date, "now", () => now);
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  let rung = 0;
+  new Alarm().set(now + 1000, () => {
+    rung += 1;
+  });
+  now -= 3_600_000;
+  context.mock.timers.tick(999);
+  assert.equal(rung, 0);
+  context.mock.timers.tick(1);
+  assert.equal(rung, 1);
 });

@@ -3,20 +3,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { causeOfEnd, codeOfEnd } from "../../src/end-of-connection.ts";
+import { BACKOFF_BASE_MS, BACKOFF_MAX_MS } from "../../src/limits.ts";
 import { adviceOf, backoffMs, Reconnect } from "../../src/reconnect.ts";
 
-test("waits between half and all of a time that doubles up to its end", () => {
+test("waits between 50 ms and all of a time that doubles up to its end", () => {
   for (const [failures, full] of [
-    [1, 250],
-    [2, 500],
-    [3, 1000],
-    [7, 16_000],
-    [8, 30_000],
-    [5000, 30_000],
+    [1, 500],
+    [2, 1000],
+    [3, 2000],
+    [6, 16_000],
+    [7, 20_000],
+    [5000, 20_000],
   ] as const) {
-    assert.equal(backoffMs(failures, 250, 30_000, 0), full / 2);
-    assert.equal(backoffMs(failures, 250, 30_000, 1), full);
+    assert.equal(backoffMs(failures, BACKOFF_BASE_MS, BACKOFF_MAX_MS, 0), 50);
+    assert.equal(backoffMs(failures, BACKOFF_BASE_MS, BACKOFF_MAX_MS, 1), full);
   }
+  assert.equal(backoffMs(1, 20, 100, 0), 20, "a base that is shorter is kept");
 });
 
 test("starts over once connected", () => {

@@ -2,8 +2,11 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import WebSocket from "ws";
 import { memoryStorage } from "../../src/memory-storage.ts";
+import type { Transport } from "../../src/transport.ts";
 import type { ClientEvents } from "../../src/types.ts";
+import { webSocketTransport } from "../../src/websocket.ts";
 import { FaultyProxy } from "./faulty-proxy.ts";
 import { eventually, givenClient, givenServer, reaches } from "./given.ts";
 import { tokenOf } from "./server.ts";
@@ -190,17 +193,86 @@ test("without a new token the end of the old one signs out", async (context) => 
   assert.equal(state.cause.code, "token_expired");
 });
 
-test("gives up after as many attempts as it was told", async (context) => {
+test("gives up after as many attempts as it was told, at first and after a loss", async (context) => {
   const server = await givenServer(context);
   await server.end("SIGKILL");
+  const transport = webSocketTransport(WebSocket);
+  let attempts = 0;
+  const counting: Transport = {
+    ...transport,
+    open: (...how) => {
+      attempts += 1;
+      return transport.open(...how);
+    },
+  };
   const client = givenClient(context, {
     url: server.url,
-    backoff: { baseMs: 5, maxMs: 10, attemptsMax: 2 },
+    transport: counting,
+    backoff: { baseMs: 5, maxMs: 10, attemptsMax: 3 },
   });
   await assert.rejects(client.connect(), { code: "attempts_exhausted" });
   assert.equal(client.state.status, "failed");
+  assert.equal(attempts, 3);
   await server.run();
   await client.connect();
+  attempts = 0;
+  await server.end("SIGKILL");
+  await reaches(client, "failed");
+  assert.equal(attempts, 3);
+});
+
+test("a publish that nobody waits for is told where it is refused, and ends no program", async (context) => {
+  const server = await givenServer(context);
+  const client = givenClient(context, { url: server.url });
+  const refused: string[] = [];
+  client.on("refused", ({ topic, error }) => refused.push(`${topic} ${error.code}`));
+  client.publish("room/#", 1);
+  client.publish("room/1", 1n as unknown as number);
+  await eventually("both", () => refused.length === 2);
+  assert.deepEqual(refused.sort(), ["room/# bad_topic", "room/1 bad_field"]);
+  await server.end("SIGKILL");
+  await eventually("the loss", () => client.state.status !== "connected");
+  client.publish("room/1", 2);
+  assert.equal((await client.close({ flushMs: 0 })).waiting, 1);
+  client.publish("room/1", 3);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(refused.length, 2, "what may leave later is not refused");
+});
+
+test("a close waits for as long as it is told, also without an end", async (context) => {
+  const server = await givenServer(context);
+  await server.end("SIGKILL");
+  const client = givenClient(context, { url: server.url });
+  const sent = client.publish("room/1", 1);
+  const closed = client.close({ flushMs: Number.POSITIVE_INFINITY });
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await server.run();
+  assert.equal((await closed).waiting, 0);
+  await sent;
+});
+
+test("a subscription whose signal has come before it is refused as aborted", async (context) => {
+  const server = await givenServer(context);
+  const client = givenClient(context, { url: server.url });
+  const signal = AbortSignal.abort();
+  assert.throws(() => client.subscribe("room/1", { signal }), { code: "aborted" });
+});
+
+test("a clock that is ahead of the server's does not ask for token after token", async (context) => {
+  const server = await givenServer(context);
+  const now = Date.now.bind(Date);
+  const tokens = Array.from({ length: 100 }, (_, more) => tokenOf("alice", { seconds: 60 + more }));
+  context.mock.method(Date, "now", () => now() + 7_200_000);
+  let asked = 0;
+  const getToken = () => {
+    asked += 1;
+    return tokens[asked] ?? "";
+  };
+  const client = givenClient(context, { url: server.url, getToken });
+  await client.connect();
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  assert.ok(asked >= 2 && asked < 10, `${asked} tokens`);
+  assert.equal(client.state.status, "connected");
 });
 
 test("a second connection with its session takes over, and the first one stays away", async (context) => {
@@ -210,7 +282,10 @@ test("a second connection with its session takes over, and the first one stays a
   await first.connect();
   await eventually("the session to be kept", () => first.state.status === "connected");
   await new Promise((resolve) => setTimeout(resolve, 20));
-  const second = givenClient(context, { url: server.url, storage });
+  // As a program does that was started twice with copies of what it had kept.
+  const copy = memoryStorage();
+  await copy.change(await storage.list(""), []);
+  const second = givenClient(context, { url: server.url, storage: copy });
   await second.connect();
   const state = await reaches(first, "failed");
   assert.equal(state.cause.code, "taken_over");

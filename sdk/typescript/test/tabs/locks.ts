@@ -1,4 +1,4 @@
-/** The Web Locks of one process, for a runtime that has none: exclusive, in turn, with `steal`. */
+/** The Web Locks of one process, for a runtime that has none: exclusive, in turn, with `steal` and `ifAvailable`. */
 
 import type { Locks } from "../../src/tabs/election.ts";
 
@@ -30,6 +30,9 @@ export function locksOfOneProcess(): Locks {
     const lock = all.get(name) ?? new OneLock();
     all.set(name, lock);
     options.signal?.throwIfAborted();
+    if (options.ifAvailable === true && lock.holder !== undefined) {
+      return callback(null);
+    }
     let lost: (reason: unknown) => void = () => {};
     const losing = new Promise<never>((_, reject) => {
       lost = reject;
