@@ -1,7 +1,7 @@
 /** One subscription: what the application has of it, and how far the server is with it. */
 
 import { Alarm } from "./alarm.ts";
-import { serverError, TidingsError, unexpected } from "./errors.ts";
+import { serverError, TidingsError, unexpected, wordsOf } from "./errors.ts";
 import type {
   ClientBodies,
   MessageBody,
@@ -10,7 +10,7 @@ import type {
   ServerFrame,
   SubscribedBody,
 } from "./frames.ts";
-import { BACKOFF_BASE_MS, BACKOFF_MAX_MS } from "./limits.ts";
+import { BACKOFF_BASE_MS, BACKOFF_MAX_MS, EXTENSION_MS } from "./limits.ts";
 import type { Answer, Line, Saying } from "./line.ts";
 import { Listeners } from "./listeners.ts";
 import { HandedDelivery, type Verdict } from "./message.ts";
@@ -162,7 +162,7 @@ export class Feed implements Subscription {
       await onDelivery(delivery);
       this.#finish(delivery);
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = wordsOf(cause);
       if (this.isLive) {
         delivery.finish();
       } else {
@@ -267,6 +267,12 @@ export class Feed implements Subscription {
   disconnected(): void {
     const { kind } = this.#phase;
     this.place.disconnected();
+    if (this.wish.kind === "shared") {
+      // The group has them by now: what nobody has begun with is another member's.
+      for (const delivery of this.#queue.drain()) {
+        delivery.nack();
+      }
+    }
     this.#alarm.clear();
     this.#acksDue = 0;
     if (kind === "ending") {
@@ -367,6 +373,7 @@ export class Feed implements Subscription {
       // The server does not know that it is done with: it hears the ack again.
       if (!this.isLive) {
         this.#owner.acksDue(this, false);
+        this.#stillHeld(body);
       }
       return;
     }
@@ -376,6 +383,17 @@ export class Feed implements Subscription {
     }
     const answer = (held: Held, verdict: Verdict) => this.#answered(held, verdict);
     this.#queue.put(new HandedDelivery(body, this.place.epoch, answer));
+  }
+
+  /**
+   * The server has waited in vain for something that is still in the queue or in hand. Its
+   * attempts are counted, so that a message that is never done with ends all the same.
+   */
+  #stillHeld({ topic, offset, id, attempt = 1 }: MessageBody): void {
+    if (this.wish.isAcked && attempt > 1) {
+      const held = { topic, offset, id, epoch: this.place.epoch };
+      this.#answered(held, { kind: "extended", byMs: EXTENSION_MS });
+    }
   }
 
   /**

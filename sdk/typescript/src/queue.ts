@@ -71,6 +71,20 @@ export class Queue {
     return error === undefined ? Promise.resolve(undefined) : Promise.reject(error);
   }
 
+  /** Takes out the messages that nobody has taken, and tells what was between them. */
+  drain(): HandedDelivery[] {
+    this.#deliveries = 0;
+    const deliveries: HandedDelivery[] = [];
+    for (const item of this.#items.splice(0)) {
+      if (item.kind === "delivery") {
+        deliveries.push(item.delivery);
+      } else {
+        item.notice();
+      }
+    }
+    return deliveries;
+  }
+
   /** Nothing more comes. What waits is dropped if nobody may have it any more. */
   end(error: Error | undefined, rest: "drop" | "keep"): void {
     if (this.#end !== undefined) {
@@ -93,11 +107,7 @@ export class Queue {
   #tellNext(): void {
     const [next] = this.#items;
     if (next?.kind === "notice" && this.#deliveries === 0) {
-      for (const item of this.#items.splice(0)) {
-        if (item.kind === "notice") {
-          item.notice();
-        }
-      }
+      this.drain();
     }
   }
 }

@@ -4,7 +4,7 @@ import { TidingsError } from "./errors.ts";
 import { hasWildcards } from "./filter.ts";
 import type { SubscribeBody } from "./frames.ts";
 import { Ledger } from "./ledger.ts";
-import { QUEUE_DEFAULT, WINDOW_DEFAULT, WINDOW_MAX } from "./limits.ts";
+import { QUEUE_DEFAULT, SHARED_WINDOW_DEFAULT, WINDOW_DEFAULT, WINDOW_MAX } from "./limits.ts";
 import { TopicPlace, WildcardPlace } from "./live-place.ts";
 import type { Place } from "./place.ts";
 import { SharedLedger } from "./shared-ledger.ts";
@@ -44,31 +44,35 @@ function atLeastOne(name: string, value: number | undefined, fallback: number): 
 export function wishOf(sub: string, options: SubscribeOptions): Wish {
   const isWild = hasWildcards(sub);
   const queue = atLeastOne("queue", options.queue, QUEUE_DEFAULT);
-  const named = isWild ? { filter: sub } : { topic: sub };
+  const named = {
+    ...(isWild ? { filter: sub } : { topic: sub }),
+    ...("presence" in options && options.presence === true ? { presence: true } : {}),
+  };
   const open = { sub, hasWildcards: isWild, onDelivery: options.onDelivery };
   if ("durable" in options || "group" in options) {
-    const asked = atLeastOne("window", options.window, WINDOW_DEFAULT);
+    const isAcked = options.ack !== "manual";
+    const usual = isAcked && "group" in options ? SHARED_WINDOW_DEFAULT : WINDOW_DEFAULT;
+    const asked = atLeastOne("window", options.window, usual);
     // The window is the bound of the queue.
     const window = Math.min(asked, queue, WINDOW_MAX);
     const how = "durable" in options ? { durable: options.durable } : { group: options.group };
-    const presence = "presence" in options && options.presence === true ? { presence: true } : {};
     return {
       ...open,
       kind: "durable" in options ? "durable" : "shared",
-      body: { ...named, ...how, window, ...presence },
+      body: { ...named, ...how, window },
       from: options.from ?? "first",
       after: undefined,
       // Where it shares messages with others of this connection, more than a window may come.
       queue: Math.max(queue, 2 * window),
       window,
-      isAcked: options.ack !== "manual",
+      isAcked,
       isKept: false,
     };
   }
   return {
     ...open,
     kind: "live",
-    body: { ...named, ...(options.presence === true ? { presence: true } : {}) },
+    body: named,
     from: options.from ?? "new",
     after: options.after,
     queue,

@@ -209,6 +209,79 @@ test("members of a group share the work, and get what a member that leaves had",
   assert.deepEqual([...done].sort(byNumber), all);
 });
 
+test("what nobody has begun with when the connection breaks is left to the others", async (context) => {
+  const server = await givenServer(context);
+  const proxy = await FaultyProxy.start(server.port);
+  context.after(() => proxy.close());
+  const broken = givenClient(context, { url: proxy.url });
+  const other = givenClient(context, { url: server.url });
+  const begun: unknown[] = [];
+  const done: unknown[] = [];
+  let goOn = () => {};
+  const hand = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  const onDelivery = async ({ data }: Delivery) => {
+    begun.push(data);
+    await hand;
+  };
+  await broken.subscribe("jobs", { group: "workers", onDelivery }).ready;
+  const all = [1, 2, 3, 4, 5, 6, 7, 8];
+  await Promise.all(all.map((number) => other.publish("jobs", number)));
+  await eventually("the first one", () => begun.length === 1);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const rest = { group: "workers", onDelivery: ({ data }: Delivery) => void done.push(data) };
+  await other.subscribe("jobs", rest).ready;
+  proxy.shut();
+  await eventually("all for the other", () => done.length === all.length);
+  goOn();
+  proxy.open();
+  await reaches(broken, "connected");
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.deepEqual(begun, [1]);
+});
+
+test("what waits for slow work is not given up, and done once", async (context) => {
+  const server = await givenServer(context, `${quick}attempts_max = 2\n`);
+  const client = givenClient(context, { url: server.url });
+  const dead: unknown[] = [];
+  const onDead = ({ data }: Delivery) => void dead.push(data);
+  await client.subscribe("$dead-letters", { onDelivery: onDead }).ready;
+  const done: string[] = [];
+  const work = async ({ topic, data }: Delivery) => {
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    done.push(`${topic} ${data}`);
+  };
+  await client.subscribe("orders", { durable: "worker", onDelivery: work }).ready;
+  await client.subscribe("jobs", { group: "workers", onDelivery: work }).ready;
+  for (const number of [1, 2, 3, 4]) {
+    await client.publish("orders", number);
+    await client.publish("jobs", number);
+  }
+  await eventually("all", () => done.length >= 8);
+  assert.equal(new Set(done).size, 8);
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  assert.equal(done.length, 8);
+  assert.deepEqual(dead, []);
+});
+
+test("onDelivery may throw anything", async (context) => {
+  const server = await givenServer(context);
+  const client = givenClient(context, { url: server.url });
+  const got: unknown[] = [];
+  const onDelivery = ({ data }: Delivery) => {
+    got.push(data);
+    if (data === 1) {
+      throw Object.create(null);
+    }
+  };
+  await client.subscribe("room/1", { onDelivery }).ready;
+  await client.publish("room/1", 1);
+  await client.publish("room/1", 2);
+  await eventually("the next one", () => got.length === 2);
+  await client.close();
+});
+
 test("another connection takes a durable subscription over, and the first one is told", async (context) => {
   const server = await givenServer(context);
   const one = givenClient(context, { url: server.url });
