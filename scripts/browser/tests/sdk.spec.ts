@@ -133,6 +133,9 @@ async function publishInVain(page: Page, topic: string): Promise<void> {
   });
   await publish(page, topic, 1, 3);
   await expect.poll(() => waiting(page)).toBe(3);
+  // It tries to connect once what waits is in IndexedDB.
+  const status = () => page.evaluate(() => (window as unknown as SdkWindow).client.state.status);
+  await expect.poll(status).toMatch(/reconnecting|offline/);
 }
 
 test("what a tab has not sent is sent by another one once it is closed", async ({
