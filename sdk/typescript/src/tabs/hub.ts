@@ -309,6 +309,12 @@ export class Hub {
     body: ClientBodies["subscribe"],
   ): void {
     const sub = body.topic ?? body.filter ?? "";
+    const other = overlapping(real.subscriptions.values(), sub, body);
+    if (other !== undefined) {
+      const words = `"${sub}" overlaps with "${other}" in another tab, and one of them is durable: use a second client`;
+      refuse(guest, id, "overlaps", words);
+      return;
+    }
     let joint = real.subscriptions.get(sub);
     if (joint === undefined) {
       const created = new JointSubscription(
@@ -399,4 +405,22 @@ export class Hub {
       guest.frames([{ kind: "message", body }]);
     }
   }
+}
+
+/** What a live and a durable subscription must not do: nothing in a message says which of them it is for. */
+function overlapping(
+  all: Iterable<JointSubscription>,
+  sub: string,
+  { durable, group }: ClientBodies["subscribe"],
+): string | undefined {
+  const isLive = durable === undefined;
+  const other = [...all].find(
+    (one) =>
+      group === undefined &&
+      !one.isGroup &&
+      one.isLive !== isLive &&
+      one.sub !== sub &&
+      (matches(one.sub, sub) || matches(sub, one.sub)),
+  );
+  return other?.sub;
 }

@@ -408,3 +408,14 @@ test("the server is killed: all tabs come back over one connection", async () =>
   await link.stop();
   await own.remove();
 });
+
+test("a live and a durable subscription to the same messages are refused over tabs, too", async () => {
+  const open = application("overlap");
+  const [one, two] = [open(), open()];
+  await one.subscribe("overlap/#").ready;
+  const durable = two.subscribe("overlap/a", { durable: "phone" });
+  await assert.rejects(durable.ready, { code: "overlaps" });
+  await two.subscribe("overlap/a").ready;
+  await two.subscribe("elsewhere", { durable: "phone" }).ready;
+  await assert.rejects(one.subscribe("+").ready, { code: "overlaps" });
+});
