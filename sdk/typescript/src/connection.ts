@@ -362,13 +362,13 @@ export class Connection {
     const now = Date.now();
     this.#trouble = { cause, since: this.#trouble?.since ?? now };
     if (advice.kind === "stay") {
-      this.#phase = { kind: "stopped", status: stoppedStatus(cause), cause };
+      this.#stop(stoppedStatus(cause), cause);
     } else {
       const wait = this.#reconnect.ended(advice, lastedMs, Math.random());
       if (this.#attempts >= this.#setup.attemptsMax) {
         const words = `no connection after ${this.#setup.attemptsMax} attempts: ${cause.message}`;
         const exhausted = new TidingsError("attempts_exhausted", words, { cause, temporary: true });
-        this.#phase = { kind: "stopped", status: "failed", cause: exhausted };
+        this.#stop("failed", exhausted);
       } else {
         this.#phase = { kind: "waiting", retryAt: now + wait, isFirm: advice.kind === "after" };
         this.#alarm.set(now + wait, () => void this.#begin());
@@ -386,6 +386,12 @@ export class Connection {
       this.#events.disconnected();
       phase.attempt.line?.over();
     }
+  }
+
+  /** The end, until `connect()`. Told as a problem, too: a page may show no states. */
+  #stop(status: "signedOut" | "failed", cause: TidingsError): void {
+    this.#phase = { kind: "stopped", status, cause };
+    this.#events.problem(cause);
   }
 }
 

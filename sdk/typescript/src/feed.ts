@@ -311,6 +311,7 @@ export class Feed implements Subscription {
       return;
     }
     const error = reply.kind === "error" ? serverError(reply.body) : unexpected(reply);
+    this.#owner.problem(error);
     if (error.temporary) {
       this.#refusals += 1;
       this.#phase = { kind: "waiting" };
@@ -318,7 +319,6 @@ export class Feed implements Subscription {
         error.retryAfterMs ??
         backoffMs(this.#refusals, BACKOFF_BASE_MS, BACKOFF_MAX_MS, Math.random());
       this.#alarm.set(Date.now() + wait, () => this.#ask(phase.isNews));
-      this.#owner.problem(error);
     } else {
       this.#over("refused", error);
     }

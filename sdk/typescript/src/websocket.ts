@@ -55,18 +55,21 @@ function listen(socket: WebSocketLike, events: LinkEvents, codec: Codec): void {
     }, CLOSE_PATIENCE_MS);
 }
 
-/** Opens links with this class; with `globalThis.WebSocket` if none is given. */
+/**
+ * Opens links with this class; with `globalThis.WebSocket` if none is given. Throws at once if there is
+ * none: a client that could never connect would only wait.
+ */
 export function webSocketTransport(given?: WebSocketClass): Transport {
+  const Class = given ?? (globalThis.WebSocket as WebSocketClass | undefined);
+  if (Class === undefined) {
+    throw new TidingsError(
+      "bad_option",
+      "this runtime has no WebSocket: import from `@tidings/client/node`, or give `transport`",
+    );
+  }
   return {
     via: "websocket",
     open(url: URL, events: LinkEvents, codec: Codec): Link {
-      const Class = given ?? (globalThis.WebSocket as WebSocketClass | undefined);
-      if (Class === undefined) {
-        throw new TidingsError(
-          "bad_option",
-          "this runtime has no WebSocket: import from `@tidings/client/node`, or give `transport`",
-        );
-      }
       const socket = new Class(url.href, [codec.subprotocol]);
       socket.binaryType = "arraybuffer";
       listen(socket, events, codec);
