@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { errorCounts, withRises } from "../src/metrics/error-counts.ts";
 import { ceilingOf, linePath } from "../src/metrics/line.ts";
 import { pointBetween } from "../src/metrics/point.ts";
 import { parseMetrics, quantile, rate, ratesBy, total } from "../src/metrics/reading.ts";
@@ -50,6 +51,28 @@ test("tells rates by label, of those that rose alone", () => {
       ["c", 1],
     ],
   );
+});
+
+test("counts errors since the server started, and what came since the first reading", () => {
+  const readings = [
+    'tidings_errors_total{code="a"} 3\ntidings_errors_total{code="b"} 0',
+    'tidings_errors_total{code="a"} 3\ntidings_errors_total{code="b"} 5',
+    // An hour later, and another server by then.
+    'tidings_errors_total{code="a"} 1\ntidings_errors_total{code="b"} 0',
+  ].map((text, index) => parseMetrics(text, index * 3_600_000));
+  const [first, second, third] = readings;
+  assert.ok(first && second && third);
+  const none = new Map<string, number>();
+  assert.deepEqual(errorCounts(first, none), [{ code: "a", told: 3, risen: 0 }]);
+  const later = withRises(none, first, second);
+  assert.deepEqual(errorCounts(second, later), [
+    { code: "b", told: 5, risen: 5 },
+    { code: "a", told: 3, risen: 0 },
+  ]);
+  assert.deepEqual(errorCounts(third, withRises(later, second, third)), [
+    { code: "a", told: 1, risen: 1 },
+    { code: "b", told: 0, risen: 5 },
+  ]);
 });
 
 test("finds quantiles within buckets, of what was observed in between", () => {

@@ -1,6 +1,7 @@
 /** Reads the metrics once a second while somebody looks, and keeps the last minutes. */
 
 import { type ApiError, asApiError } from "../api/request.ts";
+import { withRises } from "./error-counts.ts";
 import { type Point, pointBetween } from "./point.ts";
 import { parseMetrics, type Reading } from "./reading.ts";
 
@@ -17,8 +18,8 @@ export interface FeedView {
   readonly points: readonly Point[];
   /** The newest reading, for what is no rate. */
   readonly latest: Reading | undefined;
-  /** Errors told to clients since the page was opened, by code. */
-  readonly errors: ReadonlyMap<string, number>;
+  /** Errors told to clients since the console was opened, by code. */
+  readonly errorsRisen: ReadonlyMap<string, number>;
   readonly trouble: ApiError | undefined;
 }
 
@@ -29,7 +30,7 @@ export class MetricsFeed {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #points: Point[] = [];
   #latest: Reading | undefined;
-  #errors = new Map<string, number>();
+  #errorsRisen: ReadonlyMap<string, number> = new Map();
   #trouble: ApiError | undefined;
 
   constructor(read: () => Promise<string>) {
@@ -40,7 +41,7 @@ export class MetricsFeed {
     return {
       points: this.#points,
       latest: this.#latest,
-      errors: this.#errors,
+      errorsRisen: this.#errorsRisen,
       trouble: this.#trouble,
     };
   }
@@ -80,6 +81,7 @@ export class MetricsFeed {
     const before = this.#latest;
     this.#latest = reading;
     if (before === undefined) return;
+    this.#errorsRisen = withRises(this.#errorsRisen, before, reading);
     if (reading.at - before.at > GAP_MS) {
       // Nobody looked for a while: a line over that time would tell what nobody has seen.
       this.#points = [];
@@ -87,9 +89,5 @@ export class MetricsFeed {
     }
     const point = pointBetween(before, reading, Date.now());
     this.#points = [...this.#points.slice(1 - POINTS_MAX), point];
-    for (const [code, perSecond] of point.errors) {
-      const count = Math.round((perSecond * (reading.at - before.at)) / 1000);
-      this.#errors = new Map(this.#errors).set(code, (this.#errors.get(code) ?? 0) + count);
-    }
   }
 }

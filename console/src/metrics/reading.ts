@@ -55,13 +55,36 @@ export function ratesBy(
   name: string,
   label: string,
 ): ReadonlyMap<string, number> {
+  const elapsedMs = after.at - before.at;
+  if (elapsedMs <= 0) return new Map();
+  const rises = [...risesBy(before, after, name, label)];
+  return new Map(rises.map(([value, rise]) => [value, (rise * 1000) / elapsedMs]));
+}
+
+/** How much each sibling of a counter rose between two readings, by the value of one label; only those that rose. */
+export function risesBy(
+  before: Reading,
+  after: Reading,
+  name: string,
+  label: string,
+): ReadonlyMap<string, number> {
   const earlier = sumsBy(before, name, label);
-  const rates = new Map<string, number>();
+  const rises = new Map<string, number>();
   for (const [value, sum] of sumsBy(after, name, label)) {
-    const found = perSecond(earlier.get(value) ?? 0, sum, after.at - before.at);
-    if (found > 0) rates.set(value, found);
+    const rise = riseOf(earlier.get(value) ?? 0, sum);
+    if (rise > 0) rises.set(value, rise);
   }
-  return rates;
+  return rises;
+}
+
+/** The sums of all samples of a name, by the value of one label. */
+export function sumsBy(reading: Reading, name: string, label: string): ReadonlyMap<string, number> {
+  const sums = new Map<string, number>();
+  for (const { labels, value } of reading.samples.get(name) ?? []) {
+    const key = labels[label];
+    if (key !== undefined) sums.set(key, (sums.get(key) ?? 0) + value);
+  }
+  return sums;
 }
 
 /**
@@ -98,20 +121,13 @@ export function quantile(
   return lower.bound;
 }
 
-/** A counter that fell belongs to a server that was started anew: what it says was all since then. */
 function perSecond(before: number, after: number, elapsedMs: number): number {
-  if (elapsedMs <= 0) return 0;
-  const rise = after >= before ? after - before : after;
-  return (rise * 1000) / elapsedMs;
+  return elapsedMs <= 0 ? 0 : (riseOf(before, after) * 1000) / elapsedMs;
 }
 
-function sumsBy(reading: Reading, name: string, label: string): Map<string, number> {
-  const sums = new Map<string, number>();
-  for (const { labels, value } of reading.samples.get(name) ?? []) {
-    const key = labels[label];
-    if (key !== undefined) sums.set(key, (sums.get(key) ?? 0) + value);
-  }
-  return sums;
+/** A counter that fell belongs to a server that was started anew: what it says was all since then. */
+function riseOf(before: number, after: number): number {
+  return after >= before ? after - before : after;
 }
 
 function parseLabels(written: string): Record<string, string> {

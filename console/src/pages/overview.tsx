@@ -3,6 +3,7 @@
 import type { VNode } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { bytes, duration, short, whole } from "../format.ts";
+import { type ErrorCount, errorCounts } from "../metrics/error-counts.ts";
 import { type FeedView, POINTS_MAX } from "../metrics/feed.ts";
 import type { Point } from "../metrics/point.ts";
 import { total } from "../metrics/reading.ts";
@@ -153,25 +154,48 @@ function Tiles(props: { readonly view: FeedView }): VNode {
 }
 
 function Errors(props: { readonly view: FeedView }): VNode {
-  const counted = [...props.view.errors].sort(([, a], [, b]) => b - a);
-  const now = props.view.points.at(-1)?.errors;
+  const { latest, errorsRisen } = props.view;
   return (
     <Section title="Errors by code">
-      {counted.length === 0 ? (
-        <Empty>No error was told to a client since you opened the console.</Empty>
+      {latest === undefined ? (
+        <p class="quiet">The server has not answered yet.</p>
       ) : (
-        <Table
-          caption="Errors told to clients since you opened the console, by code"
-          rows={counted}
-          keyOf={([code]) => code}
-          columns={[
-            { title: "Code", of: ([code]) => <a href={hrefOf("errors", code)}>{code}</a> },
-            { title: "Since you opened it", kind: "number", of: ([, count]) => whole(count) },
-            { title: "Now", kind: "number", of: ([code]) => perSecond(now?.get(code) ?? 0) },
-          ]}
+        <ErrorTable
+          counts={errorCounts(latest, errorsRisen)}
+          now={props.view.points.at(-1)?.errors}
         />
       )}
+      <p class="quiet">
+        Requests that were refused are counted here only. Who sent them is not kept.
+      </p>
     </Section>
+  );
+}
+
+function ErrorTable(props: {
+  readonly counts: readonly ErrorCount[];
+  readonly now: ReadonlyMap<string, number> | undefined;
+}): VNode {
+  const { counts, now } = props;
+  if (counts.length === 0) {
+    return <Empty>No error was told to a client since the server started.</Empty>;
+  }
+  const risen = (count: ErrorCount): string => (count.risen > 0 ? `+${whole(count.risen)}` : "0");
+  return (
+    <Table
+      caption="Errors told to clients, by code"
+      rows={counts}
+      keyOf={(count) => count.code}
+      columns={[
+        {
+          title: "Code",
+          of: (count) => <a href={hrefOf("errors", count.code)}>{count.code}</a>,
+        },
+        { title: "Since the server started", kind: "number", of: (count) => whole(count.told) },
+        { title: "Since you opened the console", kind: "number", of: risen },
+        { title: "Now", kind: "number", of: (count) => perSecond(now?.get(count.code) ?? 0) },
+      ]}
+    />
   );
 }
 
