@@ -47,6 +47,51 @@ test("tells everything in the order of time, the log first where times are the s
   );
 });
 
+test("says with each failure what its reader said of it, by attempt and time", () => {
+  const reader = { user: "u", durable: "d", client: "c" };
+  const nack = (at: number, attempt: number) => ({ at, what: "nacked", attempt, ...reader });
+  const failed = (attempt: number, ended_at: number, reason?: string) => ({
+    attempt,
+    ended_at,
+    ended: "nacked",
+    client: "c",
+    ...(reason === undefined ? {} : { reason }),
+  });
+  const [letter] = STORY.dead_letters ?? [];
+  assert.ok(letter);
+  const story: Story = {
+    id: "x",
+    events: [nack(1001, 1), nack(2000, 2), nack(3000, 3), nack(9000, 1), nack(9900, 2)],
+    dead_letters: [
+      {
+        ...letter,
+        ...reader,
+        at: 4000,
+        history: [failed(1, 1000, "db down"), failed(2, 2000, "db down"), failed(3, 3000)],
+        reasons: "db down; db down",
+      },
+    ],
+    // Published again.
+    subscriptions: [
+      { ...reader, offset: 1, state: "pending", failed: [failed(1, 9001, "full")] },
+      { user: "v", durable: "d", offset: 1, state: "pending", failed: [failed(2, 9900, "not u")] },
+    ],
+  };
+  const entries = entriesOf(story);
+  assert.deepEqual(
+    entries.map((entry) => entry.text),
+    [
+      "nacked, c, attempt 1: db down",
+      "nacked, c, attempt 2: db down",
+      "nacked, c, attempt 3",
+      "Became dead letter 4: nacked, 2 × db down",
+      "nacked, c, attempt 1: full",
+      "nacked, c, attempt 2",
+    ],
+  );
+  assert.equal(timelineOf(entries)?.lanes[1]?.reasons, "2 × db down; full");
+});
+
 test("draws a delivery as a stretch, and one without an end as a mark", () => {
   const timeline = timelineOf(entriesOf(STORY));
   const alice = timeline?.lanes.find((lane) => lane.name === "alice as worker");

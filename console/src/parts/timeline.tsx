@@ -17,6 +17,7 @@ export function TimelineDrawing(props: { readonly timeline: Timeline }): VNode {
               <Drawn key={`${mark.from} ${mark.to} ${mark.text}`} mark={mark} />
             ))}
           </div>
+          {lane.reasons !== undefined && <span class="lane-reasons">{lane.reasons}</span>}
         </div>
       ))}
       <div class="lane">

@@ -1,6 +1,9 @@
 /** The story of a message as entries in time, and as lanes to draw: one for the log, one for each reader. */
 
 import type { Story, StoryEvent } from "../api/types.ts";
+import { countedReasons, shortReasons } from "../reasons.ts";
+import { readerOf } from "./reader.ts";
+import { reasonsOf } from "./reasons.ts";
 
 /** What kind of thing happened, which chooses how it is drawn. */
 export type EntryKind = "log" | "sent" | "acked" | "failed" | "returned" | "givenUp";
@@ -14,6 +17,8 @@ export interface Entry {
   readonly attempt: number | undefined;
   readonly client: string | undefined;
   readonly text: string;
+  /** What a reader said of a delivery that it did not take. */
+  readonly reason: string | undefined;
 }
 
 /** A mark on a lane, or a stretch if it took a while: shares of the lane's length, from 0 to 1. */
@@ -27,6 +32,8 @@ export interface Mark {
 export interface Lane {
   readonly name: string;
   readonly marks: readonly Mark[];
+  /** What the reader said of deliveries that failed, each reason once; nothing if nothing was said. */
+  readonly reasons: string | undefined;
 }
 
 /** Lanes over one stretch of time. */
@@ -49,7 +56,9 @@ const KINDS: Readonly<Record<string, EntryKind>> = {
 
 /** Everything that a story tells, the earliest first. */
 export function entriesOf(story: Story): Entry[] {
-  const entries = [...logEntries(story), ...(story.events ?? []).map(eventEntry)];
+  const reasonOf = reasonsOf(story);
+  const events = (story.events ?? []).map((event) => eventEntry(event, reasonOf(event)));
+  const entries = [...logEntries(story), ...events];
   return entries
     .map((entry, index) => ({ entry, index }))
     .sort((a, b) => a.entry.at - b.entry.at || a.index - b.index)
@@ -72,7 +81,11 @@ export function timelineOf(entries: readonly Entry[]): Timeline | undefined {
     else lane.push(entry);
   }
   const share = scaleOf(entries, begins, ends);
-  const drawn = [...lanes].map(([name, ofLane]) => ({ name, marks: marksOf(ofLane, share) }));
+  const drawn = [...lanes].map(([name, ofLane]) => ({
+    name,
+    marks: marksOf(ofLane, share),
+    reasons: countedReasons(ofLane.flatMap((entry) => entry.reason ?? [])),
+  }));
   return { begins, ends, lanes: drawn };
 }
 
@@ -115,7 +128,8 @@ function logEntries(story: Story): Entry[] {
   const entries: Entry[] = [];
   const add = (at: number | null | undefined, text: string, kind: EntryKind = "log"): void => {
     if (at === null || at === undefined) return;
-    entries.push({ at, kind, reader: undefined, attempt: undefined, client: undefined, text });
+    const ofNobody = { reader: undefined, attempt: undefined, client: undefined };
+    entries.push({ at, kind, ...ofNobody, text, reason: undefined });
   };
   const { published, scheduled } = story;
   if (published !== null && published !== undefined) {
@@ -130,34 +144,28 @@ function logEntries(story: Story): Entry[] {
     add(place.at, `Published again to ${place.topic}, from dead letter ${place.replay_of}`);
   }
   for (const letter of story.dead_letters ?? []) {
-    add(letter.at, `Became dead letter ${letter.offset}: ${letter.gave_up}`, "givenUp");
+    const reasons = shortReasons(letter.reasons);
+    const why = reasons === undefined ? letter.gave_up : `${letter.gave_up}, ${reasons}`;
+    add(letter.at, `Became dead letter ${letter.offset}: ${why}`, "givenUp");
   }
   return entries;
 }
 
-function eventEntry(event: StoryEvent): Entry {
+function eventEntry(event: StoryEvent, reason: string | undefined): Entry {
   const kind = KINDS[event.what] ?? "failed";
   const attempt = event.attempt === undefined ? "" : `, attempt ${event.attempt}`;
   const client = event.client === undefined ? "" : `, ${event.client}`;
   const member = event.group === undefined || event.user === undefined ? "" : ` by ${event.user}`;
+  const said = reason === undefined ? "" : `: ${reason}`;
   return {
     at: event.at,
     kind,
     reader: readerOf(event),
     attempt: event.attempt,
     client: event.client,
-    text: `${event.what.replaceAll("_", " ")}${member}${client}${attempt}`,
+    text: `${event.what.replaceAll("_", " ")}${member}${client}${attempt}${said}`,
+    reason,
   };
-}
-
-/** The name of a durable or shared subscription. */
-export function readerOf(of: {
-  readonly user?: string;
-  readonly durable?: string;
-  readonly group?: string;
-}): string {
-  if (of.group !== undefined) return `group ${of.group}`;
-  return of.durable === undefined ? (of.user ?? "?") : `${of.user ?? "?"} as ${of.durable}`;
 }
 
 function by(user: string | undefined): string {
