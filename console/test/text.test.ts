@@ -6,6 +6,7 @@ import { ago, bytes, cut, duration, iso, short, whole } from "../src/format.ts";
 import { carrierOf, draftOf, headersOf, headersText, previewOf } from "../src/message-data.ts";
 import { chosenFilters, filtersInWords } from "../src/pages/dead-letter-filters.ts";
 import { publicAddress } from "../src/public-address.ts";
+import { countedReasons, shortReasons } from "../src/reasons.ts";
 import { hrefOf, keyInFragment, parseRoute } from "../src/route.ts";
 import { settingsOf, settingText } from "../src/setting.ts";
 
@@ -93,6 +94,14 @@ test("filters of dead letters leave out what says nothing", () => {
   assert.deepEqual(chosenFilters({ until: "soon" }), {});
   assert.equal(filtersInWords({}), "every dead letter there is");
   assert.match(filtersInWords({ topic: "a", since: 0 }), /topic a, since 1970-01-01/);
+});
+
+test("reasons that come again are counted", () => {
+  assert.equal(shortReasons("db down; full; db down; db down"), "3 × db down; full");
+  assert.equal(shortReasons("no such recipient"), "no such recipient");
+  assert.equal(shortReasons(""), undefined);
+  assert.equal(shortReasons(null), undefined);
+  assert.equal(countedReasons(["a; b", "a; b"]), "2 × a; b");
 });
 
 test("settings are named as the documentation names them", () => {

@@ -23,6 +23,7 @@ import {
 } from "../parts/small.tsx";
 import { Table } from "../parts/table.tsx";
 import { Time } from "../parts/time.tsx";
+import { shortReasons } from "../reasons.ts";
 import { hrefOf } from "../route.ts";
 import { useLoaded } from "../state/loaded.ts";
 import { useShared } from "../state/shared.ts";
@@ -116,7 +117,7 @@ function About(props: { readonly letter: DeadLetter }): VNode {
               {letter.gave_up}
             </Badge>,
           ],
-          ["Reasons", letter.reasons ?? "–"],
+          ["Reasons", shortReasons(letter.reasons) ?? "–"],
           ["Attempts", whole(letter.attempts)],
           ["Topic", <TopicLink key="topic" topic={letter.topic} />],
           ["Published", <Time key="published" at={letter.message.at} />],

@@ -10,6 +10,7 @@ import { Search, type SearchField } from "../parts/search.tsx";
 import { Badge, Head, Pager, TopicLink, Whose } from "../parts/small.tsx";
 import { Table } from "../parts/table.tsx";
 import { Time } from "../parts/time.tsx";
+import { shortReasons } from "../reasons.ts";
 import { hrefOf } from "../route.ts";
 import { useLoaded } from "../state/loaded.ts";
 import { useShared } from "../state/shared.ts";
@@ -21,7 +22,7 @@ const FIELDS: readonly SearchField[] = [
   { name: "user", label: "User" },
   { name: "durable", label: "Durable" },
   { name: "group", label: "Group" },
-  { name: "reason", label: "Reason", placeholder: "timed_out, or what a nack said" },
+  { name: "reason", label: "Reason", placeholder: "timed_out" },
   { name: "since", label: "Given up since", type: "datetime-local" },
   { name: "until", label: "Before", type: "datetime-local" },
   {
@@ -109,7 +110,7 @@ function Letters(props: { readonly letters: readonly DeadLetterRow[] }): VNode {
         { title: "Topic", kind: "long", of: (row) => <TopicLink topic={row.topic} /> },
         { title: "By", kind: "long", of: (row) => <Whose {...row} /> },
         { title: "Why", of: (row) => <Badge kind="warn">{row.gave_up}</Badge> },
-        { title: "Reasons", kind: "long", of: (row) => cut(row.reasons ?? "", 60) || "–" },
+        { title: "Reasons", kind: "long", of: (row) => cut(shortReasons(row.reasons) ?? "–", 60) },
         { title: "Attempts", kind: "number", of: (row) => whole(row.attempts) },
         { title: "Size", kind: "number", of: (row) => bytes(row.bytes) },
       ]}
