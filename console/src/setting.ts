@@ -1,19 +1,23 @@
-/** Settings of the configuration as text. */
+/** Settings of the configuration, written as in its file. */
 
 import type { Json } from "./api/types.ts";
-import { whole } from "./format.ts";
 
-/** A setting's value. Durations and sizes have their units already. */
-export function settingText(value: Json): string {
-  if (value === null) return "not set";
-  if (typeof value === "boolean") return value ? "yes" : "no";
-  if (typeof value === "number") return whole(value);
-  if (typeof value === "string") return value;
-  if (Array.isArray(value)) {
-    if (value.length === 0) return "none";
-    return value.map(settingText).join(", ");
-  }
-  return JSON.stringify(value);
+/** A setting's value as the file would have it; nothing if it is not set. */
+export function settingText(value: Json): string | undefined {
+  if (value === null) return undefined;
+  if (typeof value === "string") return tomlText(value);
+  if (typeof value !== "object") return String(value);
+  if (Array.isArray(value)) return `[${value.map((entry) => settingText(entry) ?? "").join(", ")}]`;
+  const entries = Object.entries(value).flatMap(([name, inner]) => {
+    const text = settingText(inner);
+    return text === undefined ? [] : [`${name} = ${text}`];
+  });
+  return entries.length === 0 ? "{}" : `{ ${entries.join(", ")} }`;
+}
+
+/** A basic string of TOML, which is one of JSON but for one character. */
+function tomlText(text: string): string {
+  return JSON.stringify(text).replaceAll("\u007f", "\\u007F");
 }
 
 /** A setting with the whole name that the documentation gives it. */

@@ -114,11 +114,21 @@ test("settings are named as the documentation names them", () => {
     ],
   );
   assert.deepEqual(settingsOf("http.cors_origins", []), [{ name: "http.cors_origins", value: [] }]);
-  assert.equal(settingText("1MiB"), "1MiB");
-  assert.equal(settingText(1000000), "1,000,000");
-  assert.equal(settingText(["a", "b"]), "a, b");
-  assert.equal(settingText([]), "none");
-  assert.equal(settingText(null), "not set");
+});
+
+test("settings are written as in the file", () => {
+  assert.equal(settingText("1MiB"), '"1MiB"');
+  assert.equal(settingText('a "b"\n\\\u007f'), '"a \\"b\\"\\n\\\\\\u007F"');
+  assert.equal(settingText(1000000), "1000000");
+  assert.equal(settingText(true), "true");
+  assert.equal(settingText(false), "false");
+  assert.equal(settingText(["a", "b"]), '["a", "b"]');
+  assert.equal(settingText([]), "[]");
+  assert.equal(
+    settingText({ match: "a", ops: ["pub"], kid: null }),
+    '{ match = "a", ops = ["pub"] }',
+  );
+  assert.equal(settingText(null), undefined);
 });
 
 test("the public port is looked for on the host of the console", () => {

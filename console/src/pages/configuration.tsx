@@ -59,14 +59,21 @@ function Tables(props: { readonly config: Configuration; readonly wanted: string
 
 function Settings(props: { readonly name: string; readonly settings: readonly Setting[] }): VNode {
   return (
-    <Table
-      caption={`Settings of ${props.name}`}
-      rows={props.settings}
-      keyOf={(row) => row.name}
-      columns={[
-        { title: "Key", kind: "long", of: (row) => <code>{row.name}</code> },
-        { title: "Value", kind: "long", of: (row) => settingText(row.value) },
-      ]}
-    />
+    <div class="settings">
+      <Table
+        caption={`Settings of ${props.name}`}
+        rows={props.settings}
+        keyOf={(row) => row.name}
+        columns={[
+          { title: "Key", kind: "long", of: (row) => <code>{row.name}</code> },
+          { title: "Value", kind: "long", of: (row) => <Value setting={row} /> },
+        ]}
+      />
+    </div>
   );
+}
+
+function Value(props: { readonly setting: Setting }): VNode {
+  const text = settingText(props.setting.value);
+  return text === undefined ? <span class="quiet">not set</span> : <code>{text}</code>;
 }
