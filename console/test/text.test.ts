@@ -2,9 +2,11 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { UserState } from "../src/api/types.ts";
 import { ago, bytes, cut, duration, iso, short, whole } from "../src/format.ts";
 import { carrierOf, draftOf, headersOf, headersText, previewOf } from "../src/message-data.ts";
 import { chosenFilters, filtersInWords } from "../src/pages/dead-letter-filters.ts";
+import { isNothingKnown } from "../src/pages/user-known.ts";
 import { publicAddress } from "../src/public-address.ts";
 import { countedReasons, shortReasons } from "../src/reasons.ts";
 import { hrefOf, keyInFragment, parseRoute } from "../src/route.ts";
@@ -102,6 +104,25 @@ test("reasons that come again are counted", () => {
   assert.equal(shortReasons(""), undefined);
   assert.equal(shortReasons(null), undefined);
   assert.equal(countedReasons(["a; b", "a; b"]), "2 × a; b");
+});
+
+test("a user is unknown of whom there is nothing but the name", () => {
+  const nobody: UserState = {
+    user: "nobody",
+    online: false,
+    last_seen: null,
+    connections: [],
+    connections_total: 0,
+    sessions: [],
+    cursors: [],
+  };
+  const cursor = { durable: "d", topic: "t", next: 1, pending: 0, saved_at: 1 };
+  assert.equal(isNothingKnown(nobody), true);
+  assert.equal(isNothingKnown({ ...nobody, online: true }), false);
+  assert.equal(isNothingKnown({ ...nobody, last_seen: 1 }), false);
+  assert.equal(isNothingKnown({ ...nobody, connections_total: 1 }), false);
+  assert.equal(isNothingKnown({ ...nobody, sessions: [{ client: "c", expires_at: 1 }] }), false);
+  assert.equal(isNothingKnown({ ...nobody, cursors: [cursor] }), false);
 });
 
 test("settings are named as the documentation names them", () => {

@@ -6,13 +6,14 @@ import type { UserState } from "../api/types.ts";
 import { whole } from "../format.ts";
 import type { PageProps } from "../pages.tsx";
 import { Confirm } from "../parts/dialog.tsx";
-import { Answer } from "../parts/notices.tsx";
+import { Answer, Empty } from "../parts/notices.tsx";
 import { Facts, Head, Section, TopicLink } from "../parts/small.tsx";
 import { Table } from "../parts/table.tsx";
 import { Ago, Time } from "../parts/time.tsx";
 import { hrefOf } from "../route.ts";
 import { useLoaded } from "../state/loaded.ts";
 import { useShared } from "../state/shared.ts";
+import { isNothingKnown } from "./user-known.ts";
 import { Presence } from "./users.tsx";
 
 /** The page of a user. */
@@ -21,6 +22,7 @@ export function UserPage(props: PageProps): VNode {
   const user = props.route.subject ?? "";
   const [asking, setAsking] = useState<"disconnect" | "revoke">();
   const { state, reload } = useLoaded((signal) => api.user(user, signal), [user], 3000);
+  const isUnknown = state.phase === "there" && isNothingKnown(state.value);
   const close = (): void => {
     setAsking(undefined);
     reload();
@@ -29,17 +31,19 @@ export function UserPage(props: PageProps): VNode {
     <>
       <Head title={<span class="name">{user}</span>} about="User">
         <a class="button" href={hrefOf("disconnects", undefined, { user })}>
-          Disconnects
+          Past connections
         </a>
-        <button type="button" class="danger" onClick={() => setAsking("disconnect")}>
-          Disconnect…
-        </button>
+        {state.phase !== "loading" && !isUnknown && (
+          <button type="button" class="danger" onClick={() => setAsking("disconnect")}>
+            Disconnect…
+          </button>
+        )}
         <button type="button" class="danger" onClick={() => setAsking("revoke")}>
           Revoke tokens…
         </button>
       </Head>
       <Answer state={state} reload={reload}>
-        {(known) => <Known user={known} />}
+        {(answer) => (isUnknown ? <Unknown /> : <Known user={answer} />)}
       </Answer>
       {asking !== undefined && <SendAway user={user} how={asking} onClose={close} />}
     </>
@@ -88,6 +92,15 @@ function SendAway(props: {
         the connections they let in are closed. The user needs a token issued after this moment.
       </p>
     </Confirm>
+  );
+}
+
+function Unknown(): VNode {
+  return (
+    <Empty>
+      Nothing is known of this user: no connection to this node, no session, no durable
+      subscription. Tokens can be revoked all the same.
+    </Empty>
   );
 }
 

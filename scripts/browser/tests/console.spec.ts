@@ -227,23 +227,24 @@ for (const { name, width, colorScheme } of [
 
 test("works by keyboard alone", async ({ page, server }) => {
   await enter(page, server, "/users/nobody");
-  await expect(page.getByText("No connection to this node.")).toBeVisible();
+  await expect(page.getByText("Nothing is known of this user")).toBeVisible();
   await page.reload();
-  await expect(page.getByText("No connection to this node.")).toBeVisible();
+  await expect(page.getByText("Nothing is known of this user")).toBeVisible();
+  await expect(page.getByRole("button", { name: "Disconnect…" })).toHaveCount(0);
   await page.keyboard.press("Tab");
   await expect(page.getByRole("button", { name: "Skip to the page" })).toBeFocused();
   await page.keyboard.press("Enter");
   await expect(page.getByRole("main")).toBeFocused();
   await page.keyboard.press("Tab");
   await page.keyboard.press("Tab");
-  const disconnect = page.getByRole("button", { name: "Disconnect…" });
-  await expect(disconnect).toBeFocused();
+  const revoke = page.getByRole("button", { name: "Revoke tokens…" });
+  await expect(revoke).toBeFocused();
   // Both ways out of a question lead back to where it was asked.
   for (const key of ["Escape", "Enter"]) {
     await page.keyboard.press("Enter");
     await expect(page.getByRole("button", { name: "Leave it" })).toBeFocused();
     await page.keyboard.press(key);
     await expect(page.getByRole("dialog")).toHaveCount(0);
-    await expect(disconnect).toBeFocused();
+    await expect(revoke).toBeFocused();
   }
 });
