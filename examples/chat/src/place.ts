@@ -31,6 +31,11 @@ export function parseName(typed: string): string | undefined {
   return NAME.test(name) ? name : undefined;
 }
 
+/** The same for what somebody calls a room: dashes stand for blanks, as in “launch-party”. */
+export function parseRoomName(typed: string): string | undefined {
+  return parseName(typed.trim().replace(/\s+/g, "-"));
+}
+
 /** The log of the places that somebody joined, was invited to, and left. */
 export function listTopicOf(user: string): string {
   return `chat/people/${user}`;

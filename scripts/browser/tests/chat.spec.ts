@@ -208,6 +208,27 @@ test("two tabs of one person show the same", async ({ browser, server }) => {
   await expect(other.getByTestId("message")).toHaveCount(2);
 });
 
+test("a room typed with blanks is told its name, and what is said first is near the field", async ({
+  browser,
+  server,
+}) => {
+  const alice = await Person.enter(browser, server, "alice");
+  await alice.page.getByTestId("room-name").fill("Launch party");
+  await expect(alice.page.getByText("That is the room launch-party.")).toBeVisible();
+  await expectAccessible(alice.page);
+  await alice.page.getByTestId("room-name").press("Enter");
+  await expect(alice.page.getByLabel("Message to launch-party")).toBeVisible();
+  await alice.say("first");
+  await alice.sees(["first"]);
+  const bottom = async (part: Locator) => {
+    const box = await part.boundingBox();
+    return box === null ? 0 : box.y + box.height;
+  };
+  const gap = (await bottom(alice.page.getByRole("log"))) - (await bottom(alice.messages.last()));
+  expect(gap).toBeLessThan(40);
+  await picture(alice.page, "chat-short");
+});
+
 test("it is legible on a phone", async ({ browser, server }) => {
   const phone = { viewport: { width: 375, height: 700 }, hasTouch: true, isMobile: true };
   const alice = await Person.enter(browser, server, "alice", phone);

@@ -8,18 +8,25 @@ interface NameFormProps {
   readonly id: string;
   readonly label: string;
   readonly action: string;
+  /** The name that was meant, or nothing if it can be none. */
+  readonly parse?: (typed: string) => string | undefined;
+  /** Says which name was meant, if another one was typed. */
+  readonly tell?: (name: string) => string;
   /** Says why this name cannot be, if so. */
   readonly refuse: (name: string) => string | undefined;
   readonly onName: (name: string) => void;
 }
 
-export function NameForm({ id, label, action, refuse, onName }: NameFormProps) {
+export function NameForm(props: NameFormProps) {
+  const { id, label, action, parse = parseName, tell, refuse, onName } = props;
   const [typed, setTyped] = useState("");
   const [problem, setProblem] = useState("");
 
+  const name = parse(typed);
+  const isOther = name !== undefined && name !== typed.trim();
+
   function submit(event: TargetedEvent<HTMLFormElement>): void {
     event.preventDefault();
-    const name = parseName(typed);
     const reason = name === undefined ? NAME_RULE : refuse(name);
     setProblem(reason ?? "");
     if (name !== undefined && reason === undefined) {
@@ -44,9 +51,12 @@ export function NameForm({ id, label, action, refuse, onName }: NameFormProps) {
         maxLength={64}
         required
         aria-invalid={problem !== ""}
-        aria-describedby={`${id}-problem`}
+        aria-describedby={`${id}-meant ${id}-problem`}
       />
       <button type="submit">{action}</button>
+      <p id={`${id}-meant`} class="meant" role="status">
+        {isOther ? tell?.(name) : ""}
+      </p>
       <p id={`${id}-problem`} class="problem" role="alert">
         {problem}
       </p>

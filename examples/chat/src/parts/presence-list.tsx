@@ -28,7 +28,7 @@ export function PresenceList({ session, places, talk }: PresenceListProps) {
   if (isAway(useClientState(session.client))) {
     return (
       <ul class="presence" data-testid="presence" aria-label="Who is here">
-        <li>not known without a connection</li>
+        <li>who is here is unknown while offline</li>
       </ul>
     );
   }

@@ -1,7 +1,7 @@
 /** The places that one is in, those that one could join, and who one is. */
 
 import { useObserved } from "../observed.ts";
-import { type Place, placeId, titleOf } from "../place.ts";
+import { type Place, parseRoomName, placeId, titleOf } from "../place.ts";
 import type { Places } from "../places.ts";
 import { addressOf, goTo } from "../route.ts";
 import { type Session, signOut } from "../session.ts";
@@ -46,6 +46,8 @@ export function Sidebar({ session, places, shown }: SidebarProps) {
           id="room-name"
           label="Join or create a room"
           action="Join"
+          parse={parseRoomName}
+          tell={(name) => `That is the room ${name}.`}
           refuse={() =>
             places.isFull ? "You are in 100 places, which is the most. Leave one first." : undefined
           }

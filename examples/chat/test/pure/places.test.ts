@@ -15,7 +15,14 @@ import {
   roomData,
   saidData,
 } from "../../src/payload.ts";
-import { type Place, parseName, parsePlace, placeId, topicsOf } from "../../src/place.ts";
+import {
+  type Place,
+  parseName,
+  parsePlace,
+  parseRoomName,
+  placeId,
+  topicsOf,
+} from "../../src/place.ts";
 import { EMPTY_LIST, idsOf, PLACES_MAX, withTold, withWish } from "../../src/place-list.ts";
 
 const ROOM: Place = { kind: "room", name: "general" };
@@ -26,6 +33,15 @@ test("names are small letters without what topics and addresses use", () => {
   assert.equal(parseName("Zoë"), "zoë");
   for (const bad of ["", " ", "a/b", "a+b", "a#b", "$a", ".a", "a b", "x".repeat(25)]) {
     assert.equal(parseName(bad), undefined, bad);
+  }
+});
+
+test("a room may be typed with blanks, which become dashes", () => {
+  assert.equal(parseRoomName("Launch party"), "launch-party");
+  assert.equal(parseRoomName("  a \t b\u00a0c "), "a-b-c");
+  assert.equal(parseRoomName("general"), "general");
+  for (const bad of ["", "  ", "a / b", "x y".repeat(9)]) {
+    assert.equal(parseRoomName(bad), undefined, bad);
   }
 });
 
