@@ -135,6 +135,10 @@ test("edits a dead letter and replays it to the one who gave it up", async ({
   await page.getByRole("link", { name: "№ 1" }).click();
   await expect(page.getByRole("table", { name: "Attempts" })).toContainText("refused");
   await picture(page, "console-dead-letter");
+  await page.locator(".facts .id").click();
+  await expect(page.locator(".entries")).toContainText("attempt 1: no such recipient");
+  await expect(page.locator(".timeline")).toContainText("no such recipient");
+  await page.goBack();
   await page.getByRole("textbox", { name: "Data" }).fill('{"to":"bob@example.org"}');
   await page.getByRole("button", { name: "Replay", exact: true }).click();
   await expect(page.getByText("Published again to")).toBeVisible();
@@ -158,6 +162,45 @@ test("purges many dead letters, and says how many", async ({ page, server, brows
   await page.getByRole("button", { name: "Purge them for good" }).click();
   await expect(page.getByRole("dialog")).toContainText("5 purged, 0 dead letters are kept");
   expect(await deadLetters(server)).toBe(0);
+});
+
+test("keeps the filters of dead letters behind a line on a phone", async ({
+  page,
+  server,
+  browser,
+}) => {
+  await consume(browser, server, "nobody@");
+  await server.publish("jobs/mail", { to: "nobody@example.org" });
+  await expect.poll(() => deadLetters(server)).toBe(1);
+  await page.setViewportSize({ width: 360, height: 740 });
+  await enter(page, server, "/dead-letters");
+  await expect(page.getByRole("link", { name: "№ 1" })).toBeInViewport();
+  await expect(page.getByLabel("Reason")).toBeHidden();
+  await page.getByText("Filters", { exact: true }).click();
+  await page.getByLabel("Reason").fill("something else");
+  await expectAccessible(page);
+  await page.getByRole("button", { name: "Show" }).click();
+  await expect(page.getByText("None that the filters leave.")).toBeVisible();
+  await expect(page.getByText("Filters: 1 set")).toBeVisible();
+  await expect(page.getByLabel("Reason")).toBeHidden();
+});
+
+test("counts what was refused before somebody looked, and since", async ({ page, server }) => {
+  const refuse = async () => {
+    const body = JSON.stringify({ topic: "a/+", data: 1 });
+    const headers = { "content-type": "application/json" };
+    await fetch(`${server.url}/v1/publish`, { method: "POST", headers, body });
+  };
+  await refuse();
+  await enter(page, server);
+  const row = page
+    .getByRole("table", { name: /Errors told/ })
+    .getByRole("row", { name: "bad_topic" });
+  await expect(row.getByRole("cell").nth(1)).toHaveText("1");
+  await expect(row.getByRole("cell").nth(2)).toHaveText("0");
+  await refuse();
+  await expect(row.getByRole("cell").nth(1)).toHaveText("2");
+  await expect(row.getByRole("cell").nth(2)).toHaveText("+1");
 });
 
 test("sends a user away and says why the connection ended", async ({ page, server, browser }) => {
