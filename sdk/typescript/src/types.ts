@@ -332,7 +332,7 @@ export interface ClientEvents {
   };
   /** A message was refused for good: one of a reload before, or one of now, whose promise rejects as well. */
   refused: { readonly key: string; readonly topic: string; readonly error: TidingsError };
-  /** Something that the client gets over, worth a line in a log. */
+  /** Worth a line in a log: what the client gets over, a refused subscription, the end of trying. */
   problem: TidingsError;
   /**
    * The server started an inbox subscription by itself. Who wants its messages calls
