@@ -41,7 +41,7 @@ pub(super) async fn around(State(around): State<Around>, request: Request, next:
     };
     if let Some(error) = response.extensions_mut().remove::<ErrorBody>() {
         around.env.metrics.errors(error.code).inc();
-        code = Some(error.code.as_str());
+        code = Some(error.code);
         tell(&mut response, error, &request_id);
     }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -53,11 +53,12 @@ pub(super) async fn around(State(around): State<Around>, request: Request, next:
     // The query is left out: it may hold a token. Sockets come by the thousand.
     if status == StatusCode::SWITCHING_PROTOCOLS.as_u16() {
         tracing::debug!(%method, path, status, request_id, ms, "request");
-    } else if code == Some(ErrorCode::OriginDenied.as_str()) {
-        // The page's user is told of a lost connection and no more, so it has to stand here.
-        tracing::info!(%method, path, status, code, ?origin, request_id, ms, "request");
     } else {
-        tracing::info!(%method, path, status, code, request_id, ms, "request");
+        // A browser tells its page of a lost connection and no more, so who was refused stands here.
+        let is_denied = code == Some(ErrorCode::OriginDenied);
+        let origin = origin.filter(|_| is_denied).map(tracing::field::debug);
+        let code = code.map(ErrorCode::as_str);
+        tracing::info!(%method, path, status, code, origin, request_id, ms, "request");
     }
     response
 }
