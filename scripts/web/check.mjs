@@ -12,7 +12,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 
 const ROOT = resolve(import.meta.dirname, "../..");
-const FOLDERS = ["sdk/typescript", "console", "examples/chat"];
+const FOLDERS = ["sdk/typescript", "console", "examples/chat", "scripts/browser"];
 
 /** Each is a title, a program, and what it is told. */
 const STEPS = [

@@ -2,14 +2,14 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { get, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { serverBinary } from "../../../scripts/web/tidings.ts";
 import type { Exchange } from "./answers.ts";
-import { type Port, ROOT } from "./documents.ts";
+import type { Port } from "./documents.ts";
 
 /** How long a server has to say where it listens. */
 const START_MS = 20_000;
@@ -37,7 +37,9 @@ export class Server {
     const data = mkdtempSync(join(tmpdir(), "tidings-documents-"));
     const anywhere = "127.0.0.1:0";
     const flags = ["--listen", anywhere, "--operator", anywhere, "--data", data];
-    const child = spawn(program(), ["dev", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(serverBinary(), ["dev", ...flags], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     try {
       return new Server(child, data, await addressesOf(child));
     } catch (error) {
@@ -90,16 +92,6 @@ export class Server {
 /** A request and its answer, with the headers of the latter. */
 export interface Answer extends Exchange {
   readonly headers: Headers;
-}
-
-function program(): string {
-  const target = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("target", ROOT));
-  const built = ["debug", "release"].map((profile) => join(target, profile, "tidings"));
-  const named = process.env.TIDINGS_BIN;
-  const found = (named === undefined ? built : [named]).filter((path) => existsSync(path));
-  const [newest] = found.sort((one, other) => statSync(other).mtimeMs - statSync(one).mtimeMs);
-  if (newest !== undefined) return newest;
-  throw new Error(`${named ?? target} has no server: cargo build -p tidings, or set TIDINGS_BIN`);
 }
 
 /** What the banner says of where the server listens. */

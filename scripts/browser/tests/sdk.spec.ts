@@ -1,6 +1,6 @@
 /** What of the SDK only a browser can show: IndexedDB, reloads, several tabs, going offline. */
 
-import type { Page } from "@playwright/test";
+import type { BrowserContext, Page } from "@playwright/test";
 import type * as Sdk from "../../../sdk/typescript/src/index.ts";
 import { serveBlankPage } from "./blank_page.ts";
 import { expect, type Server, test } from "./server.ts";
@@ -125,8 +125,10 @@ test("offline is told, and going online reconnects at once", async ({ page, cont
   await expect.poll(() => server.history("room/5")).toEqual([1]);
 });
 
-/** It never gets to its server, so what it publishes stays with it. */
-async function publishInVain(page: Page, topic: string): Promise<void> {
+/** Another tab. It never gets to its server, so what it publishes stays with it. */
+async function publishInVain(context: BrowserContext, topic: string): Promise<Page> {
+  const page = await context.newPage();
+  await page.goto(blank.url);
   await page.evaluate(() => {
     const here = window as unknown as SdkWindow;
     here.client = here.sdk.createClient({ url: "http://127.0.0.1:1", storageName: "alice" });
@@ -136,6 +138,7 @@ async function publishInVain(page: Page, topic: string): Promise<void> {
   // It tries to connect once what waits is in IndexedDB.
   const status = () => page.evaluate(() => (window as unknown as SdkWindow).client.state.status);
   await expect.poll(status).toMatch(/reconnecting|offline/);
+  return page;
 }
 
 test("what a tab has not sent is sent by another one once it is closed", async ({
@@ -144,9 +147,7 @@ test("what a tab has not sent is sent by another one once it is closed", async (
   server,
 }) => {
   await openClient(page, server);
-  const other = await context.newPage();
-  await other.goto(blank.url);
-  await publishInVain(other, "room/6");
+  const other = await publishInVain(context, "room/6");
   // The first tab meets what the other one still has, and leaves it to it.
   await server.kill();
   await server.start();
@@ -162,9 +163,7 @@ test("a tab that was connected before another one had anything sends what that o
   server,
 }) => {
   await openClient(page, server);
-  const other = await context.newPage();
-  await other.goto(blank.url);
-  await publishInVain(other, "room/7");
+  const other = await publishInVain(context, "room/7");
   expect(await server.history("room/7")).toEqual([]);
   await other.close();
   await expect.poll(() => server.history("room/7")).toEqual(numbers(1, 3));

@@ -2,47 +2,18 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from "node:fs";
-import { createServer } from "node:net";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { test as base } from "@playwright/test";
+import { freePort, serverBinary } from "../../web/tidings.ts";
 
-const ROOT = resolve(import.meta.dirname, "../../..");
 const PATIENCE_MS = 30_000;
-
-/** The server that TIDINGS_BIN names, or the one that cargo built last. */
-function binary(): string {
-  if (process.env.TIDINGS_BIN) return process.env.TIDINGS_BIN;
-  const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
-  const built = ["debug", "release"]
-    .map((profile) => join(target, profile, "tidings"))
-    .filter((path) => existsSync(path))
-    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
-  const newest = built[0];
-  if (!newest) throw new Error(`there is no server in ${target}: cargo build`);
-  return newest;
-}
-
-/**
- * A free port below those that the system gives out by itself, so that nobody else is given it while
- * the server is down.
- */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 20_000);
-    const probe = createServer();
-    const isFree = await new Promise<boolean>((done) => {
-      probe.once("error", () => done(false));
-      probe.listen(port, "127.0.0.1", () => probe.close(() => done(true)));
-    });
-    if (isFree) return port;
-  }
-}
 
 /** A server that can be killed and started again on the same ports and data. */
 export class Server {
   readonly data = mkdtempSync(join(tmpdir(), "tidings-browser-"));
+  readonly #log = `${this.data}.log`;
   #process: ChildProcess | undefined;
 
   private constructor(
@@ -68,13 +39,17 @@ export class Server {
   }
 
   async start(): Promise<void> {
-    const log = openSync(join(this.data, "..", `${this.data.split("/").pop()}.log`), "a");
+    const log = openSync(this.#log, "a");
     const told = ["dev", "--listen", `127.0.0.1:${this.port}`];
     told.push("--operator", `127.0.0.1:${this.operatorPort}`, "--data", this.data);
-    this.#process = spawn(binary(), told, { stdio: ["ignore", log, log] });
+    this.#process = spawn(serverBinary(), told, { stdio: ["ignore", log, log] });
+    // The child has its own.
+    closeSync(log);
     const end = Date.now() + PATIENCE_MS;
     while (!(await this.#isReady())) {
-      if (Date.now() > end || this.#process.exitCode !== null) throw new Error("no server");
+      if (Date.now() > end || this.#process.exitCode !== null) {
+        throw new Error(`the server is not ready: ${readFileSync(this.#log, "utf8")}`);
+      }
       await new Promise((done) => setTimeout(done, 20));
     }
   }
@@ -124,7 +99,7 @@ export class Server {
 
   async remove(): Promise<void> {
     await this.kill();
-    rmSync(this.data, { recursive: true, force: true });
+    for (const path of [this.data, this.#log]) rmSync(path, { recursive: true, force: true });
   }
 }
 

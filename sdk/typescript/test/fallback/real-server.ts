@@ -3,29 +3,17 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { serverBinary } from "../../../../scripts/web/tidings.ts";
 
 /** What a token says. */
 export interface TokenClaims {
   readonly sub: string;
   readonly exp?: number;
   readonly caps?: readonly { readonly match: string; readonly ops: readonly string[] }[];
-}
-
-function binary(): string {
-  const target =
-    process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../../../target", import.meta.url));
-  const path = process.env.TIDINGS_BIN ?? join(target, "debug/tidings");
-  if (!existsSync(path)) {
-    throw new Error(
-      `there is no server at ${path}: run \`cargo build -p tidings\`, or name one in TIDINGS_BIN`,
-    );
-  }
-  return path;
 }
 
 export class RealServer {
@@ -42,7 +30,7 @@ export class RealServer {
   async start(): Promise<this> {
     const listen = `127.0.0.1:${this.port}`;
     const where = ["--data", this.#directory, "--listen", listen, "--operator", "127.0.0.1:0"];
-    const server = spawn(binary(), ["dev", ...where], {
+    const server = spawn(serverBinary(), ["dev", ...where], {
       env: { ...process.env, ...this.#environment },
       stdio: ["ignore", "pipe", "inherit"],
     });

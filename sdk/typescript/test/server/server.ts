@@ -2,37 +2,12 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { freePort, serverBinary } from "../../../../scripts/web/tidings.ts";
 
 const SECRET = "a-secret-for-tests-of-32-bytes-or-more";
-
-/** Where the server to test lies. */
-function binary(): string {
-  const target = process.env.CARGO_TARGET_DIR ?? resolve(import.meta.dirname, "../../../../target");
-  const path = process.env.TIDINGS_BIN ?? join(target, "debug/tidings");
-  if (!existsSync(path)) {
-    throw new Error(`${path} is missing: run \`cargo build -p tidings\`, or set TIDINGS_BIN`);
-  }
-  return path;
-}
-
-/** A port that nobody listens on. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() =>
-        resolve(typeof address === "object" && address !== null ? address.port : 0),
-      );
-    });
-  });
-}
 
 /** What a token of the test says. */
 export interface TokenOptions {
@@ -93,9 +68,13 @@ ${more}`;
 
   /** Runs it, and waits until it answers. */
   async run(): Promise<void> {
-    const child = spawn(binary(), ["serve", "--config", join(this.#directory, "tidings.toml")], {
-      stdio: ["ignore", "ignore", "pipe"],
-    });
+    const child = spawn(
+      serverBinary(),
+      ["serve", "--config", join(this.#directory, "tidings.toml")],
+      {
+        stdio: ["ignore", "ignore", "pipe"],
+      },
+    );
     this.#process = child;
     child.stderr?.on("data", (text) => {
       this.#log += text;
